@@ -1,0 +1,1 @@
+//! vendor: see ARCHITECTURE.md.

@@ -1,6 +1,9 @@
 //! The rules, pure: no I/O, no clock, no randomness, no async.
 
+pub mod event;
 pub mod failure;
 pub mod ids;
 pub mod photo;
 pub mod request;
+pub mod schedule;
+pub mod work;

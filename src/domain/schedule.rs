@@ -1,0 +1,122 @@
+//! When to look next: the poll grid, back-off and jitter. All durations are milliseconds.
+
+use super::ids::{Id, Millis};
+
+/// The configured durations that the rules need, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two looks at a training (vendor-api.md section 4: 5 minutes).
+    pub poll_training: Millis,
+    /// Between two looks at a job (vendor-api.md section 4: 5 seconds).
+    pub poll_job: Millis,
+    /// Between two looks at a video file being prepared.
+    pub poll_download: Millis,
+    /// How long a model or upload in doubt may stay unfound before it counts as absent.
+    pub free_settle: Millis,
+    /// How long a paid call in doubt may stay unfound before it counts as absent.
+    pub settle: Millis,
+    /// Between two looks at a call in doubt.
+    pub relist: Millis,
+    /// A training running longer than this is flagged, and still watched.
+    pub flag_training_after: Millis,
+    /// How long an output may stay unfetched, or a known id unknown to the vendor.
+    pub give_up_after: Millis,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        const SECOND: Millis = 1_000;
+        const MINUTE: Millis = 60 * SECOND;
+        Self {
+            poll_training: 5 * MINUTE,
+            poll_job: 5 * SECOND,
+            poll_download: 2 * SECOND,
+            free_settle: 10 * SECOND,
+            settle: 15 * MINUTE,
+            relist: 30 * SECOND,
+            flag_training_after: 35 * MINUTE,
+            give_up_after: 24 * 60 * MINUTE,
+        }
+    }
+}
+
+/// First delay after a soft failure; doubles each time.
+const BACKOFF_BASE: Millis = 1_000;
+/// Longest delay between two tries of a call that keeps failing softly.
+const BACKOFF_CAP: Millis = 5 * 60 * 1_000;
+/// Longest delay between two looks at an id the vendor answers 404 for.
+pub const HOURLY: Millis = 60 * 60 * 1_000;
+
+/// The first point after `now` of the grid `anchor + k * interval`, k >= 1.
+///
+/// A restart therefore neither looks early nor loses its place.
+pub fn grid_next(anchor: Millis, interval: Millis, now: Millis) -> Millis {
+    let interval = interval.max(1);
+    let passed = now.saturating_sub(anchor).max(0) / interval;
+    anchor.saturating_add((passed + 1).saturating_mul(interval))
+}
+
+/// A fixed offset in `0..span` from the row's id, so that rows accepted together spread out.
+pub fn jitter(id: Id, span: Millis) -> Millis {
+    if span <= 0 {
+        return 0;
+    }
+    // The remainder is below `span`, which fits.
+    (id.entropy() % span.unsigned_abs()).cast_signed()
+}
+
+/// The grid's anchor for a row accepted at `accepted_at`: up to a tenth of the interval later.
+pub fn poll_anchor(id: Id, accepted_at: Millis, interval: Millis) -> Millis {
+    accepted_at.saturating_add(jitter(id, interval / 10))
+}
+
+/// Delay before try number `failures + 1`: 1 s, 2 s, 4 s ... 5 min, plus up to a quarter.
+pub fn backoff(id: Id, failures: u32) -> Millis {
+    let plain = BACKOFF_BASE
+        .saturating_mul(1 << failures.min(16))
+        .min(BACKOFF_CAP);
+    plain + jitter(id, plain / 4)
+}
+
+/// Delay before the next look at an id the vendor does not know: 5 s doubling up to an hour.
+pub fn backoff_missing(id: Id, failures: u32) -> Millis {
+    let plain = (5 * BACKOFF_BASE)
+        .saturating_mul(1 << failures.min(16))
+        .min(HOURLY);
+    plain + jitter(id, plain / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(n: u128) -> Id {
+        Id(uuid::Uuid::from_u128(n))
+    }
+
+    proptest! {
+        #[test]
+        fn grid_is_after_now_and_within_one_interval(anchor in 0i64..1 << 50, interval in 1i64..1 << 40, now in 0i64..1 << 50) {
+            let next = grid_next(anchor, interval, now);
+            prop_assert!(next > now);
+            prop_assert!(next <= now.max(anchor) + interval);
+            prop_assert_eq!((next - anchor) % interval, 0);
+        }
+
+        #[test]
+        fn backoff_grows_and_stays_bounded(n in any::<u128>(), failures in any::<u32>()) {
+            let delay = backoff(id(n), failures);
+            prop_assert!((BACKOFF_BASE..=BACKOFF_CAP + BACKOFF_CAP / 4).contains(&delay));
+            prop_assert!(backoff_missing(id(n), failures) <= HOURLY + HOURLY / 10);
+        }
+    }
+
+    #[test]
+    fn a_restart_keeps_the_grid() {
+        assert_eq!(grid_next(1_000, 300, 1_000), 1_300);
+        assert_eq!(grid_next(1_000, 300, 1_299), 1_300);
+        assert_eq!(grid_next(1_000, 300, 1_300), 1_600);
+        assert_eq!(grid_next(1_000, 300, 500), 1_300);
+    }
+}

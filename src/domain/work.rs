@@ -1,0 +1,717 @@
+//! One lifecycle for every outside effect, and the one function that moves it.
+//!
+//! ```text
+//! waiting -> queued -> submitting -> running -> collecting -> succeeded
+//!    |         ^           |  |         |            |
+//!    |         |           |  '-> in_doubt           '-> attention
+//!    '-> failed, cancelled |         |  '-> running (found), attention (undecidable)
+//!              '-----------'---------'  (refused for now, not sent, surely absent)
+//! ```
+
+use super::event::{Event, Reason};
+use super::failure::{Failure, FailureClass};
+use super::ids::{Id, Millis};
+use super::schedule::{self, Timing};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The six kinds of outside effect, one table each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `POST /models`.
+    Model,
+    /// `POST /images/upload`.
+    Upload,
+    /// `GET /models/{id}/train`; paid.
+    Training,
+    /// An image, upscale or video trigger; paid.
+    Job,
+    /// The download of one produced file.
+    Output,
+    /// An update or delete of a model; harmless to repeat.
+    Change,
+}
+
+impl Kind {
+    /// Every kind, parents before children.
+    pub const ALL: [Self; 6] = [
+        Self::Model,
+        Self::Upload,
+        Self::Training,
+        Self::Job,
+        Self::Output,
+        Self::Change,
+    ];
+
+    /// The singular word used in tables and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Upload => "upload",
+            Self::Training => "training",
+            Self::Job => "job",
+            Self::Output => "output",
+            Self::Change => "change",
+        }
+    }
+
+    /// Reads the stored word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether the effect costs credits, so that it goes through the paid lane.
+    pub fn is_paid(self) -> bool {
+        matches!(self, Self::Training | Self::Job)
+    }
+
+    /// Whether the vendor's acceptance is the whole effect.
+    fn ends_when_accepted(self) -> bool {
+        matches!(self, Self::Model | Self::Upload | Self::Change)
+    }
+
+    /// How often a running one is looked at.
+    pub fn poll_interval(self, timing: &Timing) -> Millis {
+        match self {
+            Self::Training => timing.poll_training,
+            Self::Output => timing.poll_download,
+            Self::Model | Self::Upload | Self::Job | Self::Change => timing.poll_job,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Where a piece of work stands, with the facts that only that state has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for other work of ours.
+    Waiting {
+        /// How many are still missing, at least 1.
+        parents: u32,
+    },
+    /// Ready to be sent.
+    Queued {
+        /// Not before this time.
+        due: Millis,
+    },
+    /// The call is out, or the process died while it was.
+    Submitting {
+        /// Row of `intents`.
+        intent: i64,
+    },
+    /// Nobody knows whether the call took effect; only looking is allowed.
+    InDoubt {
+        /// Row of `intents`.
+        intent: i64,
+        /// The next look.
+        due: Millis,
+    },
+    /// The vendor works on it.
+    Running {
+        /// The first look, or the end of a back-off; then the poll grid decides.
+        due: Millis,
+    },
+    /// A job whose outputs are on their way; they wake it.
+    Collecting {
+        /// How many are still missing, at least 1.
+        missing: u32,
+    },
+    /// An output whose file is being fetched.
+    Fetching {
+        /// The next try.
+        due: Millis,
+    },
+    /// Waits for a person.
+    Attention {
+        /// How many outputs are still missing (jobs only).
+        missing: u32,
+    },
+    /// Done, files on disk.
+    Succeeded {
+        /// When.
+        at: Millis,
+    },
+    /// Over without success.
+    Failed {
+        /// When.
+        at: Millis,
+    },
+    /// Over because the user said so.
+    Cancelled {
+        /// When.
+        at: Millis,
+    },
+}
+
+impl State {
+    /// The stored words, in the order of the lifecycle.
+    pub const WORDS: [&'static str; 10] = [
+        "waiting",
+        "queued",
+        "submitting",
+        "in_doubt",
+        "running",
+        "collecting",
+        "attention",
+        "succeeded",
+        "failed",
+        "cancelled",
+    ];
+
+    /// The word stored in the database.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting { .. } => "waiting",
+            Self::Queued { .. } => "queued",
+            Self::Submitting { .. } => "submitting",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Running { .. } => "running",
+            Self::Collecting { .. } | Self::Fetching { .. } => "collecting",
+            Self::Attention { .. } => "attention",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// Whether nothing can happen any more.
+    pub fn is_terminal(&self) -> bool {
+        self.finished_at().is_some()
+    }
+
+    /// When it ended, for the three terminal states.
+    pub fn finished_at(&self) -> Option<Millis> {
+        match *self {
+            Self::Succeeded { at } | Self::Failed { at } | Self::Cancelled { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The stored due time.
+    pub fn due(&self) -> Option<Millis> {
+        match *self {
+            Self::Queued { due }
+            | Self::InDoubt { due, .. }
+            | Self::Running { due }
+            | Self::Fetching { due } => Some(due),
+            _ => None,
+        }
+    }
+
+    /// The open intent, while there is one.
+    pub fn intent(&self) -> Option<i64> {
+        match *self {
+            Self::Submitting { intent } | Self::InDoubt { intent, .. } => Some(intent),
+            _ => None,
+        }
+    }
+
+    /// How many parents (waiting) or outputs (collecting, attention) are missing.
+    pub fn waiting_for(&self) -> u32 {
+        match *self {
+            Self::Waiting { parents } => parents,
+            Self::Collecting { missing } | Self::Attention { missing } => missing,
+            _ => 0,
+        }
+    }
+}
+
+/// Why a row failed or waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The class.
+    pub reason: Reason,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// The lifecycle of one outside effect. Loaded from a row, evolved, stored back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Our id.
+    pub id: Id,
+    /// Which effect.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: State,
+    /// How many calls went out that may have had an effect.
+    pub attempt: u32,
+    /// Soft failures in a row: drives back-off, zero after any success.
+    pub failures: u32,
+    /// How often the effect turned out to be surely absent.
+    pub absences: u32,
+    /// The vendor's name for it, once known.
+    pub remote_id: Option<String>,
+    /// When the vendor took it, once known.
+    pub accepted_at: Option<Millis>,
+    /// Since when looks have been failing or bringing nothing usable.
+    pub trouble_since: Option<Millis>,
+    /// When the user asked for an end.
+    pub cancel_requested_at: Option<Millis>,
+    /// Something noteworthy while it goes on (slow training, unknown status).
+    pub flag: Option<String>,
+    /// The last soft failure, as a sentence; empty after any success.
+    pub note: Option<String>,
+    /// Why it failed or waits for a person.
+    pub error: Option<Trouble>,
+}
+
+/// An event that the state does not accept. Nothing changes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {kind} that is {state} does not accept the event {event}")]
+pub struct Illegal {
+    /// Which kind of work.
+    pub kind: Kind,
+    /// Where it stood.
+    pub state: &'static str,
+    /// What happened.
+    pub event: &'static str,
+}
+
+impl Work {
+    /// A new piece of work, ready at once.
+    pub fn new(id: Id, kind: Kind, state: State) -> Self {
+        Self {
+            id,
+            kind,
+            state,
+            attempt: 0,
+            failures: 0,
+            absences: 0,
+            remote_id: None,
+            accepted_at: None,
+            trouble_since: None,
+            cancel_requested_at: None,
+            flag: None,
+            note: None,
+            error: None,
+        }
+    }
+
+    /// When a running row is looked at next: the end of a back-off, else the poll grid.
+    ///
+    /// `None` when nothing but another row or a person wakes it.
+    pub fn next_look(&self, now: Millis, timing: &Timing) -> Option<Millis> {
+        match self.state {
+            State::Running { due } if due > now => Some(due),
+            State::Running { .. } => {
+                let interval = self.kind.poll_interval(timing);
+                let accepted = self.accepted_at.unwrap_or(now);
+                Some(schedule::grid_next(
+                    schedule::poll_anchor(self.id, accepted, interval),
+                    interval,
+                    now,
+                ))
+            }
+            _ => self.state.due(),
+        }
+    }
+
+    /// Whether others that wait for this one may go on.
+    pub fn satisfies_dependants(&self) -> bool {
+        match self.state {
+            State::Succeeded { .. } => true,
+            // The vendor has finished it; its outputs have remote ids already.
+            State::Collecting { .. } => self.kind == Kind::Job,
+            _ => false,
+        }
+    }
+
+    /// What `event` makes of this at `now`: the only place where a state changes.
+    ///
+    /// # Errors
+    /// [`Illegal`] when the state does not accept the event; terminal states accept none.
+    pub fn evolve(&self, event: &Event, now: Millis, timing: &Timing) -> Result<Self, Illegal> {
+        let mut next = self.clone();
+        let known = match self.state {
+            State::Waiting { parents } => next.on_waiting(parents, event, now),
+            State::Queued { .. } => next.on_queued(event, now),
+            State::Submitting { intent } => next.on_submitting(intent, event, now, timing),
+            State::InDoubt { intent, .. } => next.on_in_doubt(intent, event, now, timing),
+            State::Running { .. } => next.on_running(event, now, timing),
+            State::Collecting { missing } => next.on_collecting(missing, event, now),
+            State::Fetching { .. } => next.on_fetching(event, now),
+            State::Attention { missing } => next.on_attention(missing, event, now, timing),
+            State::Succeeded { .. } | State::Failed { .. } | State::Cancelled { .. } => None,
+        };
+        known.map(|()| next).ok_or_else(|| Illegal {
+            kind: self.kind,
+            state: self.state.as_str(),
+            event: event.name(),
+        })
+    }
+
+    fn on_waiting(&mut self, parents: u32, event: &Event, now: Millis) -> Option<()> {
+        match event {
+            Event::ParentReady if parents > 1 => {
+                self.state = State::Waiting {
+                    parents: parents - 1,
+                };
+            }
+            Event::ParentReady => self.state = State::Queued { due: now },
+            Event::ParentFailed { message } => self.fail(Reason::Dependency, message, now),
+            Event::ParentCancelled { message } => {
+                self.error = Some(Trouble {
+                    reason: Reason::Dependency,
+                    message: message.clone(),
+                });
+                self.state = State::Cancelled { at: now };
+            }
+            Event::CancelRequested => self.cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_queued(&mut self, event: &Event, now: Millis) -> Option<()> {
+        match event {
+            Event::SendStarted { intent } => {
+                self.attempt = self.attempt.saturating_add(1);
+                self.state = State::Submitting { intent: *intent };
+            }
+            Event::Postponed { until, note } => {
+                self.soft_failure(note);
+                self.state = State::Queued { due: *until };
+            }
+            Event::Unsendable { message } => self.fail(Reason::Unsendable, message, now),
+            Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
+            Event::CancelRequested => self.cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_submitting(
+        &mut self,
+        intent: i64,
+        event: &Event,
+        now: Millis,
+        timing: &Timing,
+    ) -> Option<()> {
+        match event {
+            Event::Accepted { remote_id } => self.accepted(remote_id, now, timing),
+            Event::CallFailed { failure } => self.call_failed(intent, failure, now, timing),
+            Event::OutcomeUnknown { note } => self.outcome_unknown(intent, note, now, timing),
+            Event::CancelRequested => self.wish_cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_in_doubt(
+        &mut self,
+        intent: i64,
+        event: &Event,
+        now: Millis,
+        timing: &Timing,
+    ) -> Option<()> {
+        match event {
+            Event::LookAgain { at, note } => {
+                self.note = Some(note.clone());
+                self.state = State::InDoubt { intent, due: *at };
+            }
+            Event::LookFailed { until, note } => {
+                self.soft_failure(note);
+                self.state = State::InDoubt {
+                    intent,
+                    due: *until,
+                };
+            }
+            Event::Found { remote_id, .. } => self.accepted(remote_id, now, timing),
+            Event::Absent { note } => self.absent(note, now),
+            Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
+            Event::CancelRequested => self.wish_cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_running(&mut self, event: &Event, now: Millis, timing: &Timing) -> Option<()> {
+        match event {
+            Event::LookFailed { until, note } => {
+                self.soft_failure(note);
+                self.trouble_since = self.trouble_since.or(Some(now));
+                self.state = State::Running { due: *until };
+            }
+            Event::Recovered => {
+                self.clear_trouble();
+                self.flag = None;
+                // Already past: from here on the poll grid decides.
+                self.state = State::Running { due: now };
+            }
+            Event::Flagged { flag } => self.flag = Some(flag.clone()),
+            Event::VendorDone { outputs } => return self.vendor_done(*outputs, now),
+            Event::VendorFailed { message, no_output } => {
+                let reason = if *no_output {
+                    Reason::NoOutput
+                } else {
+                    Reason::VendorFailed
+                };
+                self.fail(reason, message, now);
+            }
+            Event::PrepareAgain { note } if self.kind == Kind::Output => {
+                self.prepare_again(note, now);
+            }
+            Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
+            Event::CancelRequested => self.wish_cancel(now),
+            _ => return None,
+        }
+        let _ = timing;
+        Some(())
+    }
+
+    fn on_collecting(&mut self, missing: u32, event: &Event, now: Millis) -> Option<()> {
+        match event {
+            Event::OutputHome if missing > 1 => {
+                self.state = State::Collecting {
+                    missing: missing - 1,
+                };
+            }
+            Event::OutputHome => self.finish(now),
+            Event::OutputLost { message } => self.park(Reason::Unfetched, message, missing),
+            Event::CancelRequested => self.wish_cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_fetching(&mut self, event: &Event, now: Millis) -> Option<()> {
+        match event {
+            Event::Fetched => self.finish(now),
+            Event::LookFailed { until, note } => {
+                self.soft_failure(note);
+                self.trouble_since = self.trouble_since.or(Some(now));
+                self.state = State::Fetching { due: *until };
+            }
+            Event::PrepareAgain { note } => self.prepare_again(note, now),
+            Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn on_attention(
+        &mut self,
+        missing: u32,
+        event: &Event,
+        now: Millis,
+        timing: &Timing,
+    ) -> Option<()> {
+        match event {
+            Event::Adopt { remote_id, .. } if self.remote_id.is_none() => {
+                self.error = None;
+                self.accepted(remote_id, now, timing);
+            }
+            // Once the vendor has it, sending again is a new purchase: a new row (`retry`).
+            Event::Resubmit { .. } if self.remote_id.is_none() => {
+                self.error = None;
+                self.absences = 0;
+                self.clear_trouble();
+                self.state = State::Queued { due: now };
+            }
+            Event::Abandon { by } => {
+                self.error = Some(Trouble {
+                    reason: Reason::Abandoned,
+                    message: format!("given up by a person: {by}"),
+                });
+                self.state = State::Failed { at: now };
+            }
+            Event::Rewatch { .. } if self.remote_id.is_some() => {
+                self.error = None;
+                self.clear_trouble();
+                self.state = match self.kind {
+                    Kind::Output => State::Fetching { due: now },
+                    Kind::Job if missing > 0 => State::Collecting { missing },
+                    _ => State::Running { due: now },
+                };
+            }
+            Event::OutputResumed if missing > 0 => {
+                self.error = None;
+                self.state = State::Collecting { missing };
+            }
+            // A second lost output changes nothing; the first one already asked for a person.
+            Event::OutputLost { .. } if missing > 0 => {}
+            // Another output may still arrive while one waits for a person.
+            Event::OutputHome if missing > 1 => {
+                self.state = State::Attention {
+                    missing: missing - 1,
+                }
+            }
+            Event::CancelRequested => self.cancel(now),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// The vendor has it: the end for synchronous effects, the start of watching for others.
+    fn accepted(&mut self, remote_id: &str, now: Millis, timing: &Timing) {
+        self.remote_id = Some(remote_id.to_owned());
+        self.accepted_at = Some(now);
+        self.clear_trouble();
+        if self.kind.ends_when_accepted() {
+            return self.finish(now);
+        }
+        let interval = self.kind.poll_interval(timing);
+        let due = schedule::poll_anchor(self.id, now, interval).saturating_add(interval);
+        self.state = State::Running { due };
+    }
+
+    fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {
+        match failure.class {
+            FailureClass::NotSent | FailureClass::RefusedForNow => {
+                let delay = schedule::backoff(self.id, self.failures);
+                let delay = delay.max(failure.retry_after.unwrap_or(0));
+                self.back_to_queue(now.saturating_add(delay), &failure.message, now);
+            }
+            // A pause is set beside this; the row is ready as soon as it is lifted.
+            FailureClass::Unauthorized | FailureClass::InsufficientCredits => {
+                self.back_to_queue(now, &failure.message, now);
+            }
+            FailureClass::RefusedForGood => self.fail(Reason::Refused, &failure.message, now),
+            // A read's class on an effect would be a bug of ours: never treat it as "not sent".
+            FailureClass::Unknown | FailureClass::ReadFailed => {
+                self.outcome_unknown(intent, &failure.message, now, timing);
+            }
+        }
+    }
+
+    fn outcome_unknown(&mut self, intent: i64, note: &str, now: Millis, timing: &Timing) {
+        match self.kind {
+            // Looking at the prepared file is polling it.
+            Kind::Output => {
+                self.accepted_at = Some(now);
+                self.note = Some(note.to_owned());
+                self.state = State::Running {
+                    due: now.saturating_add(timing.poll_download),
+                };
+            }
+            // Setting the same fields or deleting again changes nothing more.
+            Kind::Change => {
+                let delay = schedule::backoff(self.id, self.failures);
+                self.soft_failure(note);
+                self.state = State::Queued {
+                    due: now.saturating_add(delay),
+                };
+            }
+            Kind::Model | Kind::Upload | Kind::Training | Kind::Job => {
+                self.note = Some(note.to_owned());
+                self.state = State::InDoubt { intent, due: now };
+            }
+        }
+    }
+
+    fn absent(&mut self, note: &str, now: Millis) {
+        if self.cancel_requested_at.is_some() {
+            return self.cancel(now);
+        }
+        self.absences = self.absences.saturating_add(1);
+        if self.kind.is_paid() && self.absences > 1 {
+            let message = format!(
+                "it was sent twice and twice the vendor did not have it ({note}); \
+                 it is not sent a third time without a person"
+            );
+            return self.park(Reason::AbsentTwice, &message, 0);
+        }
+        let delay = schedule::backoff(self.id, self.absences);
+        self.soft_failure(note);
+        self.state = State::Queued {
+            due: now.saturating_add(delay),
+        };
+    }
+
+    fn vendor_done(&mut self, outputs: u32, now: Millis) -> Option<()> {
+        match (self.kind, outputs) {
+            (Kind::Job, 1..) => {
+                self.clear_trouble();
+                self.flag = None;
+                self.state = State::Collecting { missing: outputs };
+            }
+            (Kind::Model | Kind::Training, 0) => self.finish(now),
+            (Kind::Output, 0) => {
+                self.clear_trouble();
+                self.state = State::Fetching { due: now };
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn prepare_again(&mut self, note: &str, now: Millis) {
+        let delay = schedule::backoff(self.id, self.failures);
+        self.soft_failure(note);
+        self.trouble_since = self.trouble_since.or(Some(now));
+        self.state = State::Queued {
+            due: now.saturating_add(delay),
+        };
+    }
+
+    /// Nothing happened at the vendor: the attempt does not count.
+    fn back_to_queue(&mut self, due: Millis, note: &str, now: Millis) {
+        if self.cancel_requested_at.is_some() {
+            return self.cancel(now);
+        }
+        self.attempt = self.attempt.saturating_sub(1);
+        self.soft_failure(note);
+        self.state = State::Queued { due };
+    }
+
+    fn soft_failure(&mut self, note: &str) {
+        self.failures = self.failures.saturating_add(1);
+        self.note = Some(note.to_owned());
+    }
+
+    fn clear_trouble(&mut self) {
+        self.failures = 0;
+        self.trouble_since = None;
+        self.note = None;
+    }
+
+    fn wish_cancel(&mut self, now: Millis) {
+        self.cancel_requested_at = self.cancel_requested_at.or(Some(now));
+    }
+
+    fn cancel(&mut self, now: Millis) {
+        self.wish_cancel(now);
+        self.note = None;
+        self.state = State::Cancelled { at: now };
+    }
+
+    /// The effect is there and everything it brought is home.
+    fn finish(&mut self, now: Millis) {
+        self.clear_trouble();
+        self.flag = None;
+        self.state = if self.cancel_requested_at.is_some() {
+            State::Cancelled { at: now }
+        } else {
+            State::Succeeded { at: now }
+        };
+    }
+
+    fn fail(&mut self, reason: Reason, message: &str, now: Millis) {
+        self.note = None;
+        self.error = Some(Trouble {
+            reason,
+            message: message.to_owned(),
+        });
+        self.state = State::Failed { at: now };
+    }
+
+    fn park(&mut self, reason: Reason, message: &str, missing: u32) {
+        self.note = None;
+        self.error = Some(Trouble {
+            reason,
+            message: message.to_owned(),
+        });
+        self.state = State::Attention { missing };
+    }
+}
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;

@@ -250,6 +250,8 @@ pub struct Work {
     pub remote_id: Option<String>,
     /// When the vendor took it, once known.
     pub accepted_at: Option<Millis>,
+    /// Where the poll grid starts, once accepted.
+    pub poll_anchor: Option<Millis>,
     /// Since when looks have been failing or bringing nothing usable.
     pub trouble_since: Option<Millis>,
     /// When the user asked for an end.
@@ -286,6 +288,7 @@ impl Work {
             absences: 0,
             remote_id: None,
             accepted_at: None,
+            poll_anchor: None,
             trouble_since: None,
             cancel_requested_at: None,
             flag: None,
@@ -300,15 +303,11 @@ impl Work {
     pub fn next_look(&self, now: Millis, timing: &Timing) -> Option<Millis> {
         match self.state {
             State::Running { due } if due > now => Some(due),
-            State::Running { .. } => {
-                let interval = self.kind.poll_interval(timing);
-                let accepted = self.accepted_at.unwrap_or(now);
-                Some(schedule::grid_next(
-                    schedule::poll_anchor(self.id, accepted, interval),
-                    interval,
-                    now,
-                ))
-            }
+            State::Running { due } => Some(schedule::grid_next(
+                self.poll_anchor.unwrap_or(due),
+                self.kind.poll_interval(timing),
+                now,
+            )),
             _ => self.state.due(),
         }
     }
@@ -334,7 +333,7 @@ impl Work {
             State::Queued { .. } => next.on_queued(event, now),
             State::Submitting { intent } => next.on_submitting(intent, event, now, timing),
             State::InDoubt { intent, .. } => next.on_in_doubt(intent, event, now, timing),
-            State::Running { .. } => next.on_running(event, now, timing),
+            State::Running { .. } => next.on_running(event, now),
             State::Collecting { missing } => next.on_collecting(missing, event, now),
             State::Fetching { .. } => next.on_fetching(event, now),
             State::Attention { missing } => next.on_attention(missing, event, now, timing),
@@ -432,7 +431,7 @@ impl Work {
         Some(())
     }
 
-    fn on_running(&mut self, event: &Event, now: Millis, timing: &Timing) -> Option<()> {
+    fn on_running(&mut self, event: &Event, now: Millis) -> Option<()> {
         match event {
             Event::LookFailed { until, note } => {
                 self.soft_failure(note);
@@ -462,7 +461,6 @@ impl Work {
             Event::CancelRequested => self.wish_cancel(now),
             _ => return None,
         }
-        let _ = timing;
         Some(())
     }
 
@@ -525,6 +523,7 @@ impl Work {
             Event::Rewatch { .. } if self.remote_id.is_some() => {
                 self.error = None;
                 self.clear_trouble();
+                self.poll_anchor = Some(now);
                 self.state = match self.kind {
                     Kind::Output => State::Fetching { due: now },
                     Kind::Job if missing > 0 => State::Collecting { missing },
@@ -558,8 +557,9 @@ impl Work {
             return self.finish(now);
         }
         let interval = self.kind.poll_interval(timing);
-        let due = schedule::poll_anchor(self.id, now, interval).saturating_add(interval);
-        self.state = State::Running { due };
+        let anchor = schedule::poll_anchor(self.id, now, interval);
+        self.poll_anchor = Some(anchor);
+        self.state = State::Running { due: anchor.saturating_add(interval) };
     }
 
     fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {
@@ -585,7 +585,7 @@ impl Work {
         match self.kind {
             // Looking at the prepared file is polling it.
             Kind::Output => {
-                self.accepted_at = Some(now);
+                self.poll_anchor = Some(now);
                 self.note = Some(note.to_owned());
                 self.state = State::Running {
                     due: now.saturating_add(timing.poll_download),

@@ -104,7 +104,7 @@ fn assert_has_reason_to_wake(work: &Work) {
                 work.next_look(NOW, &Timing::default())
                     .is_some_and(|at| at > NOW)
             );
-            assert!(work.accepted_at.is_some(), "running since never: {work:?}");
+            assert!(work.poll_anchor.is_some(), "running on no grid: {work:?}");
         }
         State::Submitting { intent } => assert!(intent > 0),
         State::Collecting { missing } => assert!(missing > 0, "collects nothing: {work:?}"),

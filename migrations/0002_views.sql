@@ -1,0 +1,188 @@
+-- The views people read: `sqlite3 darkroom.db 'select * from job_status'`.
+-- Columns are only ever added; a test guards their names. Times are UTC.
+
+-- The clock in Unix milliseconds, and how often the daemon looks (it writes its settings at start).
+CREATE VIEW clock AS SELECT
+  CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now_ms,
+  coalesce((SELECT json_extract(value, '$.training') FROM settings WHERE name = 'poll'), 300000) AS training_ms,
+  coalesce((SELECT json_extract(value, '$.job')      FROM settings WHERE name = 'poll'), 5000)   AS job_ms,
+  coalesce((SELECT json_extract(value, '$.download') FROM settings WHERE name = 'poll'), 2000)   AS download_ms;
+
+-- Every piece of work, whatever its kind. next_at: the stored due time, for a running row the next
+-- point of its poll grid.
+CREATE VIEW work AS
+SELECT 'model' AS kind, t.id, 'model ' || t.name AS label, t.id AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
+FROM models t CROSS JOIN clock c
+UNION ALL
+SELECT 'upload' AS kind, t.id, 'photo ' || t.file_name AS label, t.model_id AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
+FROM uploads t CROSS JOIN clock c
+UNION ALL
+SELECT 'training' AS kind, t.id, 'training of ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.model_id AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.training_ms + 1) * c.training_ms END AS next_at
+FROM trainings t CROSS JOIN clock c
+UNION ALL
+SELECT 'job' AS kind, t.id, t.type || ' job' || coalesce(' ' || t.step, '') AS label, t.model_id AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
+FROM jobs t CROSS JOIN clock c
+UNION ALL
+SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' || t.job_id AS label, NULL AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.download_ms + 1) * c.download_ms END AS next_at
+FROM outputs t CROSS JOIN clock c
+UNION ALL
+SELECT 'change' AS kind, t.id, t.action || ' of model ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.model_id AS model_id,
+  t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
+  t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
+  t.retry_of, t.retried_by,
+  CASE WHEN t.state <> 'running' OR t.due_at > c.now_ms THEN t.due_at
+    ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
+FROM changes t CROSS JOIN clock c;
+
+-- Why a thing is not done yet and what happens next, as a sentence.
+CREATE VIEW why AS
+SELECT w.kind, w.id, w.label, CASE w.state
+  WHEN 'waiting' THEN
+    CASE WHEN w.waiting_for = 1 THEN 'waits for the ' ELSE 'waits for ' || w.waiting_for || ' things, among them the ' END ||
+    (SELECT p.label || CASE p.state WHEN 'attention' THEN ', which needs a person: ' || p.error
+                                    ELSE ' (' || p.state || ')' END
+     FROM dependencies d JOIN work p ON p.id = d.parent AND p.kind = d.parent_kind
+     WHERE d.child = w.id AND d.satisfied_at IS NULL
+     ORDER BY p.state <> 'attention', d.parent LIMIT 1)
+  WHEN 'queued' THEN CASE
+    WHEN (SELECT 1 FROM settings WHERE name = 'pause.spending') THEN
+      'spending is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.spending')
+    WHEN w.due_at > c.now_ms THEN 'tries again at ' || strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') ||
+      ' UTC' || coalesce(': ' || w.note, '')
+    WHEN w.kind IN ('training','job') AND EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL) THEN
+      'waits its turn: another paid call is being sent or clarified'
+    ELSE 'is next to be sent' || coalesce(' (last try: ' || w.note || ')', '') END
+  WHEN 'submitting' THEN 'is being sent right now'
+  WHEN 'in_doubt' THEN 'the reply was lost, so the vendor is being searched before anything else; next look at ' ||
+    strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') || ' UTC' || coalesce(' (' || w.note || ')', '')
+  WHEN 'running' THEN
+    CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
+      'the vendor works on it; watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
+    ELSE 'the vendor works on it; next look at ' || strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') || ' UTC' END ||
+    coalesce('; ' || w.flag, '') || coalesce(' (' || w.note || ')', '')
+  WHEN 'collecting' THEN CASE WHEN w.kind = 'job'
+    THEN 'the vendor is done; ' || w.waiting_for || CASE w.waiting_for WHEN 1 THEN ' file is' ELSE ' files are' END || ' on the way home'
+    ELSE 'is being downloaded' || coalesce('; last try: ' || w.note, '') END
+  WHEN 'attention' THEN 'needs a person: ' || w.error
+  WHEN 'succeeded' THEN 'done'
+  WHEN 'failed' THEN w.error
+  ELSE coalesce(w.error, 'cancelled') END ||
+  CASE WHEN w.cancel_requested_at IS NOT NULL AND w.finished_at IS NULL
+    THEN '; cancelled as soon as that is settled' ELSE '' END AS why
+FROM work w CROSS JOIN clock c;
+
+CREATE VIEW model_status AS SELECT t.id, t.name, t.state, t.remote_status, y.why, t.remote_id,
+  (SELECT count(*) FROM uploads u WHERE u.model_id = t.id AND u.state = 'succeeded') || '/' ||
+    (SELECT count(*) FROM uploads u WHERE u.model_id = t.id) AS photos,
+  (SELECT r.state FROM trainings r WHERE r.model_id = t.id ORDER BY r.id DESC LIMIT 1) AS training,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM models t JOIN work w ON w.kind = 'model' AND w.id = t.id JOIN why y ON y.kind = 'model' AND y.id = t.id;
+
+CREATE VIEW upload_status AS SELECT t.id, t.file_name, t.state, y.why, m.name AS model, t.purpose, t.remote_id,
+  t.bytes, t.media_type, t.sha256,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM uploads t JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'upload' AND w.id = t.id JOIN why y ON y.kind = 'upload' AND y.id = t.id;
+
+CREATE VIEW training_status AS SELECT t.id, m.name AS model, t.state, t.remote_status, y.why, t.model_id, t.remote_id,
+  strftime('%Y-%m-%d %H:%M:%S', t.accepted_at / 1000, 'unixepoch') AS started_at,
+  (coalesce(t.finished_at, c.now_ms) - t.accepted_at) / 60000.0 AS minutes, t.flag,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM trainings t JOIN models m ON m.id = t.model_id CROSS JOIN clock c JOIN work w ON w.kind = 'training' AND w.id = t.id JOIN why y ON y.kind = 'training' AND y.id = t.id;
+
+CREATE VIEW job_status AS SELECT t.id, t.type, t.state, y.why, coalesce(m.name, t.model_name) AS model, t.prompt,
+  t.remote_id, (SELECT count(*) FROM outputs o WHERE o.job_id = t.id AND o.state = 'succeeded') AS files, t.credits,
+  t.step, t.run_id,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM jobs t LEFT JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'job' AND w.id = t.id JOIN why y ON y.kind = 'job' AND y.id = t.id;
+
+CREATE VIEW output_status AS SELECT t.id, t.job_id, t.position + 1 AS number, t.media, t.state, y.why, t.path, t.bytes,
+  t.media_type, t.sha256, t.remote_id,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM outputs t JOIN work w ON w.kind = 'output' AND w.id = t.id JOIN why y ON y.kind = 'output' AND y.id = t.id;
+
+CREATE VIEW change_status AS SELECT t.id, t.action, m.name AS model, t.state, y.why, t.fields,
+  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
+  strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
+  t.error
+FROM changes t JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'change' AND w.id = t.id JOIN why y ON y.kind = 'change' AND y.id = t.id;
+
+-- A run is as far as its members. A member that was retried counts through its newest attempt.
+CREATE VIEW run_members AS
+SELECT run_id, 'model' AS kind, id, state, NULL AS step FROM models WHERE run_id IS NOT NULL AND retried_by IS NULL UNION ALL
+SELECT m.run_id, 'upload', u.id, u.state, NULL FROM uploads u JOIN models m ON m.id = u.model_id
+  WHERE m.run_id IS NOT NULL AND u.retried_by IS NULL UNION ALL
+SELECT run_id, 'training', id, state, NULL FROM trainings WHERE run_id IS NOT NULL AND retried_by IS NULL UNION ALL
+SELECT run_id, 'job', id, state, step FROM jobs WHERE run_id IS NOT NULL AND retried_by IS NULL;
+
+CREATE VIEW run_status AS SELECT r.id, r.name,
+  CASE WHEN n.attention > 0 THEN 'attention' WHEN n.live > 0 THEN 'running'
+    WHEN n.failed > 0 THEN 'failed' WHEN n.cancelled > 0 THEN 'cancelled' ELSE 'succeeded' END AS state,
+  CASE WHEN n.attention > 0 THEN n.attention || ' of ' || n.total || ' pieces of work need a person'
+    WHEN n.live > 0 THEN n.done || ' of ' || n.total || ' pieces of work are done'
+    WHEN n.failed > 0 THEN n.failed || ' of ' || n.total || ' pieces of work failed'
+    WHEN n.cancelled > 0 THEN n.cancelled || ' of ' || n.total || ' pieces of work were cancelled'
+    ELSE 'done' END AS why,
+  n.done, n.total,
+  strftime('%Y-%m-%d %H:%M:%S', r.created_at / 1000, 'unixepoch') AS created_at
+FROM runs r JOIN (SELECT run_id, count(*) AS total,
+    sum(state = 'attention') AS attention, sum(state = 'failed') AS failed, sum(state = 'cancelled') AS cancelled,
+    sum(state = 'succeeded') AS done, sum(state NOT IN ('succeeded','failed','cancelled')) AS live
+  FROM run_members GROUP BY run_id) n ON n.run_id = r.id;
+
+CREATE VIEW attention AS SELECT w.id, w.kind, w.label, w.error AS why, w.error_class AS reason, w.remote_id,
+  strftime('%Y-%m-%d %H:%M:%S', w.updated_at / 1000, 'unixepoch') AS since
+FROM work w WHERE w.state = 'attention';
+
+CREATE VIEW timeline AS SELECT e.seq,
+  strftime('%Y-%m-%d %H:%M:%S', e.at / 1000, 'unixepoch') AS at,
+  e.kind, e.subject, e.from_state, e.to_state, e.cause, e.actor,
+  coalesce(json_extract(e.detail, '$.note'), json_extract(e.detail, '$.message'), json_extract(e.detail, '$.flag'),
+    json_extract(e.detail, '$.failure.message'), json_extract(e.detail, '$.remote_id'), '') AS note
+FROM events e;

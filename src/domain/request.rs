@@ -149,3 +149,57 @@ pub enum JobRequest {
     /// Make videos.
     Video(VideoRequest),
 }
+
+impl JobRequest {
+    /// The word stored in `jobs.type`.
+    pub fn type_word(&self) -> &'static str {
+        match self {
+            Self::Image(_) => "image",
+            Self::Upscale(_) => "upscale",
+            Self::Video(_) => "video",
+        }
+    }
+
+    /// Every picture or video that it refers to.
+    pub fn media(&self) -> Vec<&MediaRef> {
+        match self {
+            Self::Image(image) => image.references.iter().collect(),
+            Self::Upscale(upscale) => vec![&upscale.image],
+            Self::Video(video) => video
+                .first_frame
+                .iter()
+                .chain(&video.last_frame)
+                .chain(&video.references)
+                .collect(),
+        }
+    }
+
+    /// The same, to change them.
+    pub fn media_mut(&mut self) -> Vec<&mut MediaRef> {
+        match self {
+            Self::Image(image) => image.references.iter_mut().collect(),
+            Self::Upscale(upscale) => vec![&mut upscale.image],
+            Self::Video(video) => video
+                .first_frame
+                .iter_mut()
+                .chain(&mut video.last_frame)
+                .chain(&mut video.references)
+                .collect(),
+        }
+    }
+
+    /// The jobs whose outputs it needs, each once.
+    pub fn jobs_referred_to(&self) -> Vec<Id> {
+        let mut jobs: Vec<Id> = self
+            .media()
+            .into_iter()
+            .filter_map(|media| match media {
+                MediaRef::JobOutput { job, .. } => Some(*job),
+                _ => None,
+            })
+            .collect();
+        jobs.sort_unstable();
+        jobs.dedup();
+        jobs
+    }
+}

@@ -1,0 +1,425 @@
+//! The one place that moves a row: load, evolve, write back, append the event, carry out what
+//! follows for other rows. All of it is one transaction.
+
+use super::rows::{self, Loaded};
+use super::settings::{self, Switch};
+use super::writer::{Tx, Write};
+use super::{Result, StoreError, table};
+use crate::domain::event::{Event, Reason};
+use crate::domain::ids::Id;
+use crate::domain::schedule::Timing;
+use crate::domain::work::{Kind, State, Work};
+use futures_util::future::BoxFuture;
+use sqlx::AssertSqlSafe;
+use std::collections::VecDeque;
+
+/// A produced file that the vendor named.
+#[derive(Clone, Debug)]
+pub struct NewOutput {
+    /// Our id for it.
+    pub id: Id,
+    /// Whether it is a video, which has to be prepared before it can be fetched.
+    pub video: bool,
+    /// The vendor's id.
+    pub remote_id: String,
+    /// The vendor's link, as last seen.
+    pub url: Option<String>,
+}
+
+/// A file that is on disk, whole.
+#[derive(Clone, Debug)]
+pub struct StoredFile {
+    /// Below the data directory.
+    pub path: String,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Size.
+    pub bytes: u64,
+    /// By its first bytes.
+    pub media_type: String,
+}
+
+/// What was learnt together with an event and is stored in the same transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The vendor's word for the row's state.
+    pub remote_status: Option<String>,
+    /// The vendor's word for the state of the training's model.
+    pub model_status: Option<String>,
+    /// What a finished job produced.
+    pub outputs: Vec<NewOutput>,
+    /// A fetched file.
+    pub file: Option<StoredFile>,
+    /// The link last seen.
+    pub url: Option<String>,
+    /// Switches to set, each with its reason.
+    pub pause: Vec<(Switch, String)>,
+}
+
+/// An event for one row.
+#[derive(Clone, Debug)]
+pub struct Apply {
+    /// The row's kind.
+    pub kind: Kind,
+    /// The row.
+    pub id: Id,
+    /// What happened.
+    pub event: Event,
+    /// What was learnt with it.
+    pub facts: Facts,
+    /// Who says so: `daemon`, `cli` or a person's name.
+    pub actor: String,
+    /// The configured durations.
+    pub timing: Timing,
+}
+
+impl Write for Apply {
+    type Output = Work;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+        Box::pin(async move {
+            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, self.facts).await
+        })
+    }
+}
+
+/// Moves one row and everything that follows from it.
+pub(super) async fn apply(
+    tx: &mut Tx<'_>,
+    timing: &Timing,
+    actor: &str,
+    kind: Kind,
+    id: Id,
+    event: Event,
+    facts: Facts,
+) -> Result<Work> {
+    let (before, after) = transition(tx, timing, actor, kind, id, &event, &facts).await?;
+    let mut todo: VecDeque<(Kind, Id, Event)> = consequences(tx, &before, &after).await?.into();
+    while let Some((kind, id, event)) = todo.pop_front() {
+        // What already ended needs no news; anything else that refuses is a bug and rolls back.
+        if rows::load(tx.conn, kind, id).await?.work.state.is_terminal() {
+            continue;
+        }
+        let facts = Facts::default();
+        let (before, after) = transition(tx, timing, actor, kind, id, &event, &facts).await?;
+        todo.extend(consequences(tx, &before, &after).await?);
+    }
+    Ok(after)
+}
+
+async fn transition(
+    tx: &mut Tx<'_>,
+    timing: &Timing,
+    actor: &str,
+    kind: Kind,
+    id: Id,
+    event: &Event,
+    facts: &Facts,
+) -> Result<(Work, Work)> {
+    let Loaded { work: before, version } = rows::load(tx.conn, kind, id).await?;
+    let after = before.evolve(event, tx.now, timing)?;
+    if after != before {
+        rows::update(tx.conn, &after, version, tx.now).await?;
+        append_event(tx, &after, Some(before.state.as_str()), version + 1, event, actor).await?;
+        settle_intent(tx, &before, &after, event).await?;
+    }
+    store_facts(tx, &after, facts).await?;
+    Ok((before, after))
+}
+
+/// Appends one event row.
+pub(super) async fn append_event(
+    tx: &mut Tx<'_>,
+    work: &Work,
+    from: Option<&str>,
+    version: i64,
+    event: &Event,
+    actor: &str,
+) -> Result<()> {
+    let detail = serde_json::to_string(event)
+        .map_err(|error| StoreError::Refused(format!("an event cannot be stored: {error}")))?;
+    append_event_row(tx, work, from, version, event.name(), &detail, actor).await
+}
+
+/// Appends the event row of a row's creation.
+pub(super) async fn append_created(
+    tx: &mut Tx<'_>,
+    work: &Work,
+    detail: &serde_json::Value,
+    actor: &str,
+) -> Result<()> {
+    append_event_row(tx, work, None, 1, "created", &detail.to_string(), actor).await
+}
+
+async fn append_event_row(
+    tx: &mut Tx<'_>,
+    work: &Work,
+    from: Option<&str>,
+    version: i64,
+    cause: &str,
+    detail: &str,
+    actor: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO events (at, kind, subject, version, from_state, to_state, cause, actor, \
+         detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(tx.now)
+    .bind(work.kind.as_str())
+    .bind(work.id.to_string())
+    .bind(version)
+    .bind(from)
+    .bind(work.state.as_str())
+    .bind(cause)
+    .bind(actor)
+    .bind(detail)
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
+}
+
+/// An intent ends exactly when its row leaves `submitting` and `in_doubt`.
+async fn settle_intent(
+    tx: &mut Tx<'_>,
+    before: &Work,
+    after: &Work,
+    event: &Event,
+) -> Result<()> {
+    let Some(intent) = before.state.intent() else { return Ok(()) };
+    let doubted = matches!(after.state, State::InDoubt { .. });
+    if doubted && !matches!(before.state, State::InDoubt { .. }) {
+        sqlx::query(
+            "UPDATE intents SET doubt_at = $1, doubt_vendor = vendor_time + ($1 - opened_at) \
+             WHERE seq = $2",
+        )
+        .bind(tx.now)
+        .bind(intent)
+        .execute(&mut *tx.conn)
+        .await?;
+    }
+    if after.state.intent() == Some(intent) {
+        return Ok(());
+    }
+    let evidence = serde_json::to_string(event).unwrap_or_default();
+    sqlx::query("UPDATE intents SET settled_at = $1, outcome = $2, evidence = $3 WHERE seq = $4")
+        .bind(tx.now)
+        .bind(event.name())
+        .bind(evidence)
+        .bind(intent)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(())
+}
+
+async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> {
+    let id = work.id.to_string();
+    if let Some(status) = &facts.remote_status
+        && matches!(work.kind, Kind::Model | Kind::Training | Kind::Job)
+    {
+        let sql = format!("UPDATE {} SET remote_status = $1 WHERE id = $2", table(work.kind));
+        sqlx::query(AssertSqlSafe(sql)).bind(status).bind(&id).execute(&mut *tx.conn).await?;
+    }
+    if let Some(status) = &facts.model_status {
+        let of_model = match work.kind {
+            Kind::Model => "id = $3",
+            Kind::Training => "id = (SELECT model_id FROM trainings WHERE id = $3)",
+            _ => "id = (SELECT model_id FROM changes WHERE id = $3)",
+        };
+        let sql = format!(
+            "UPDATE models SET remote_status = $1, remote_status_at = $2 WHERE {of_model}"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(status)
+            .bind(tx.now)
+            .bind(&id)
+            .execute(&mut *tx.conn)
+            .await?;
+    }
+    if let Some(url) = &facts.url
+        && matches!(work.kind, Kind::Upload | Kind::Output)
+    {
+        let sql = format!("UPDATE {} SET remote_url = $1 WHERE id = $2", table(work.kind));
+        sqlx::query(AssertSqlSafe(sql)).bind(url).bind(&id).execute(&mut *tx.conn).await?;
+    }
+    for (position, output) in facts.outputs.iter().enumerate() {
+        insert_output(tx, work, position, output).await?;
+    }
+    for (switch, reason) in &facts.pause {
+        settings::set_pause(tx, *switch, reason, "daemon").await?;
+    }
+    Ok(())
+}
+
+/// The file of an output, stored before the event that needs it.
+async fn store_file(tx: &mut Tx<'_>, id: Id, file: &StoredFile) -> Result<()> {
+    sqlx::query(
+        "UPDATE outputs SET path = $1, sha256 = $2, bytes = $3, media_type = $4 WHERE id = $5",
+    )
+    .bind(&file.path)
+    .bind(&file.sha256)
+    .bind(i64::try_from(file.bytes).unwrap_or(i64::MAX))
+    .bind(&file.media_type)
+    .bind(id.to_string())
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
+}
+
+/// A fetched output: its file's facts and its end, together.
+pub struct FileArrived {
+    /// The output.
+    pub id: Id,
+    /// Its file.
+    pub file: StoredFile,
+    /// The configured durations.
+    pub timing: Timing,
+}
+
+impl Write for FileArrived {
+    type Output = Work;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+        Box::pin(async move {
+            store_file(tx, self.id, &self.file).await?;
+            let facts = Facts::default();
+            apply(tx, &self.timing, "daemon", Kind::Output, self.id, Event::Fetched, facts).await
+        })
+    }
+}
+
+async fn insert_output(
+    tx: &mut Tx<'_>,
+    job: &Work,
+    position: usize,
+    output: &NewOutput,
+) -> Result<()> {
+    let state = if output.video {
+        State::Queued { due: tx.now }
+    } else {
+        State::Fetching { due: tx.now }
+    };
+    sqlx::query(
+        "INSERT INTO outputs (id, state, due_at, remote_id, created_at, updated_at, job_id, \
+         position, media, remote_url) VALUES ($1, $2, $3, $4, $3, $3, $5, $6, $7, $8)",
+    )
+    .bind(output.id.to_string())
+    .bind(state.as_str())
+    .bind(tx.now)
+    .bind(&output.remote_id)
+    .bind(job.id.to_string())
+    .bind(i64::try_from(position).unwrap_or(i64::MAX))
+    .bind(if output.video { "video" } else { "image" })
+    .bind(&output.url)
+    .execute(&mut *tx.conn)
+    .await?;
+    let work = Work::new(output.id, Kind::Output, state);
+    let detail = serde_json::json!({ "job": job.id, "remote_id": output.remote_id });
+    append_created(tx, &work, &detail, "daemon").await
+}
+
+/// What a transition means for other rows.
+async fn consequences(
+    tx: &mut Tx<'_>,
+    before: &Work,
+    after: &Work,
+) -> Result<Vec<(Kind, Id, Event)>> {
+    let mut out = Vec::new();
+    if after.satisfies_dependants() && !before.satisfies_dependants() {
+        for (kind, id) in open_children(tx, after.id).await? {
+            out.push((kind, id, Event::ParentReady));
+        }
+        sqlx::query(
+            "UPDATE dependencies SET satisfied_at = $1 WHERE parent = $2 AND satisfied_at IS NULL",
+        )
+        .bind(tx.now)
+        .bind(after.id.to_string())
+        .execute(&mut *tx.conn)
+        .await?;
+    } else if after.state.is_terminal() && !after.satisfies_dependants() {
+        let label = label(tx, after).await?;
+        let why = after.error.as_ref().map_or("", |error| error.message.as_str());
+        for (kind, id) in open_children(tx, after.id).await? {
+            out.push((kind, id, parent_ended(after, &label, why)));
+        }
+    }
+    match after.kind {
+        Kind::Output => out.extend(tell_job(tx, before, after).await?),
+        Kind::Job if after.state.is_terminal() => out.extend(give_up_outputs(tx, after).await?),
+        _ => {}
+    }
+    Ok(out)
+}
+
+fn parent_ended(parent: &Work, label: &str, why: &str) -> Event {
+    match parent.state {
+        State::Cancelled { .. } => {
+            Event::ParentCancelled { message: format!("the {label} was cancelled") }
+        }
+        _ => Event::ParentFailed { message: format!("the {label} failed: {why}") },
+    }
+}
+
+/// An output's end, loss or return is its job's news.
+async fn tell_job(tx: &mut Tx<'_>, before: &Work, after: &Work) -> Result<Vec<(Kind, Id, Event)>> {
+    let event = match (before.state, after.state) {
+        (_, State::Succeeded { .. } | State::Cancelled { .. }) => Event::OutputHome,
+        (State::Attention { .. }, State::Failed { .. }) => {
+            Event::Abandon { by: "its output was given up".to_owned() }
+        }
+        (State::Attention { .. }, _) => Event::OutputResumed,
+        (_, State::Attention { .. } | State::Failed { .. }) => Event::OutputLost {
+            message: after.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+        },
+        _ => return Ok(Vec::new()),
+    };
+    let job: String = sqlx::query_scalar("SELECT job_id FROM outputs WHERE id = $1")
+        .bind(after.id.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await?;
+    Ok(vec![(Kind::Job, rows::id(&job, "jobs")?, event)])
+}
+
+/// A job that ended without its files takes the outputs that wait for a person with it.
+async fn give_up_outputs(tx: &mut Tx<'_>, job: &Work) -> Result<Vec<(Kind, Id, Event)>> {
+    if matches!(job.error.as_ref().map(|error| error.reason), Some(Reason::Dependency)) {
+        return Ok(Vec::new());
+    }
+    let parked: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'")
+            .bind(job.id.to_string())
+            .fetch_all(&mut *tx.conn)
+            .await?;
+    let by = || Event::Abandon { by: "its job was given up".to_owned() };
+    parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?, by()))).collect()
+}
+
+async fn open_children(tx: &mut Tx<'_>, parent: Id) -> Result<Vec<(Kind, Id)>> {
+    let children: Vec<(String, String)> = sqlx::query_as(
+        "SELECT child_kind, child FROM dependencies WHERE parent = $1 AND satisfied_at IS NULL",
+    )
+    .bind(parent.to_string())
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    children
+        .into_iter()
+        .map(|(kind, id)| {
+            let known = Kind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
+                table: "dependencies",
+                row: id.clone(),
+                problem: format!("unknown kind {kind}"),
+            })?;
+            Ok((known, rows::id(&id, "dependencies")?))
+        })
+        .collect()
+}
+
+/// How people call the row, for sentences about it.
+async fn label(tx: &mut Tx<'_>, work: &Work) -> Result<String> {
+    let label: Option<String> =
+        sqlx::query_scalar("SELECT label FROM work WHERE id = $1 AND kind = $2")
+            .bind(work.id.to_string())
+            .bind(work.kind.as_str())
+            .fetch_optional(&mut *tx.conn)
+            .await?;
+    Ok(label.unwrap_or_else(|| work.kind.to_string()))
+}

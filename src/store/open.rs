@@ -1,0 +1,225 @@
+//! Opening the file: pragmas read back, migrations, the lock, readers.
+
+use super::writer::Writer;
+use super::{Result, StoreError};
+use crate::clock::Clock;
+use crate::domain::schedule::Timing;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a writer waits for another one: a CLI beside the daemon, never a network call.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Readers beside the writer; enough for the engine, the API and a few commands.
+const READERS: u32 = 4;
+/// A command that only looks whether a daemon runs may hold the lock for an instant.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The database of one data directory.
+#[derive(Clone)]
+pub struct Store {
+    readers: SqlitePool,
+    writer: Writer,
+    clock: Arc<dyn Clock>,
+    timing: Timing,
+    data_dir: PathBuf,
+}
+
+/// Proof that this process is the only daemon on a data directory; freed by its end, however.
+pub struct DaemonLock {
+    _files: Vec<File>,
+}
+
+/// The file of a data directory.
+pub fn db_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("darkroom.db")
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
+    move |source| StoreError::Io { path: path.to_path_buf(), source }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit here guards money: it is on disk when it returns.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .optimize_on_close(false, None)
+        .disable_statement_logging()
+}
+
+/// A connection that may write, its settings read back.
+pub(super) async fn writing_connection(path: &Path) -> Result<SqliteConnection> {
+    let mut conn = SqliteConnection::connect_with(&options(path)).await?;
+    assert_pragmas(&mut conn).await?;
+    Ok(conn)
+}
+
+/// Two well-known peers believe they run WAL or FULL and do not: ask.
+async fn assert_pragmas(conn: &mut SqliteConnection) -> Result<()> {
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *conn).await?;
+    if journal != "wal" {
+        return Err(StoreError::Pragma(format!("journal_mode = wal (it says {journal})")));
+    }
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *conn).await?;
+    if synchronous != 2 {
+        return Err(StoreError::Pragma(format!("synchronous = FULL (it says {synchronous})")));
+    }
+    let foreign: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *conn).await?;
+    if foreign != 1 {
+        return Err(StoreError::Pragma("foreign_keys = on".to_owned()));
+    }
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(conn).await?;
+    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    if parts.as_slice() < [3, 51, 3].as_slice() {
+        return Err(StoreError::Pragma(format!(
+            "version >= 3.51.3 (this is {version}; older ones can corrupt a WAL)"
+        )));
+    }
+    Ok(())
+}
+
+/// Creates the data directory (mode 0700) if it is not there.
+///
+/// # Errors
+/// [`StoreError::Io`] naming the folder.
+pub fn create_data_dir(data_dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io(data_dir))
+}
+
+/// Takes the data directory for this daemon.
+///
+/// # Errors
+/// [`StoreError::Locked`] when another daemon has it.
+pub fn lock_for_daemon(data_dir: &Path) -> Result<DaemonLock> {
+    create_data_dir(data_dir)?;
+    // The database file too: another data directory may lead to it by a link.
+    let files = [data_dir.join("darkroom.lock"), db_path(data_dir)]
+        .iter()
+        .map(|path| lock_file(path, data_dir))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(DaemonLock { _files: files })
+}
+
+fn lock_file(path: &Path, data_dir: &Path) -> Result<File> {
+    let file = open_private(path)?;
+    let deadline = std::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked(data_dir.to_path_buf()));
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(StoreError::Io { path: path.to_path_buf(), source });
+            }
+        }
+    }
+}
+
+fn open_private(path: &Path) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io(path))
+}
+
+/// Whether a daemon runs on this data directory right now.
+pub fn daemon_is_running(data_dir: &Path) -> bool {
+    let Ok(file) = File::open(data_dir.join("darkroom.lock")) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+impl Store {
+    /// Opens (and creates or migrates) the database of `data_dir`.
+    ///
+    /// # Errors
+    /// Any of [`StoreError`]; nothing is half-migrated.
+    pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>, timing: Timing) -> Result<Self> {
+        create_data_dir(data_dir)?;
+        let path = db_path(data_dir);
+        // Created by us, so that nobody else can read it from the first byte on.
+        drop_unless_new(&path)?;
+        let mut conn = writing_connection(&path).await?;
+        sqlx::migrate!("./migrations").run(&mut conn).await?;
+        conn.close().await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0)
+            .connect_with(options(&path).read_only(true))
+            .await?;
+        let writer = Writer::start(path, clock.clone());
+        Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf() })
+    }
+
+    /// Opens the database only if there is one.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_existing(
+        data_dir: &Path,
+        clock: Arc<dyn Clock>,
+        timing: Timing,
+    ) -> Result<Option<Self>> {
+        if !db_path(data_dir).is_file() {
+            return Ok(None);
+        }
+        Self::open(data_dir, clock, timing).await.map(Some)
+    }
+
+    /// Read-only connections.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// The group-commit writer.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The clock that every stored time comes from.
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// The configured durations.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The folder that everything lives in.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Ends the writer after what is queued, and closes the readers.
+    pub async fn close(&self) {
+        self.writer.stop().await;
+        self.readers.close().await;
+    }
+}
+
+/// Makes an empty private file where there is none; an existing one is left as it is.
+///
+/// The file must not be opened and closed here once SQLite has it open: closing any descriptor of
+/// it would drop the process's POSIX locks.
+fn drop_unless_new(path: &Path) -> Result<()> {
+    if path.exists() { Ok(()) } else { open_private(path).map(drop) }
+}

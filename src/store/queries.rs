@@ -1,0 +1,350 @@
+//! What the engine reads: what is due, and the facts it needs to act.
+
+use super::rows::{self, Loaded};
+use super::{Result, Store, StoreError, table};
+use crate::domain::ids::{Id, Millis};
+use crate::domain::request::{Gender, Identity, JobRequest};
+use crate::domain::work::Kind;
+use sqlx::{AssertSqlSafe, FromRow};
+
+/// A row that something should happen to.
+pub type Ref = (Kind, Id);
+
+/// A model's own columns.
+#[derive(Clone, Debug, FromRow)]
+pub struct ModelRow {
+    /// What it is called.
+    pub name: String,
+    /// The vendor's id.
+    pub remote_id: Option<String>,
+    /// The vendor's word.
+    pub remote_status: Option<String>,
+    /// Years.
+    pub age: Option<i64>,
+    /// `Female` or `Male`.
+    pub gender: Option<String>,
+    /// Free text.
+    pub ethnicity: Option<String>,
+    /// Free text.
+    pub eye_color: Option<String>,
+}
+
+impl ModelRow {
+    /// Whom it shows; `None` for an imported model.
+    pub fn identity(&self) -> Option<Identity> {
+        Some(Identity {
+            name: self.name.clone(),
+            age: u32::try_from(self.age?).ok()?,
+            gender: match self.gender.as_deref()? {
+                "Female" => Gender::Female,
+                "Male" => Gender::Male,
+                _ => return None,
+            },
+            ethnicity: self.ethnicity.clone(),
+            eye_color: self.eye_color.clone(),
+        })
+    }
+}
+
+/// An upload's own columns.
+#[derive(Clone, Debug, FromRow)]
+pub struct UploadRow {
+    /// Whose photo.
+    pub model_id: String,
+    /// `training` or `reference`.
+    pub purpose: String,
+    /// The file's own name.
+    pub file_name: String,
+    /// Names the copy.
+    pub sha256: String,
+    /// By its first bytes.
+    pub media_type: String,
+    /// The vendor's id.
+    pub remote_id: Option<String>,
+}
+
+/// An output's own columns.
+#[derive(Clone, Debug, FromRow)]
+pub struct OutputRow {
+    /// Whose.
+    pub job_id: String,
+    /// `image` or `video`.
+    pub media: String,
+    /// The vendor's id.
+    pub remote_id: String,
+    /// The link last seen.
+    pub remote_url: Option<String>,
+    /// From 0.
+    pub position: i64,
+}
+
+/// A change's own columns.
+#[derive(Clone, Debug, FromRow)]
+pub struct ChangeRow {
+    /// Which model.
+    pub model_id: String,
+    /// `update` or `delete`.
+    pub action: String,
+    /// The fields to set, as JSON.
+    pub fields: String,
+}
+
+impl Store {
+    /// Loads one row's lifecycle.
+    ///
+    /// # Errors
+    /// As [`rows::load`].
+    pub async fn load(&self, kind: Kind, id: Id) -> Result<Loaded> {
+        let mut conn = self.readers().acquire().await?;
+        rows::load(&mut conn, kind, id).await
+    }
+
+    async fn refs(&self, kind: Kind, sql: String, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(now)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await?;
+        ids.iter().map(|id| Ok((kind, rows::id(id, table(kind))?))).collect()
+    }
+
+    /// Queued rows of a kind that may be sent now, oldest due first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn due_to_send(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let sql = format!(
+            "SELECT id FROM {} WHERE state = 'queued' AND due_at <= $1 \
+             ORDER BY due_at, id LIMIT $2",
+            table(kind)
+        );
+        self.refs(kind, sql, now, limit).await
+    }
+
+    /// The oldest upload of every model whose lane is free.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn due_uploads(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let sql = "SELECT min(id) FROM uploads u WHERE state = 'queued' AND due_at <= $1 \
+             AND NOT EXISTS (SELECT 1 FROM intents i \
+               WHERE i.lane = 'uploads:' || u.model_id AND i.settled_at IS NULL) \
+             GROUP BY model_id ORDER BY 1 LIMIT $2";
+        self.refs(Kind::Upload, sql.to_owned(), now, limit).await
+    }
+
+    /// Rows in doubt, and outputs to fetch, whose time has come.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn due_to_look(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let sql = format!(
+            "SELECT id FROM {} WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL \
+             AND due_at <= $1 ORDER BY due_at, id LIMIT $2",
+            table(kind)
+        );
+        self.refs(kind, sql, now, limit).await
+    }
+
+    /// The earliest stored due time after `now` of anything but running rows.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn next_due(&self, now: Millis) -> Result<Option<Millis>> {
+        let mut parts = Vec::new();
+        for kind in Kind::ALL {
+            let table = table(kind);
+            parts.push(format!(
+                "SELECT min(due_at) AS due FROM {table} WHERE state = 'queued' AND due_at > $1"
+            ));
+            parts.push(format!(
+                "SELECT min(due_at) FROM {table} WHERE state IN ('in_doubt','collecting') \
+                 AND due_at IS NOT NULL AND due_at > $1"
+            ));
+        }
+        let sql = format!("SELECT min(due) FROM ({})", parts.join(" UNION ALL "));
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).fetch_one(self.readers()).await?)
+    }
+
+    /// Every row that the vendor works on.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn running(&self) -> Result<Vec<Ref>> {
+        let mut out = Vec::new();
+        for kind in Kind::ALL {
+            let sql = format!("SELECT id FROM {} WHERE state = 'running'", table(kind));
+            let ids: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
+            for id in ids {
+                out.push((kind, rows::id(&id, table(kind))?));
+            }
+        }
+        Ok(out)
+    }
+
+    /// How many rows of a kind the vendor works on.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn count_running(&self, kind: Kind) -> Result<u32> {
+        let sql = format!("SELECT count(*) FROM {} WHERE state = 'running'", table(kind));
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(self.readers()).await?)
+    }
+
+    /// Rows that became `running` by events after `seq`, and the newest event's number.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn started_since(&self, seq: i64) -> Result<(Vec<Ref>, i64)> {
+        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
+            "SELECT seq, kind, subject, to_state FROM events WHERE seq > $1 ORDER BY seq",
+        )
+        .bind(seq)
+        .fetch_all(self.readers())
+        .await?;
+        let newest = rows.last().map_or(seq, |row| row.0);
+        let started = rows
+            .into_iter()
+            .filter(|row| row.3 == "running")
+            .filter_map(|row| Some((Kind::parse(&row.1)?, Id::parse(&row.2)?)))
+            .collect();
+        Ok((started, newest))
+    }
+
+    /// The number of the newest event.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn newest_event(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events")
+            .fetch_one(self.readers())
+            .await?)
+    }
+
+    /// The lanes with an open call.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn open_lanes(&self) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
+            .fetch_all(self.readers())
+            .await?)
+    }
+
+    /// Reads a model's own columns.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn model(&self, id: Id) -> Result<ModelRow> {
+        sqlx::query_as(
+            "SELECT name, remote_id, remote_status, age, gender, ethnicity, eye_color \
+             FROM models WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.readers())
+        .await?
+        .ok_or_else(|| StoreError::NotFound("model", id.to_string()))
+    }
+
+    /// Reads an upload's own columns.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn upload(&self, id: Id) -> Result<UploadRow> {
+        sqlx::query_as(
+            "SELECT model_id, purpose, file_name, sha256, media_type, remote_id \
+             FROM uploads WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.readers())
+        .await?
+        .ok_or_else(|| StoreError::NotFound("upload", id.to_string()))
+    }
+
+    /// The vendor's ids of a model's training photos that we know arrived.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn training_photos(&self, model: Id) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "SELECT remote_id FROM uploads WHERE model_id = $1 AND purpose = 'training' \
+             AND state = 'succeeded' AND remote_id IS NOT NULL AND retried_by IS NULL",
+        )
+        .bind(model.to_string())
+        .fetch_all(self.readers())
+        .await?)
+    }
+
+    /// The model of a training.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn training_model(&self, id: Id) -> Result<Id> {
+        let model: Option<String> =
+            sqlx::query_scalar("SELECT model_id FROM trainings WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(self.readers())
+                .await?;
+        let model = model.ok_or_else(|| StoreError::NotFound("training", id.to_string()))?;
+        rows::id(&model, "trainings")
+    }
+
+    /// What a job asks for.
+    ///
+    /// # Errors
+    /// A database error, no such row, or a stored request of another shape.
+    pub async fn job_request(&self, id: Id) -> Result<JobRequest> {
+        let text: Option<String> = sqlx::query_scalar("SELECT request FROM jobs WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.readers())
+            .await?;
+        let text = text.ok_or_else(|| StoreError::NotFound("job", id.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
+            table: "jobs",
+            row: id.to_string(),
+            problem: error.to_string(),
+        })
+    }
+
+    /// Reads an output's own columns.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn output(&self, id: Id) -> Result<OutputRow> {
+        sqlx::query_as(
+            "SELECT job_id, media, remote_id, remote_url, position FROM outputs WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.readers())
+        .await?
+        .ok_or_else(|| StoreError::NotFound("output", id.to_string()))
+    }
+
+    /// The n-th output of a job.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn job_output(&self, job: Id, index: u32) -> Result<Option<OutputRow>> {
+        Ok(sqlx::query_as(
+            "SELECT job_id, media, remote_id, remote_url, position FROM outputs \
+             WHERE job_id = $1 AND position = $2",
+        )
+        .bind(job.to_string())
+        .bind(index)
+        .fetch_optional(self.readers())
+        .await?)
+    }
+
+    /// Reads a change's own columns.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn change(&self, id: Id) -> Result<ChangeRow> {
+        sqlx::query_as("SELECT model_id, action, fields FROM changes WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.readers())
+            .await?
+            .ok_or_else(|| StoreError::NotFound("change", id.to_string()))
+    }
+}

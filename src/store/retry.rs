@@ -1,0 +1,359 @@
+//! Trying again: terminal rows stay as they are, new rows take their place.
+
+use super::apply::{Facts, append_created, apply};
+use super::rows;
+use super::submit::{link_parents, mark_retried};
+use super::writer::{Tx, Write};
+use super::{Result, StoreError, table};
+use crate::domain::event::{Event, Reason};
+use crate::domain::ids::Id;
+use crate::domain::request::{JobRequest, MediaRef, ModelRef};
+use crate::domain::schedule::Timing;
+use crate::domain::work::{Kind, State, Work};
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
+
+/// Tries a row again, with whatever failed before it or because of it.
+pub struct Retry {
+    /// The row's kind.
+    pub kind: Kind,
+    /// The row.
+    pub id: Id,
+    /// Buy again what was paid already, instead of fetching its result.
+    pub resubmit: bool,
+    /// Who asks.
+    pub actor: String,
+    /// Makes the ids of the new rows.
+    pub new_id: fn() -> Id,
+    /// The configured durations.
+    pub timing: Timing,
+}
+
+/// What a retry did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// The row itself goes on.
+    Resumed,
+    /// New rows, old id first.
+    Anew(Vec<(Kind, Id, Id)>),
+    /// It was retried before; this is the row that took its place.
+    Already(Id),
+}
+
+impl Write for Retry {
+    type Output = Retried;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Retried>> {
+        Box::pin(async move {
+            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
+            match work.state {
+                State::Attention { .. } => self.resume(tx, &work).await,
+                State::Failed { .. } | State::Cancelled { .. } => self.anew(tx).await,
+                State::Succeeded { .. } => Err(StoreError::Refused(format!(
+                    "the {} {} has succeeded; there is nothing to retry",
+                    self.kind, self.id
+                ))),
+                _ => Err(StoreError::Refused(format!(
+                    "the {} {} is {}; it goes on by itself",
+                    self.kind,
+                    self.id,
+                    work.state.as_str()
+                ))),
+            }
+        })
+    }
+}
+
+impl Retry {
+    async fn resume(&self, tx: &mut Tx<'_>, work: &Work) -> Result<Retried> {
+        let by = self.actor.clone();
+        let event = match (&work.remote_id, work.error.as_ref().map(|error| error.reason)) {
+            (Some(_), _) => Event::Rewatch { by },
+            (None, Some(Reason::Mismatch)) => Event::Resubmit { by },
+            _ => {
+                return Err(StoreError::Refused(format!(
+                    "whether the vendor has the {} {} is not known, so it is not sent again \
+                     without your word: `darkroom resolve {}` with --adopt, --resubmit or --abandon",
+                    self.kind, self.id, self.id
+                )));
+            }
+        };
+        let facts = Facts::default();
+        apply(tx, &self.timing, &self.actor, self.kind, self.id, event, facts).await?;
+        // A job that waits for a lost output: the output is what has to be tried again.
+        if self.kind == Kind::Job {
+            let parked: Vec<String> = sqlx::query_scalar(
+                "SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'",
+            )
+            .bind(self.id.to_string())
+            .fetch_all(&mut *tx.conn)
+            .await?;
+            for id in parked {
+                let event = Event::Rewatch { by: self.actor.clone() };
+                let id = rows::id(&id, "outputs")?;
+                let mut output = rows::load(tx.conn, Kind::Output, id).await?;
+                output.work = output.work.evolve(&event, tx.now, &self.timing)?;
+                let (work, version) = (&output.work, output.version);
+                rows::update(tx.conn, work, version, tx.now).await?;
+                super::apply::append_event(
+                    tx,
+                    work,
+                    Some("attention"),
+                    version + 1,
+                    &event,
+                    &self.actor,
+                )
+                .await?;
+            }
+        }
+        Ok(Retried::Resumed)
+    }
+
+    async fn anew(&self, tx: &mut Tx<'_>) -> Result<Retried> {
+        if let Some(newer) = retried_by(tx, self.kind, self.id).await? {
+            return Ok(Retried::Already(newer));
+        }
+        let mut group = self.group(tx).await?;
+        // Parents first: kinds in the order of the lifecycle, then age.
+        group.sort_unstable();
+        let names: BTreeMap<Id, Id> =
+            group.iter().map(|(_, old)| (*old, (self.new_id)())).collect();
+        let mut out = Vec::new();
+        for (kind, old) in &group {
+            let Some(new) = names.get(old) else { continue };
+            self.replace(tx, *kind, *old, *new, &names).await?;
+            out.push((*kind, *old, *new));
+        }
+        Ok(Retried::Anew(out))
+    }
+
+    /// The row, what failed before it, and what failed because of any of these.
+    async fn group(&self, tx: &mut Tx<'_>) -> Result<Vec<(Kind, Id)>> {
+        let mut group = vec![(self.kind, self.id)];
+        let mut at = 0;
+        while let Some((kind, id)) = group.get(at).copied() {
+            at += 1;
+            let work = rows::load(tx.conn, kind, id).await?.work;
+            let blamed = matches!(&work.error, Some(error) if error.reason == Reason::Dependency);
+            for (kind, id) in neighbours(tx, id, blamed).await? {
+                let work = rows::load(tx.conn, kind, id).await?.work;
+                let ended =
+                    matches!(work.state, State::Failed { .. } | State::Cancelled { .. });
+                if ended
+                    && !group.contains(&(kind, id))
+                    && retried_by(tx, kind, id).await?.is_none()
+                {
+                    group.push((kind, id));
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    async fn replace(
+        &self,
+        tx: &mut Tx<'_>,
+        kind: Kind,
+        old: Id,
+        new: Id,
+        names: &BTreeMap<Id, Id>,
+    ) -> Result<()> {
+        let before = rows::load(tx.conn, kind, old).await?.work;
+        mark_retried(tx, kind, old, new).await?;
+        let parents = renamed_parents(tx, old, names).await?;
+        let mut work = Work::new(new, kind, State::Queued { due: tx.now });
+        let paid_before = kind == Kind::Job && before.remote_id.is_some();
+        if paid_before && !self.resubmit {
+            // Paid already: fetch its result instead of buying it again.
+            work.remote_id.clone_from(&before.remote_id);
+            work.accepted_at = before.accepted_at.or(Some(tx.now));
+            work.poll_anchor = Some(tx.now);
+            work.state = State::Running { due: tx.now };
+        } else if let open @ 1.. = link_parents(tx, new, kind, &parents).await? {
+            work.state = State::Waiting { parents: open };
+        }
+        copy_row(tx, &work, old).await?;
+        rename_references(tx, kind, new, names).await?;
+        append_created(tx, &work, &json!({ "retry_of": old }), &self.actor).await
+    }
+}
+
+async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {
+    let sql = format!("SELECT retried_by FROM {} WHERE id = $1", table(kind));
+    let newer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await?;
+    newer.map(|id| rows::id(&id, table(kind))).transpose()
+}
+
+/// Dependants that ended because of `id`, and, if it was itself a victim, its parents.
+async fn neighbours(tx: &mut Tx<'_>, id: Id, blamed: bool) -> Result<Vec<(Kind, Id)>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT d.child_kind, d.child FROM dependencies d \
+         JOIN work w ON w.id = d.child AND w.kind = d.child_kind \
+         WHERE d.parent = $1 AND d.satisfied_at IS NULL AND w.error_class = 'dependency' \
+         UNION ALL SELECT parent_kind, parent FROM dependencies \
+         WHERE child = $1 AND satisfied_at IS NULL AND $2",
+    )
+    .bind(id.to_string())
+    .bind(blamed)
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    Ok(rows
+        .iter()
+        .filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?)))
+        .collect())
+}
+
+async fn renamed_parents(
+    tx: &mut Tx<'_>,
+    old: Id,
+    names: &BTreeMap<Id, Id>,
+) -> Result<Vec<(Kind, Id)>> {
+    let parents: Vec<(String, String)> = sqlx::query_as(
+        "SELECT parent_kind, parent FROM dependencies WHERE child = $1 AND satisfied_at IS NULL",
+    )
+    .bind(old.to_string())
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    Ok(parents
+        .iter()
+        .filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?)))
+        .map(|(kind, id)| (kind, names.get(&id).copied().unwrap_or(id)))
+        .collect())
+}
+
+/// The kind's own columns, which the new row repeats.
+fn own_columns(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Model => {
+            "run_id, name, age, gender, ethnicity, eye_color, imported"
+        }
+        Kind::Upload => "model_id, purpose, file_name, sha256, bytes, media_type",
+        Kind::Training => "model_id, run_id",
+        Kind::Job => "type, model_id, model_name, request, prompt, run_id, step",
+        Kind::Output => "job_id, position, media, remote_url",
+        Kind::Change => "model_id, action, fields",
+    }
+}
+
+async fn copy_row(tx: &mut Tx<'_>, work: &Work, old: Id) -> Result<()> {
+    if work.kind == Kind::Output {
+        return Err(StoreError::Refused(
+            "an output cannot be retried alone; retry its job".to_owned(),
+        ));
+    }
+    let own = own_columns(work.kind);
+    let table = table(work.kind);
+    let sql = format!(
+        "INSERT INTO {table} (id, state, due_at, waiting_for, remote_id, accepted_at, \
+         poll_anchor, created_at, updated_at, retry_of, {own}) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $8, $9, {own} FROM {table} WHERE id = $9"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(work.id.to_string())
+        .bind(work.state.as_str())
+        .bind(work.state.due())
+        .bind(work.state.waiting_for())
+        .bind(&work.remote_id)
+        .bind(work.accepted_at)
+        .bind(work.poll_anchor)
+        .bind(tx.now)
+        .bind(old.to_string())
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(())
+}
+
+/// The new row refers to the new rows of what was retried with it.
+async fn rename_references(
+    tx: &mut Tx<'_>,
+    kind: Kind,
+    new: Id,
+    names: &BTreeMap<Id, Id>,
+) -> Result<()> {
+    if matches!(kind, Kind::Upload | Kind::Training | Kind::Job | Kind::Change) {
+        for (old, newer) in names {
+            let sql = format!(
+                "UPDATE {} SET model_id = $1 WHERE id = $2 AND model_id = $3",
+                table(kind)
+            );
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(newer.to_string())
+                .bind(new.to_string())
+                .bind(old.to_string())
+                .execute(&mut *tx.conn)
+                .await?;
+        }
+    }
+    if kind == Kind::Job {
+        let text: String = sqlx::query_scalar("SELECT request FROM jobs WHERE id = $1")
+            .bind(new.to_string())
+            .fetch_one(&mut *tx.conn)
+            .await?;
+        let mut request: JobRequest =
+            serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
+                table: "jobs",
+                row: new.to_string(),
+                problem: error.to_string(),
+            })?;
+        rename_in_request(&mut request, names);
+        let text = serde_json::to_string(&request)
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        sqlx::query("UPDATE jobs SET request = $1 WHERE id = $2")
+            .bind(text)
+            .bind(new.to_string())
+            .execute(&mut *tx.conn)
+            .await?;
+    }
+    Ok(())
+}
+
+fn rename_in_request(request: &mut JobRequest, names: &BTreeMap<Id, Id>) {
+    let rename = |id: &mut Id| {
+        if let Some(newer) = names.get(id) {
+            *id = *newer;
+        }
+    };
+    if let JobRequest::Image(image) = request {
+        if let ModelRef::Trained(model) = &mut image.model {
+            rename(model);
+        }
+        if let Some(upload) = &mut image.input_image {
+            rename(upload);
+        }
+    }
+    for media in request.media_mut() {
+        if let MediaRef::JobOutput { job, .. } = media {
+            rename(job);
+        }
+    }
+}
+
+/// A person's verdict on a row that waits for one.
+pub struct Resolve {
+    /// The row's kind.
+    pub kind: Kind,
+    /// The row.
+    pub id: Id,
+    /// The verdict.
+    pub event: Event,
+    /// Who decides.
+    pub actor: String,
+    /// The configured durations.
+    pub timing: Timing,
+}
+
+impl Write for Resolve {
+    type Output = Work;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+        Box::pin(async move {
+            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
+                .await
+        })
+    }
+}

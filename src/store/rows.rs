@@ -1,0 +1,188 @@
+//! The strict door between lifecycle columns and [`Work`].
+
+use super::{Result, StoreError, table};
+use crate::domain::event::Reason;
+use crate::domain::ids::{Id, Millis};
+use crate::domain::work::{Kind, State, Trouble, Work};
+use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
+
+/// The lifecycle columns of any of the six tables, as they are stored.
+#[derive(Debug, FromRow)]
+struct LifecycleRow {
+    id: String,
+    state: String,
+    due_at: Option<Millis>,
+    waiting_for: i64,
+    intent: Option<i64>,
+    attempt: i64,
+    failures: i64,
+    absences: i64,
+    version: i64,
+    remote_id: Option<String>,
+    accepted_at: Option<Millis>,
+    poll_anchor: Option<Millis>,
+    trouble_since: Option<Millis>,
+    cancel_requested_at: Option<Millis>,
+    flag: Option<String>,
+    note: Option<String>,
+    error: Option<String>,
+    error_class: Option<String>,
+    finished_at: Option<Millis>,
+}
+
+/// A loaded row and the version it was loaded at.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The lifecycle.
+    pub work: Work,
+    /// For the guard of the update.
+    pub version: i64,
+}
+
+/// Reads an id column.
+pub(crate) fn id(text: &str, table: &'static str) -> Result<Id> {
+    Id::parse(text).ok_or_else(|| StoreError::Corrupt {
+        table,
+        row: text.to_owned(),
+        problem: "its id is not a UUID".to_owned(),
+    })
+}
+
+fn count(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+impl LifecycleRow {
+    fn state(&self, kind: Kind) -> Option<State> {
+        let waiting_for = count(self.waiting_for);
+        Some(match (self.state.as_str(), self.due_at, self.intent, self.finished_at) {
+            ("waiting", None, None, None) => State::Waiting { parents: waiting_for },
+            ("queued", Some(due), None, None) => State::Queued { due },
+            ("submitting", None, Some(intent), None) => State::Submitting { intent },
+            ("in_doubt", Some(due), Some(intent), None) => State::InDoubt { intent, due },
+            ("running", Some(due), None, None) => State::Running { due },
+            ("collecting", None, None, None) if kind == Kind::Job => {
+                State::Collecting { missing: waiting_for }
+            }
+            ("collecting", Some(due), None, None) if kind == Kind::Output => {
+                State::Fetching { due }
+            }
+            ("attention", None, None, None) => State::Attention { missing: waiting_for },
+            ("succeeded", None, None, Some(at)) => State::Succeeded { at },
+            ("failed", None, None, Some(at)) => State::Failed { at },
+            ("cancelled", None, None, Some(at)) => State::Cancelled { at },
+            _ => return None,
+        })
+    }
+
+    fn into_loaded(self, kind: Kind) -> Result<Loaded> {
+        let corrupt = |problem: String| StoreError::Corrupt {
+            table: table(kind),
+            row: self.id.clone(),
+            problem,
+        };
+        let state = self.state(kind).ok_or_else(|| {
+            corrupt(format!(
+                "state {} does not go with due_at {:?}, intent {:?}, finished_at {:?}",
+                self.state, self.due_at, self.intent, self.finished_at
+            ))
+        })?;
+        let error = match (&self.error, &self.error_class) {
+            (None, None) => None,
+            (Some(message), Some(class)) => Some(Trouble {
+                reason: Reason::parse(class)
+                    .ok_or_else(|| corrupt(format!("unknown error_class {class}")))?,
+                message: message.clone(),
+            }),
+            _ => return Err(corrupt("error without error_class".to_owned())),
+        };
+        let work = Work {
+            id: id(&self.id, table(kind))?,
+            kind,
+            state,
+            attempt: count(self.attempt),
+            failures: count(self.failures),
+            absences: count(self.absences),
+            remote_id: self.remote_id,
+            accepted_at: self.accepted_at,
+            poll_anchor: self.poll_anchor,
+            trouble_since: self.trouble_since,
+            cancel_requested_at: self.cancel_requested_at,
+            flag: self.flag,
+            note: self.note,
+            error,
+        };
+        Ok(Loaded { work, version: self.version })
+    }
+}
+
+/// Loads one row's lifecycle.
+///
+/// # Errors
+/// [`StoreError::NotFound`], or [`StoreError::Corrupt`] for a combination the code never writes.
+pub async fn load(conn: &mut SqliteConnection, kind: Kind, id: Id) -> Result<Loaded> {
+    let sql = format!(
+        "SELECT id, state, due_at, waiting_for, intent, attempt, failures, absences, version, \
+         remote_id, accepted_at, poll_anchor, trouble_since, cancel_requested_at, flag, note, \
+         error, error_class, finished_at FROM {} WHERE id = $1",
+        table(kind)
+    );
+    sqlx::query_as::<_, LifecycleRow>(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?
+        .ok_or_else(|| StoreError::NotFound(kind.as_str(), id.to_string()))?
+        .into_loaded(kind)
+}
+
+/// Writes a changed lifecycle back, if nobody changed it since it was loaded.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when not exactly one row changed.
+pub(super) async fn update(
+    conn: &mut SqliteConnection,
+    work: &Work,
+    loaded_version: i64,
+    now: Millis,
+) -> Result<()> {
+    let sql = format!(
+        "UPDATE {} SET state = $1, due_at = $2, waiting_for = $3, intent = $4, attempt = $5, \
+         failures = $6, absences = $7, version = version + 1, remote_id = $8, accepted_at = $9, \
+         poll_anchor = $10, trouble_since = $11, cancel_requested_at = $12, flag = $13, \
+         note = $14, error = $15, error_class = $16, finished_at = $17, updated_at = $18 \
+         WHERE id = $19 AND version = $20",
+        table(work.kind)
+    );
+    let changed = sqlx::query(AssertSqlSafe(sql))
+        .bind(work.state.as_str())
+        .bind(work.state.due())
+        .bind(work.state.waiting_for())
+        .bind(work.state.intent())
+        .bind(work.attempt)
+        .bind(work.failures)
+        .bind(work.absences)
+        .bind(&work.remote_id)
+        .bind(work.accepted_at)
+        .bind(work.poll_anchor)
+        .bind(work.trouble_since)
+        .bind(work.cancel_requested_at)
+        .bind(&work.flag)
+        .bind(&work.note)
+        .bind(work.error.as_ref().map(|error| error.message.as_str()))
+        .bind(work.error.as_ref().map(|error| error.reason.as_str()))
+        .bind(work.state.finished_at())
+        .bind(now)
+        .bind(work.id.to_string())
+        .bind(loaded_version)
+        .execute(conn)
+        .await?
+        .rows_affected();
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt {
+        table: table(work.kind),
+        row: work.id.to_string(),
+        problem: format!("{changed} rows changed where exactly one should have"),
+    })
+}

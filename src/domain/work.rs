@@ -473,6 +473,8 @@ impl Work {
             }
             Event::OutputHome => self.finish(now),
             Event::OutputLost { message } => self.park(Reason::Unfetched, message, missing),
+            // Another output brought it back already.
+            Event::OutputResumed => {}
             Event::CancelRequested => self.wish_cancel(now),
             _ => return None,
         }

@@ -384,13 +384,9 @@ async fn give_up_outputs(tx: &mut Tx<'_>, job: &Work) -> Result<Vec<(Kind, Id, E
     if matches!(job.error.as_ref().map(|error| error.reason), Some(Reason::Dependency)) {
         return Ok(Vec::new());
     }
-    let parked: Vec<String> =
-        sqlx::query_scalar("SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'")
-            .bind(job.id.to_string())
-            .fetch_all(&mut *tx.conn)
-            .await?;
+    let parked = super::retry::parked_outputs(tx, job.id).await?;
     let by = || Event::Abandon { by: "its job was given up".to_owned() };
-    parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?, by()))).collect()
+    Ok(parked.into_iter().map(|(kind, id)| (kind, id, by())).collect())
 }
 
 async fn open_children(tx: &mut Tx<'_>, parent: Id) -> Result<Vec<(Kind, Id)>> {

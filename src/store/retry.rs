@@ -80,33 +80,14 @@ impl Retry {
                 )));
             }
         };
-        let facts = Facts::default();
-        apply(tx, &self.timing, &self.actor, self.kind, self.id, event, facts).await?;
-        // A job that waits for a lost output: the output is what has to be tried again.
-        if self.kind == Kind::Job {
-            let parked: Vec<String> = sqlx::query_scalar(
-                "SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'",
-            )
-            .bind(self.id.to_string())
-            .fetch_all(&mut *tx.conn)
-            .await?;
-            for id in parked {
-                let event = Event::Rewatch { by: self.actor.clone() };
-                let id = rows::id(&id, "outputs")?;
-                let mut output = rows::load(tx.conn, Kind::Output, id).await?;
-                output.work = output.work.evolve(&event, tx.now, &self.timing)?;
-                let (work, version) = (&output.work, output.version);
-                rows::update(tx.conn, work, version, tx.now).await?;
-                super::apply::append_event(
-                    tx,
-                    work,
-                    Some("attention"),
-                    version + 1,
-                    &event,
-                    &self.actor,
-                )
-                .await?;
-            }
+        let mut rows = vec![(self.kind, self.id)];
+        // A job that waits for lost outputs comes back with them.
+        if self.kind == Kind::Job && work.state.waiting_for() > 0 {
+            rows = parked_outputs(tx, self.id).await?;
+        }
+        for (kind, id) in rows {
+            let (event, facts) = (event.clone(), Facts::default());
+            apply(tx, &self.timing, &self.actor, kind, id, event, facts).await?;
         }
         Ok(Retried::Resumed)
     }
@@ -178,6 +159,16 @@ impl Retry {
         rename_references(tx, kind, new, names).await?;
         append_created(tx, &work, &json!({ "retry_of": old }), &self.actor).await
     }
+}
+
+/// The outputs of a job that wait for a person.
+pub(super) async fn parked_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Vec<(Kind, Id)>> {
+    let parked: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'")
+            .bind(job.to_string())
+            .fetch_all(&mut *tx.conn)
+            .await?;
+    parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?))).collect()
 }
 
 async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {

@@ -53,7 +53,7 @@ pub(super) fn is_loopback_host(url: &Url) -> bool {
 /// resolver; the connector never asks it about literal addresses, so those are settled here.
 pub(super) fn host_may_be_public(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => !name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Domain(_)) => true,
         Some(Host::Ipv4(ip)) => is_public(ip.into()),
         Some(Host::Ipv6(ip)) => is_public(ip.into()),
         None => false,

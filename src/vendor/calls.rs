@@ -3,10 +3,8 @@
 use super::body::{IdentityPatch, create_model_body, update_model_body};
 use super::reply::Call;
 use super::transport::{Client, Reply, with_json};
-use super::wire::{
-    Acknowledged, DownloadStatus, ImagePage, JobPage, Preset, RemoteImage, RemoteJob, RemoteModel,
-    RemoteVideo, Triggered, Wire,
-};
+use super::wire::{Acknowledged, JobPage, RemoteJob, RemoteModel, Triggered, Wire};
+use super::wire_media::{DownloadStatus, ImagePage, Preset, RemoteImage, RemoteVideo};
 use crate::domain::failure::Failure;
 use crate::domain::ids::{Millis, RemoteImageId, RemoteJobId, RemoteModelId, RemoteVideoId};
 use crate::domain::request::Identity;

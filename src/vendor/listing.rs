@@ -4,7 +4,8 @@
 use super::calls::ImageFilter;
 use super::reply::Call;
 use super::transport::{Client, Reply};
-use super::wire::{ListedJob, RemoteImage};
+use super::wire::ListedJob;
+use super::wire_media::RemoteImage;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{Millis, RemoteModelId};
 use std::collections::{HashMap, HashSet};

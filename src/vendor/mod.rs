@@ -20,6 +20,7 @@ mod sniff;
 mod transport;
 mod upload;
 mod wire;
+mod wire_media;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,6 @@ pub use sniff::sniff_media_type;
 pub use transport::{BuildError, Client, ClientConfig, Reply};
 pub use upload::UploadImage;
 pub use wire::{
-    Acknowledged, DownloadState, DownloadStatus, ImagePage, JobPage, JobStatus, ListedJob,
-    ModelStatus, Preset, RemoteImage, RemoteJob, RemoteModel, RemoteVideo, Triggered,
+    Acknowledged, JobPage, JobStatus, ListedJob, ModelStatus, RemoteJob, RemoteModel, Triggered,
 };
+pub use wire_media::{DownloadState, DownloadStatus, ImagePage, Preset, RemoteImage, RemoteVideo};

@@ -2,7 +2,7 @@
 
 use super::reply::Call;
 use super::transport::{Client, Reply, describe};
-use super::wire::RemoteImage;
+use super::wire_media::RemoteImage;
 use crate::domain::failure::Failure;
 use crate::domain::ids::RemoteModelId;
 use crate::domain::request::UploadPurpose;

@@ -2,7 +2,7 @@
 
 use crate::domain::failure::FailureClass::{self, *};
 use crate::vendor::reply::{Call, HttpReply, Transport, parse_http_date, settle};
-use crate::vendor::wire::{Acknowledged, RemoteImage, RemoteModel, Triggered};
+use crate::vendor::{Acknowledged, RemoteImage, RemoteModel, Triggered};
 use proptest::prelude::*;
 
 const READ: Call = Call::read("Reading");
@@ -23,14 +23,21 @@ fn verdict(call: Call, transport: &Transport) -> Option<FailureClass> {
         .map(|failure| failure.class)
 }
 
+/// Status, body, verdict on a read, verdict on an effect (`None`: accepted).
+type Row = (
+    u16,
+    &'static [u8],
+    Option<FailureClass>,
+    Option<FailureClass>,
+);
+
 #[test]
 fn every_kind_of_answer_has_its_verdict() {
     let nok = br#"{"err":"e","message":"m","result":null,"status":"NOK"}"#.as_slice();
     let html = b"<html>502 Bad Gateway</html>".as_slice();
     let credits = br#"{"message":"Insufficient Credits left","status":"NOK"}"#.as_slice();
     #[rustfmt::skip]
-    let rows: &[(u16, &[u8], Option<FailureClass>, Option<FailureClass>)] = &[
-        // status, body, verdict on a read, verdict on an effect (None: accepted)
+    let rows: &[Row] = &[
         (200, br#"{"result":{"jobId":"j","status":"queued"},"status":"OK"}"#, None, None),
         (201, br#"{"result":{"jobId":"j"},"status":"ok"}"#, None, None),
         (200, br#"{"result":{"jobId":7},"status":"Ok"}"#, None, None),

@@ -166,3 +166,26 @@ async fn a_failed_reply_still_tells_the_time() {
     client.train(&model()).await.unwrap_err();
     assert!(client.vendor_now().unwrap() >= super::server::NEW_YEAR + 7_000);
 }
+
+#[tokio::test]
+async fn only_the_configured_proxy_is_used() {
+    let proxy = Server::start(|_| reply(200, r#"{"result":"","status":"OK"}"#)).await;
+    let mut config = config("127.0.0.1:1".parse().unwrap());
+    config.proxy = Some(
+        format!("http://user:secret@{}", proxy.address)
+            .parse()
+            .unwrap(),
+    );
+    let client = Client::new(&config).unwrap();
+    client.ping().await.unwrap();
+    client.train(&model()).await.unwrap();
+    let targets: Vec<String> = proxy.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(
+        targets,
+        [
+            "http://127.0.0.1:1/api/ping",
+            "http://127.0.0.1:1/api/models/m1/train"
+        ]
+    );
+    assert!(!format!("{config:?}").contains("secret"));
+}

@@ -7,8 +7,13 @@ use axum::response::Response;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-async fn fetch(address: SocketAddr, url: &str, cap: u64) -> Result<(Fetched, Vec<u8>), FetchError> {
-    let client = MediaClient::new(&MediaConfig::new(super::server::base_url(address))).unwrap();
+fn media(address: SocketAddr) -> MediaClient {
+    MediaClient::new(&MediaConfig::new(super::server::base_url(address))).unwrap()
+}
+
+type Outcome = Result<(Fetched, Vec<u8>), FetchError>;
+
+async fn fetch(client: &MediaClient, url: &str, cap: u64) -> Outcome {
     let mut sink = Vec::new();
     client
         .fetch(url, cap, &mut sink)
@@ -34,8 +39,9 @@ async fn a_file_comes_home_without_the_key_being_sent() {
             .unwrap(),
     })
     .await;
+    let client = media(server.address);
     let url = format!("http://{}/first", server.address);
-    let (fetched, bytes) = fetch(server.address, &url, 5).await.unwrap();
+    let (fetched, bytes) = fetch(&client, &url, 5).await.unwrap();
     assert_eq!(
         fetched,
         Fetched {
@@ -56,6 +62,7 @@ async fn a_file_comes_home_without_the_key_being_sent() {
 #[tokio::test]
 async fn links_into_the_own_network_are_refused_at_every_hop() {
     let server = Server::start(|seen| redirect(seen.target[1..].to_owned())).await;
+    let client = media(server.address);
     let other = Server::start(|_| reply(200, "secret")).await;
     let port = server.address.port();
     let private = [
@@ -74,7 +81,7 @@ async fn links_into_the_own_network_are_refused_at_every_hop() {
     for url in &private {
         let hop = format!("http://{}/{url}", server.address);
         for url in [url, &hop] {
-            match fetch(server.address, url, 100).await {
+            match fetch(&client, url, 100).await {
                 Err(FetchError::Refused(RefusedMedia::PrivateAddress)) => {}
                 other => panic!("{url}: {other:?}"),
             }
@@ -86,14 +93,14 @@ async fn links_into_the_own_network_are_refused_at_every_hop() {
         "ftp://example.com/",
         "file:///etc/passwd",
     ] {
-        let result = fetch(server.address, url, 100).await;
+        let result = fetch(&client, url, 100).await;
         assert!(
             matches!(result, Err(FetchError::Refused(_))),
             "{url}: {result:?}"
         );
     }
     for url in ["", "nonsense", "https://user:pass@example.com/"] {
-        let result = fetch(server.address, url, 100).await;
+        let result = fetch(&client, url, 100).await;
         assert!(
             matches!(result, Err(FetchError::Refused(RefusedMedia::BadUrl))),
             "{url}"
@@ -121,9 +128,10 @@ async fn redirects_end() {
         _ => redirect(format!("{}x", seen.target)),
     })
     .await;
+    let client = media(server.address);
     let at = |path: &str| format!("http://{}{path}", server.address);
-    assert_eq!(fetch(server.address, &at("/"), 9).await.unwrap().1, b"end");
-    let endless = fetch(server.address, &at("/xxxxxxx"), 9).await;
+    assert_eq!(fetch(&client, &at("/"), 9).await.unwrap().1, b"end");
+    let endless = fetch(&client, &at("/xxxxxxx"), 9).await;
     assert!(matches!(
         endless,
         Err(FetchError::Refused(RefusedMedia::TooManyRedirects))
@@ -133,14 +141,15 @@ async fn redirects_end() {
 #[tokio::test]
 async fn each_failure_says_what_to_do() {
     let server = Server::start(|seen| reply(seen.target[1..].parse().unwrap(), "x")).await;
+    let client = media(server.address);
     for status in [400, 401, 403, 404, 410] {
         let url = format!("http://{}/{status}", server.address);
-        let result = fetch(server.address, &url, 9).await;
+        let result = fetch(&client, &url, 9).await;
         assert!(matches!(result, Err(FetchError::Expired { status: s }) if s == status));
     }
     for code in [204, 206, 304, 429, 500, 502, 503] {
         let url = format!("http://{}/{code}", server.address);
-        match fetch(server.address, &url, 9).await {
+        match fetch(&client, &url, 9).await {
             Err(FetchError::Retryable { status, .. }) => assert_eq!(status, Some(code)),
             other => panic!("{code}: {other:?}"),
         }
@@ -151,7 +160,7 @@ async fn each_failure_says_what_to_do() {
 async fn broken_and_oversized_downloads() {
     let (address, _) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n1234").await;
     let url = format!("http://{address}/");
-    let short = fetch(address, &url, 100).await;
+    let short = fetch(&media(address), &url, 100).await;
     assert!(
         matches!(
             short,
@@ -162,7 +171,7 @@ async fn broken_and_oversized_downloads() {
         ),
         "{short:?}"
     );
-    let big = fetch(address, &url, 9).await;
+    let big = fetch(&media(address), &url, 9).await;
     assert!(matches!(
         big,
         Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))
@@ -171,16 +180,16 @@ async fn broken_and_oversized_downloads() {
     // Without a length the cap holds while streaming.
     let (address, _) = raw(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n1234567890").await;
     let url = format!("http://{address}/");
-    let big = fetch(address, &url, 9).await;
+    let big = fetch(&media(address), &url, 9).await;
     assert!(matches!(
         big,
         Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))
     ));
-    assert_eq!(fetch(address, &url, 10).await.unwrap().0.bytes, 10);
+    assert_eq!(fetch(&media(address), &url, 10).await.unwrap().0.bytes, 10);
 
     let (address, _) =
         raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n1234\r\n").await;
-    let cut = fetch(address, &format!("http://{address}/"), 9).await;
+    let cut = fetch(&media(address), &format!("http://{address}/"), 9).await;
     assert!(matches!(cut, Err(FetchError::Retryable { .. })), "{cut:?}");
 }
 
@@ -206,7 +215,7 @@ async fn a_stalled_download_is_retryable_and_a_full_disk_is_not_the_vendors_faul
         }
     }
     let server = Server::start(|_| reply(200, "12345")).await;
-    let client = MediaClient::new(&MediaConfig::new(server.base_url())).unwrap();
+    let client = media(server.address);
     let result = client
         .fetch(&format!("http://{}/", server.address), 9, &mut Full)
         .await;
@@ -281,4 +290,14 @@ fn bytes_tell_what_a_file_is() {
             extension
         );
     }
+}
+
+#[tokio::test]
+async fn calls_and_downloads_can_be_spawned() {
+    fn can_be_spawned(_: impl Future<Output: Send> + Send) {}
+    let address = "127.0.0.1:1".parse().unwrap();
+    let client = Client::new(&super::server::config(address)).unwrap();
+    can_be_spawned(client.all_jobs(0, 1));
+    can_be_spawned(client.generate_image(&serde_json::Value::Null));
+    can_be_spawned(media(address).fetch("", 1, &mut Vec::new()));
 }

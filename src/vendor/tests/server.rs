@@ -38,17 +38,19 @@ impl Seen {
     }
 }
 
+type Log = Arc<Mutex<Vec<Seen>>>;
+
 type Script = dyn Fn(&Seen) -> Response + Send + Sync;
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    log: Arc<Mutex<Vec<Seen>>>,
+    log: Log,
 }
 
 impl Server {
     /// Answers every request with what the script says.
     pub(super) async fn start(script: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Log::default();
         let script: Arc<Script> = Arc::new(script);
         let app = Router::new()
             .fallback(answer)
@@ -58,10 +60,6 @@ impl Server {
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         Self { address, log }
-    }
-
-    pub(super) fn base_url(&self) -> Url {
-        base_url(self.address)
     }
 
     pub(super) fn client(&self) -> Client {
@@ -74,7 +72,7 @@ impl Server {
 }
 
 async fn answer(
-    State((log, script)): State<(Arc<Mutex<Vec<Seen>>>, Arc<Script>)>,
+    State((log, script)): State<(Log, Arc<Script>)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {

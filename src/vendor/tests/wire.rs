@@ -2,7 +2,8 @@
 
 use super::server::NEW_YEAR;
 use crate::vendor::lenient::parse_time;
-use crate::vendor::wire::*;
+use crate::vendor::wire::Wire;
+use crate::vendor::*;
 use serde_json::{Value, json};
 
 fn read<T: Wire>(envelope: Value) -> Result<T, String> {

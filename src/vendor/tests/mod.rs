@@ -1,0 +1,11 @@
+//! What the vendor client promises, against tables and against real HTTP on loopback.
+
+mod bodies;
+mod calls;
+mod classify;
+mod effects;
+mod listing;
+mod media;
+mod server;
+mod uploads;
+mod wire;

@@ -1,5 +1,6 @@
 //! The rules, pure: no I/O, no clock, no randomness, no async.
 
+pub mod catalogue;
 pub mod failure;
 pub mod ids;
 pub mod photo;

@@ -5,3 +5,4 @@ pub mod failure;
 pub mod ids;
 pub mod photo;
 pub mod request;
+pub mod validate;

@@ -1,9 +1,12 @@
 //! The rules, pure: no I/O, no clock, no randomness, no async.
 
+pub mod catalogue;
 pub mod event;
 pub mod failure;
 pub mod ids;
 pub mod photo;
+pub mod reconcile;
 pub mod request;
 pub mod schedule;
+pub mod validate;
 pub mod work;

@@ -1,0 +1,1 @@
+//! Matching calls in doubt with what the vendor has.

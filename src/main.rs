@@ -1,2 +1,34 @@
 //! The `darkroom` command.
-fn main() {}
+
+use clap::Parser;
+use darkroom::cli::{self, Cli, CliError};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return report(&CliError::Error(format!(
+                "the runtime cannot start: {error}"
+            )));
+        }
+    };
+    let result = runtime.block_on(cli::run(cli));
+    // A blocked file operation must not hold up the exit; nothing depends on it any more.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => report(&error),
+    }
+}
+
+fn report(error: &CliError) -> ExitCode {
+    if !matches!(error, CliError::Silent(_)) {
+        cli::out::talk(&format!("error: {error}"));
+    }
+    ExitCode::from(error.code())
+}

@@ -561,7 +561,9 @@ impl Work {
         let interval = self.kind.poll_interval(timing);
         let anchor = schedule::poll_anchor(self.id, now, interval);
         self.poll_anchor = Some(anchor);
-        self.state = State::Running { due: anchor.saturating_add(interval) };
+        self.state = State::Running {
+            due: anchor.saturating_add(interval),
+        };
     }
 
     fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {

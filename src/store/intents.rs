@@ -70,8 +70,19 @@ impl Write for StartSend {
             .execute(&mut *tx.conn)
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
-            let event = Event::SendStarted { intent: stored.last_insert_rowid() };
-            apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await
+            let event = Event::SendStarted {
+                intent: stored.last_insert_rowid(),
+            };
+            apply(
+                tx,
+                &self.timing,
+                "daemon",
+                self.kind,
+                self.id,
+                event,
+                Facts::default(),
+            )
+            .await
         })
     }
 }
@@ -98,8 +109,10 @@ impl Write for Recover {
         Box::pin(async move {
             let mut out = Vec::new();
             for kind in Kind::ALL {
-                let sql =
-                    format!("SELECT id FROM {} WHERE state = 'submitting'", super::table(kind));
+                let sql = format!(
+                    "SELECT id FROM {} WHERE state = 'submitting'",
+                    super::table(kind)
+                );
                 let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
                     .fetch_all(&mut *tx.conn)
                     .await?;
@@ -107,7 +120,16 @@ impl Write for Recover {
                     let id = rows::id(&id, super::table(kind))?;
                     let note = "the daemon ended while the call was out".to_owned();
                     let event = Event::OutcomeUnknown { note };
-                    apply(tx, &self.timing, "daemon", kind, id, event, Facts::default()).await?;
+                    apply(
+                        tx,
+                        &self.timing,
+                        "daemon",
+                        kind,
+                        id,
+                        event,
+                        Facts::default(),
+                    )
+                    .await?;
                     out.push((kind, id));
                 }
             }
@@ -149,23 +171,24 @@ impl Write for SaveListing {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
         Box::pin(async move {
-            let before: i64 =
-                sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
+            let before: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
+                .fetch_one(&mut *tx.conn)
+                .await?;
+            // What was there before our first paid call is history: no candidate, no proof.
+            let first: bool =
+                sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid')")
                     .fetch_one(&mut *tx.conn)
                     .await?;
-            // What was there before our first paid call is history: no candidate, no proof.
-            let first: bool = sqlx::query_scalar(
-                "SELECT NOT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid')",
-            )
-            .fetch_one(&mut *tx.conn)
-            .await?;
             let entries = serde_json::to_string(&self.jobs)
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
             upsert_listing(tx, &entries, first).await?;
             settle_credits(tx, &entries).await?;
             let (new, foreign) = news(tx, before).await?;
             if first || foreign.is_empty() {
-                return Ok(ListingNews { new, foreign: Vec::new() });
+                return Ok(ListingNews {
+                    new,
+                    foreign: Vec::new(),
+                });
             }
             Ok(ListingNews { new, foreign })
         })

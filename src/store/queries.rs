@@ -105,7 +105,9 @@ impl Store {
             .bind(limit)
             .fetch_all(self.readers())
             .await?;
-        ids.iter().map(|id| Ok((kind, rows::id(id, table(kind))?))).collect()
+        ids.iter()
+            .map(|id| Ok((kind, rows::id(id, table(kind))?)))
+            .collect()
     }
 
     /// Queued rows of a kind that may be sent now, oldest due first.
@@ -163,7 +165,10 @@ impl Store {
             ));
         }
         let sql = format!("SELECT min(due) FROM ({})", parts.join(" UNION ALL "));
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).fetch_one(self.readers()).await?)
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(now)
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// Every row that the vendor works on.
@@ -174,8 +179,9 @@ impl Store {
         let mut out = Vec::new();
         for kind in Kind::ALL {
             let sql = format!("SELECT id FROM {} WHERE state = 'running'", table(kind));
-            let ids: Vec<String> =
-                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
+            let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_all(self.readers())
+                .await?;
             for id in ids {
                 out.push((kind, rows::id(&id, table(kind))?));
             }
@@ -188,8 +194,13 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn count_running(&self, kind: Kind) -> Result<u32> {
-        let sql = format!("SELECT count(*) FROM {} WHERE state = 'running'", table(kind));
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(self.readers()).await?)
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE state = 'running'",
+            table(kind)
+        );
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// Rows that became `running` by events after `seq`, and the newest event's number.
@@ -217,9 +228,11 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn newest_event(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events")
-            .fetch_one(self.readers())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events")
+                .fetch_one(self.readers())
+                .await?,
+        )
     }
 
     /// The lanes with an open call.
@@ -227,9 +240,11 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn open_lanes(&self) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
-            .fetch_all(self.readers())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
+                .fetch_all(self.readers())
+                .await?,
+        )
     }
 
     /// Reads a model's own columns.

@@ -69,7 +69,10 @@ impl Write for Retry {
 impl Retry {
     async fn resume(&self, tx: &mut Tx<'_>, work: &Work) -> Result<Retried> {
         let by = self.actor.clone();
-        let event = match (&work.remote_id, work.error.as_ref().map(|error| error.reason)) {
+        let event = match (
+            &work.remote_id,
+            work.error.as_ref().map(|error| error.reason),
+        ) {
             (Some(_), _) => Event::Rewatch { by },
             (None, Some(Reason::Mismatch)) => Event::Resubmit { by },
             _ => {
@@ -99,8 +102,10 @@ impl Retry {
         let mut group = self.group(tx).await?;
         // Parents first: kinds in the order of the lifecycle, then age.
         group.sort_unstable();
-        let names: BTreeMap<Id, Id> =
-            group.iter().map(|(_, old)| (*old, (self.new_id)())).collect();
+        let names: BTreeMap<Id, Id> = group
+            .iter()
+            .map(|(_, old)| (*old, (self.new_id)()))
+            .collect();
         let mut out = Vec::new();
         for (kind, old) in &group {
             let Some(new) = names.get(old) else { continue };
@@ -120,8 +125,7 @@ impl Retry {
             let blamed = matches!(&work.error, Some(error) if error.reason == Reason::Dependency);
             for (kind, id) in neighbours(tx, id, blamed).await? {
                 let work = rows::load(tx.conn, kind, id).await?.work;
-                let ended =
-                    matches!(work.state, State::Failed { .. } | State::Cancelled { .. });
+                let ended = matches!(work.state, State::Failed { .. } | State::Cancelled { .. });
                 if ended
                     && !group.contains(&(kind, id))
                     && retried_by(tx, kind, id).await?.is_none()
@@ -168,7 +172,10 @@ pub(super) async fn parked_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Vec<(Kind
             .bind(job.to_string())
             .fetch_all(&mut *tx.conn)
             .await?;
-    parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?))).collect()
+    parked
+        .iter()
+        .map(|id| Ok((Kind::Output, rows::id(id, "outputs")?)))
+        .collect()
 }
 
 async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {
@@ -220,9 +227,7 @@ async fn renamed_parents(
 /// The kind's own columns, which the new row repeats.
 fn own_columns(kind: Kind) -> &'static str {
     match kind {
-        Kind::Model => {
-            "run_id, name, age, gender, ethnicity, eye_color, imported"
-        }
+        Kind::Model => "run_id, name, age, gender, ethnicity, eye_color, imported",
         Kind::Upload => "model_id, purpose, file_name, sha256, bytes, media_type",
         Kind::Training => "model_id, run_id",
         Kind::Job => "type, model_id, model_name, request, prompt, run_id, step",
@@ -266,7 +271,10 @@ async fn rename_references(
     new: Id,
     names: &BTreeMap<Id, Id>,
 ) -> Result<()> {
-    if matches!(kind, Kind::Upload | Kind::Training | Kind::Job | Kind::Change) {
+    if matches!(
+        kind,
+        Kind::Upload | Kind::Training | Kind::Job | Kind::Change
+    ) {
         for (old, newer) in names {
             let sql = format!(
                 "UPDATE {} SET model_id = $1 WHERE id = $2 AND model_id = $3",
@@ -343,8 +351,16 @@ impl Write for Resolve {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
-            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
-                .await
+            apply(
+                tx,
+                &self.timing,
+                &self.actor,
+                self.kind,
+                self.id,
+                self.event,
+                Facts::default(),
+            )
+            .await
         })
     }
 }

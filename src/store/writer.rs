@@ -52,7 +52,9 @@ where
 {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, std::result::Result<(), ()>> {
         Box::pin(async move {
-            let Some(write) = self.write.take() else { return Err(()) };
+            let Some(write) = self.write.take() else {
+                return Err(());
+            };
             let result = write.run(tx).await;
             let kept = result.as_ref().map(|_| ()).map_err(|_| ());
             self.result = Some(result);
@@ -88,7 +90,12 @@ impl Writer {
         let stop = tokio_util::sync::CancellationToken::new();
         let failed = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(run(path, clock, inbox, stop.clone(), failed.clone()));
-        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop, failed }
+        Self {
+            queue,
+            task: Arc::new(Mutex::new(Some(task))),
+            stop,
+            failed,
+        }
     }
 
     /// Stores `write` durably and answers what it returned.
@@ -101,9 +108,16 @@ impl Writer {
         W::Output: Sync,
     {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { write: Some(write), result: None, reply };
+        let pending = Pending {
+            write: Some(write),
+            result: None,
+            reply,
+        };
         let stopped = || StoreError::WriterStopped("it is shutting down".to_owned());
-        self.queue.send(Box::new(pending)).await.map_err(|_| stopped())?;
+        self.queue
+            .send(Box::new(pending))
+            .await
+            .map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -114,7 +128,11 @@ impl Writer {
 
     pub(super) async fn stop(&self) {
         self.stop.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(task) = task {
             let _ = task.await;
         }
@@ -183,7 +201,11 @@ async fn commit_batch(
 ) -> std::result::Result<(), Broken> {
     let conn = match slot {
         Some(conn) => conn,
-        None => slot.insert(open::writing_connection(path).await.map_err(Broken::Batch)?),
+        None => slot.insert(
+            open::writing_connection(path)
+                .await
+                .map_err(Broken::Batch)?,
+        ),
     };
     let kept = run_batch(conn, clock, batch).await.map_err(Broken::Batch)?;
     if kept == 0 {
@@ -205,7 +227,14 @@ async fn run_batch(
     let mut kept = 0usize;
     for task in batch.iter_mut() {
         sqlx::query("SAVEPOINT one").execute(&mut *conn).await?;
-        if task.run(&mut Tx { conn: &mut *conn, now }).await.is_ok() {
+        if task
+            .run(&mut Tx {
+                conn: &mut *conn,
+                now,
+            })
+            .await
+            .is_ok()
+        {
             kept += 1;
         } else {
             sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;

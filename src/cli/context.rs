@@ -1,0 +1,210 @@
+//! What every command has: configuration, paths, the database, and errors with exit codes.
+
+use super::exit;
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError, Env, Flags, Paths};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::Id;
+use crate::domain::schedule::Timing;
+use crate::domain::validate::Problems;
+use crate::engine::timing;
+use crate::store::{Store, StoreError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct GlobalArgs {
+    /// The folder for database, photos and outputs [env: DARKROOM_DATA_DIR].
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// The configuration file [env: DARKROOM_CONFIG].
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object or array on stdout instead of text.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Print ids only, one per line.
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "json",
+        help_heading = "Global options"
+    )]
+    pub quiet: bool,
+    /// Say more; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
+}
+
+/// What every submitting command takes besides its request.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TailArgs {
+    /// Same key, same work: running the command again with it buys nothing more.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Wait until it is done, showing progress on a terminal.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most (`90s`, `30m`, `2h`); exit code 5 when it still runs then.
+    #[arg(long, value_name = "DURATION", requires = "wait")]
+    pub timeout: Option<String>,
+}
+
+/// A failed command: what to print and how to exit.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Bad input; nothing was stored (exit 2).
+    #[error("{0}")]
+    Usage(String),
+    /// The request is well-formed but cannot be done (exit 3).
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else (exit 1).
+    #[error("{0}")]
+    Error(String),
+    /// Said already; only the code is left.
+    #[error("")]
+    Silent(u8),
+}
+
+impl CliError {
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::Refused(_) => exit::FAILED,
+            Self::Error(_) => exit::ERROR,
+            Self::Silent(code) => *code,
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<Problems> for CliError {
+    fn from(problems: Problems) -> Self {
+        Self::Usage(problems.to_string())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(_) => Self::Refused(error.to_string()),
+            StoreError::NotFound(..) => Self::Usage(error.to_string()),
+            StoreError::Locked(_) => Self::Usage(error.to_string()),
+            _ => Self::Error(error.to_string()),
+        }
+    }
+}
+
+/// What every command works with.
+pub struct Context {
+    /// As loaded from file, environment and flags.
+    pub config: Config,
+    /// Where things are.
+    pub paths: Paths,
+    /// The environment the command was started in.
+    pub env: Env,
+    /// Options that every command takes.
+    pub global: GlobalArgs,
+    /// The public models, with the user's own additions.
+    pub catalogue: Catalogue,
+}
+
+impl Context {
+    /// Loads the configuration and finds the data directory; opens and creates nothing.
+    ///
+    /// # Errors
+    /// Bad configuration (exit 2).
+    pub fn new(global: &GlobalArgs) -> Result<Self, CliError> {
+        Self::with_flags(global, Self::flags(global))
+    }
+
+    /// The flags that concern the configuration.
+    pub fn flags(global: &GlobalArgs) -> Flags {
+        Flags {
+            config: global.config.clone(),
+            data_dir: global.data_dir.clone(),
+            ..Flags::default()
+        }
+    }
+
+    /// The same with further flags of a command (`--listen`).
+    ///
+    /// # Errors
+    /// Bad configuration (exit 2).
+    pub fn with_flags(global: &GlobalArgs, flags: Flags) -> Result<Self, CliError> {
+        let env = Env::from_process();
+        let config = Config::load(&flags, &env)?;
+        let paths = Paths::locate(&flags, &env)?;
+        let catalogue = Catalogue {
+            extra_image_models: config.catalogue.image_models.clone(),
+            extra_video_models: config.catalogue.video_models.clone(),
+        };
+        Ok(Self {
+            config,
+            paths,
+            env,
+            global: global.clone(),
+            catalogue,
+        })
+    }
+
+    /// The configured durations, as the rules need them.
+    pub fn timing(&self) -> Timing {
+        timing(&self.config)
+    }
+
+    /// Opens the database, creating it if need be: for commands that submit.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn store(&self) -> Result<Store, CliError> {
+        let clock = Arc::new(SystemClock::new());
+        Ok(Store::open(self.paths.data_dir(), clock, self.timing()).await?)
+    }
+
+    /// Opens the database only if there is one: for commands that read.
+    ///
+    /// # Errors
+    /// A sentence that says that there is nothing yet (exit 2), or a database error.
+    pub async fn existing_store(&self) -> Result<Store, CliError> {
+        let clock = Arc::new(SystemClock::new());
+        Store::open_existing(self.paths.data_dir(), clock, self.timing())
+            .await?
+            .ok_or_else(|| {
+                CliError::Usage(format!(
+                    "there is no darkroom database in {}; submit something first, or name another \
+                 folder with --data-dir",
+                    self.paths.data_dir().display()
+                ))
+            })
+    }
+
+    /// Whether a daemon works on this data directory right now.
+    pub fn daemon_is_running(&self) -> bool {
+        crate::store::open::daemon_is_running(self.paths.data_dir())
+    }
+}
+
+/// A new id of ours: UUIDv7, so that ids sort by creation.
+pub fn new_id() -> Id {
+    Id(uuid::Uuid::now_v7())
+}

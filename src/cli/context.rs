@@ -139,11 +139,10 @@ impl Context {
 
     /// The flags that concern the configuration.
     pub fn flags(global: &GlobalArgs) -> Flags {
-        Flags {
-            config: global.config.clone(),
-            data_dir: global.data_dir.clone(),
-            ..Flags::default()
-        }
+        let mut flags = Flags::default();
+        flags.config.clone_from(&global.config);
+        flags.data_dir.clone_from(&global.data_dir);
+        flags
     }
 
     /// The same with further flags of a command (`--listen`).

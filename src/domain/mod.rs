@@ -4,5 +4,6 @@ pub mod catalogue;
 pub mod failure;
 pub mod ids;
 pub mod photo;
+pub mod recipe;
 pub mod request;
 pub mod validate;

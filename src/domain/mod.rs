@@ -6,6 +6,7 @@ pub mod failure;
 pub mod ids;
 pub mod photo;
 pub mod reconcile;
+pub mod recipe;
 pub mod request;
 pub mod schedule;
 pub mod validate;

@@ -71,18 +71,16 @@ impl Kind {
     }
 }
 
-/// Whether a value has the documented type; says so when not.
-pub(super) fn check_kind(problems: &mut Problems, field: &str, value: &Value, kind: Kind) -> bool {
-    let fits = kind.fits(value);
-    if !fits {
+/// Checks that a value has the documented type.
+pub(super) fn check_kind(problems: &mut Problems, field: &str, value: &Value, kind: Kind) {
+    if !kind.fits(value) {
         let got = text::quote(&value.to_string());
         let noun = kind.noun();
         problems.add(
             field,
-            format!("{got} is not {noun}, which the vendor wants here"),
+            format!("{got} is not {noun}, which the vendor wants here: change it"),
         );
     }
-    fits
 }
 
 /// Checks that `options` holds exactly one group, the one of the model's family, and returns it.

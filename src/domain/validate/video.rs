@@ -142,14 +142,11 @@ fn check_veo(problems: &mut Problems, group: &Map<String, Value>, with_reference
             "enhancePrompt" | "generateAudio" => {
                 check_kind(problems, &field, value, Kind::Boolean);
             }
-            "seed" => {
-                check_kind(problems, &field, value, Kind::Integer);
-            }
-            "negativePrompt" => {
-                if check_kind(problems, &field, value, Kind::Text) {
-                    text::prompt(problems, &field, value.as_str().unwrap_or_default());
-                }
-            }
+            "seed" => check_kind(problems, &field, value, Kind::Integer),
+            "negativePrompt" => match value.as_str() {
+                Some(words) => text::prompt(problems, &field, words),
+                None => check_kind(problems, &field, value, Kind::Text),
+            },
             _ => {}
         }
     }

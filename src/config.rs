@@ -25,6 +25,9 @@ use report::{Problem, Source};
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 
+/// `config/darkroom.toml`: every key with its default and what it is for.
+pub const DOCUMENTED_FILE: &str = include_str!("../config/darkroom.toml");
+
 /// The file name of the systemd credential that holds the API key.
 const CREDENTIAL: &str = "photogpt_api_key";
 

@@ -29,7 +29,7 @@ fn env_message(name: &str, value: &str) -> String {
 
 #[test]
 fn the_documented_file_is_exactly_the_defaults() {
-    let text = include_str!("../../config/darkroom.toml");
+    let text = DOCUMENTED_FILE;
     let config = from(text).unwrap();
     assert_eq!(config, Config::default());
     let mut seen = Vec::new();

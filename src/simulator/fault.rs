@@ -218,7 +218,8 @@ impl Faults {
         matching.find_map(|each| each.strikes(op, rng).then(|| each.fault.value.clone()))
     }
 
-    /// All faults of this phase that strike this call, in the order they were given.
+    /// The faults of this phase that strike this call, in the order they were given. The first one
+    /// that settles the call is the last: what comes after it is kept for another call.
     pub(crate) fn strike_all(&mut self, phase: Phase, op: Op) -> Vec<Struck> {
         let Self { active, rng } = self;
         let mut struck = Vec::new();
@@ -231,6 +232,9 @@ impl Faults {
                     kind: each.fault.kind,
                     value: each.fault.value.clone(),
                 });
+                if each.fault.kind.settles() {
+                    break;
+                }
             }
         }
         struck

@@ -113,6 +113,14 @@ impl Kind {
         // The macro makes enum and table from the same rows, in the same order.
         &FAULTS[self as usize]
     }
+
+    /// Whether it decides a call's fate, so that no other fault gets a say.
+    pub(crate) fn settles(self) -> bool {
+        !matches!(
+            self,
+            Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia
+        )
+    }
 }
 
 /// The long help of `--fault`: the grammar, then every fault.

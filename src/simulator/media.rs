@@ -20,6 +20,8 @@ const CLIP: &[u8] = include_bytes!("assets/clip.mp4");
 const SEGMENT: &[u8] = include_bytes!("assets/segment.ts");
 /// Pieces of a slow body.
 const DRIPS: usize = 10;
+/// Time for the first half of a broken body to be sent.
+const FLUSH: Duration = Duration::from_millis(50);
 /// No file here is larger.
 const LARGEST: usize = 512 * 1024 * 1024;
 
@@ -115,7 +117,14 @@ pub(crate) async fn truncate(response: Response) -> Response {
         .headers
         .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = bytes.slice(..bytes.len() / 2);
-    let broken = stream::iter([Ok(half), Err(Error::other("cut off on purpose"))]);
+    let broken = stream::unfold(Some(half), |half| async move {
+        if let Some(half) = half {
+            return Some((Ok(half), None));
+        }
+        // Headers and half a body have to leave before the connection breaks.
+        tokio::time::sleep(FLUSH).await;
+        Some((Err(Error::other("cut off on purpose")), None))
+    });
     Response::from_parts(parts, Body::from_stream(broken))
 }
 

@@ -1,6 +1,11 @@
 //! The simulator over real HTTP on loopback.
 
+mod control;
 mod endpoints;
+mod fault_calls;
+mod fault_work;
+mod grammar;
+mod refusals;
 
 use super::{Args, Running, start};
 use reqwest::multipart::{Form, Part};

@@ -119,7 +119,11 @@ impl World {
         caller: &Caller,
         name: &str,
     ) -> Result<(String, u64), Refusal> {
-        if self.name_taken(caller, name) && self.strike(Kind::UniqueNames, caller.op).is_some() {
+        // Looked up only if it matters: the search goes through all models.
+        if self.faults.peek(Kind::UniqueNames).is_some()
+            && self.name_taken(caller, name)
+            && self.strike(Kind::UniqueNames, caller.op).is_some()
+        {
             let message = "A model with this name already exists";
             return Err(Refusal::new(StatusCode::CONFLICT, message));
         }

@@ -1,0 +1,163 @@
+//! The control plane under `/_sim`: for tests and demonstrations, without a key.
+
+use super::fault::Fault;
+use super::reply::{Outcome, Refusal, Reply};
+use super::sim::Sim;
+use super::world::World;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// All of `/_sim`.
+pub(crate) fn router(sim: Arc<Sim>) -> Router {
+    Router::new()
+        .route("/_sim/ledger", get(ledger))
+        .route("/_sim/requests", get(requests))
+        .route(
+            "/_sim/faults",
+            get(faults).post(add_faults).delete(clear_faults),
+        )
+        .route("/_sim/foreign", post(foreign))
+        .route("/_sim/finish", post(|sim| order(sim, World::finish_all)))
+        .route(
+            "/_sim/hold",
+            post(|sim| order(sim, |world| world.clock.hold())),
+        )
+        .route(
+            "/_sim/release",
+            post(|sim| order(sim, |world| world.clock.release())),
+        )
+        .route(
+            "/_sim/down",
+            post(|sim| order(sim, |world| world.down = true)),
+        )
+        .route(
+            "/_sim/up",
+            post(|sim| order(sim, |world| world.down = false)),
+        )
+        .route("/_sim/reset", post(|sim| order(sim, reset)))
+        .route("/_sim/model/{id}/status", post(force_model))
+        .route("/_sim/job/{id}", post(force_job))
+        .with_state(sim)
+}
+
+async fn order(State(sim): State<Arc<Sim>>, act: impl FnOnce(&mut World)) -> Reply {
+    let mut world = sim.world();
+    act(&mut world);
+    Reply::bare(json!({ "held": world.clock.is_held(), "down": world.down }))
+}
+
+fn reset(world: &mut World) {
+    *world = World::new(world.args.clone());
+}
+
+/// What part of a report is wanted.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    since: u64,
+    op: Option<String>,
+    effects: Option<bool>,
+}
+
+async fn ledger(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
+    Json(
+        sim.world()
+            .ledger
+            .report(part.since, part.effects.unwrap_or(true)),
+    )
+}
+
+async fn requests(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
+    Json(sim.world().calls.report(part.since, part.op.as_deref()))
+}
+
+async fn faults(State(sim): State<Arc<Sim>>) -> Json<Value> {
+    Json(sim.world().faults.report())
+}
+
+async fn add_faults(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
+    let wrong = |_| Refusal::invalid("expected a JSON array of fault specs");
+    let specs: Vec<String> = serde_json::from_slice(&body).map_err(wrong)?;
+    // All or none, so that a typo leaves nothing half-armed.
+    let parsed: Result<Vec<Fault>, String> = specs.iter().map(|spec| spec.parse()).collect();
+    let parsed = parsed.map_err(Refusal::invalid)?;
+    let mut world = sim.world();
+    parsed.into_iter().for_each(|fault| world.faults.add(fault));
+    Ok(Reply::bare(world.faults.report()))
+}
+
+async fn clear_faults(State(sim): State<Arc<Sim>>) -> Json<Value> {
+    let mut world = sim.world();
+    world.faults.clear();
+    Json(world.faults.report())
+}
+
+/// The body of `POST /_sim/foreign`; all fields may be left out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Foreign {
+    key: Option<String>,
+    count: Option<usize>,
+    kind: Option<String>,
+}
+
+async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
+    let asked: Foreign = parse_or_default(&body)?;
+    let videos = match asked.kind.as_deref() {
+        None | Some("image") => false,
+        Some("video") => true,
+        Some(_) => return Err(Refusal::invalid("kind must be image or video")),
+    };
+    let mut world = sim.world();
+    let owner = match asked.key {
+        Some(key) => world.user(&key),
+        None if world.users.len() == 1 => 0,
+        None => {
+            return Err(Refusal::invalid(
+                "key is required unless exactly one has been used",
+            ));
+        }
+    };
+    let at = world.clock.wall();
+    let ids = world.foreign(owner, asked.count.unwrap_or(1).min(1_000_000), videos, at);
+    Ok(Reply::bare(json!({ "jobs": ids })))
+}
+
+/// The body of the two that force a state; without a status, or with null, nature takes over again.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Force {
+    status: Option<String>,
+    error: Option<String>,
+}
+
+async fn force_model(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Outcome {
+    let asked: Force = parse_or_default(&body)?;
+    match sim.world().force_model(&id, asked.status) {
+        true => Ok(Reply::bare(json!({ "id": id }))),
+        false => Err(Refusal::unknown("Model")),
+    }
+}
+
+async fn force_job(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Outcome {
+    let asked: Force = parse_or_default(&body)?;
+    match sim
+        .world()
+        .force_job(&id, asked.status.as_deref(), asked.error.as_deref())
+    {
+        true => Ok(Reply::bare(json!({ "id": id }))),
+        false => Err(Refusal::unknown("Job")),
+    }
+}
+
+fn parse_or_default<T: Default + for<'a> Deserialize<'a>>(body: &Bytes) -> Result<T, Refusal> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|why| Refusal::invalid(why.to_string()))
+}

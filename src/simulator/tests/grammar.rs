@@ -1,0 +1,130 @@
+//! The fault grammar and the command line.
+
+use super::*;
+use crate::simulator::Fault;
+use crate::simulator::fault::Faults;
+use crate::simulator::fault_table::{FAULTS, Kind, Takes};
+use crate::simulator::op::{OPERATIONS, Op};
+use clap::Parser;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn error(spec: &str) -> String {
+    spec.parse::<Fault>().unwrap_err()
+}
+
+#[test]
+fn every_fault_parses_with_and_without_endpoint() {
+    for row in FAULTS {
+        let value = match row.takes {
+            Takes::Time => "=5ms",
+            Takes::AnyCode => "=503",
+            _ => "",
+        };
+        for spec in [
+            format!("{}{value}", row.name),
+            format!("{}{value}@any,times=1,skip=2,p=0.5", row.name),
+            format!("{}{value}@getJobStatus+media", row.name),
+        ] {
+            let fault: Fault = spec.parse().unwrap_or_else(|why| panic!("{spec}: {why}"));
+            assert_eq!(fault.to_string(), spec);
+        }
+        assert_eq!(row.kind.row().name, row.name);
+    }
+}
+
+#[test]
+fn every_operation_can_be_selected() {
+    for row in OPERATIONS {
+        assert!(
+            format!("status=500@{}", row.name.to_uppercase())
+                .parse::<Fault>()
+                .is_ok()
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_explained_in_a_sentence() {
+    let unknown = error("lost-replies");
+    assert!(unknown.contains("`lost-replies`") && unknown.contains("lost-reply, late-accept"));
+    assert!(error("lost-reply@train").contains("triggerModelTraining"));
+    assert!(error("delay").contains("delay=500ms"));
+    assert!(error("delay=fast").contains("not a duration"));
+    assert!(error("status=9000").contains("not an HTTP status"));
+    assert!(error("lost-reply=1").contains("takes no value"));
+    for spec in [
+        "nok,times",
+        "nok,times=x",
+        "nok,p=2",
+        "nok,often=1",
+        "fewer=x",
+    ] {
+        assert!(!error(spec).contains('\n'), "{spec}");
+    }
+}
+
+#[test]
+fn skip_times_and_dice_decide_who_is_struck() {
+    let strikes = |spec: &str, seed| {
+        let mut faults = Faults::new(&[spec.parse().unwrap()], seed);
+        let hit = |_| faults.strike(Kind::Nok, Op::Ping).is_some();
+        (0..200).map(hit).collect::<Vec<bool>>()
+    };
+    let some = strikes("nok,skip=2,times=3", 1);
+    assert_eq!(&some[..6], [false, false, true, true, true, false]);
+    let dice = strikes("nok,p=0.3", 7);
+    assert_eq!(dice, strikes("nok,p=0.3", 7));
+    assert_ne!(dice, strikes("nok,p=0.3", 8));
+    assert!((30..90).contains(&dice.iter().filter(|hit| **hit).count()));
+    assert!(!strikes("nok@getModel", 1).contains(&true));
+}
+
+#[test]
+fn the_command_line_agrees_with_the_defaults() {
+    let parsed = Line::try_parse_from(["simulate"]).unwrap().args;
+    assert_eq!(format!("{parsed:?}"), format!("{:?}", Args::default()));
+    let line = [
+        "simulate",
+        "--listen",
+        "127.0.0.1:0",
+        "--speed",
+        "60",
+        "--fault",
+        "lost-reply,times=1",
+        "--fault",
+        "list-lag=3s",
+        "--clock-skew",
+        "-5m",
+        "--retrain",
+        "double",
+        "--url-ttl",
+        "1s",
+        "--require-version",
+        "false",
+        "--retry-after",
+        "3",
+    ];
+    let parsed = Line::try_parse_from(line).unwrap().args;
+    assert_eq!((parsed.faults.len(), parsed.clock_skew), (2, -300_000));
+    for wrong in [
+        ["--speed", "0"],
+        ["--page-size", "0"],
+        ["--fault", "nonsense"],
+    ] {
+        assert!(Line::try_parse_from(["simulate", wrong[0], wrong[1]]).is_err());
+    }
+}
+
+#[test]
+fn the_help_lists_every_fault() {
+    use clap::CommandFactory;
+    let help = Line::command().render_long_help().to_string();
+    for row in FAULTS {
+        assert!(help.contains(row.name), "{}", row.name);
+    }
+}

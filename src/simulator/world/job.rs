@@ -1,0 +1,460 @@
+//! Jobs: from the trigger to their outputs.
+
+use super::image::{Format, Picture};
+use super::ledger::What;
+use super::{Caller, UserId, World};
+use crate::simulator::clock::{Progress, Wall, millis_of, progress_of};
+use crate::simulator::fault::Value as Given;
+use crate::simulator::fault_table::Kind;
+use crate::simulator::op::Op;
+use crate::simulator::reply::Refusal;
+use crate::simulator::rng;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// Shares of a job's time spent `created`, and until the end of `queued`.
+const CREATED_UNTIL: f64 = 0.02;
+const QUEUED_UNTIL: f64 = 0.10;
+
+/// A number of reads that never runs out.
+const FOR_EVER: u64 = u64::MAX;
+
+/// What a job makes.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Images {
+        width: u32,
+        height: u32,
+        format: Format,
+    },
+    Upscale {
+        source: String,
+        picture: Arc<Picture>,
+        format: Format,
+    },
+    Videos,
+    /// A training that shows up in the job list.
+    Training,
+}
+
+impl Work {
+    /// The range of its duration in simulated seconds (vendor-api.md section 4 for images).
+    fn seconds(&self) -> (f64, f64) {
+        match self {
+            Work::Images { .. } => (30.0, 90.0),
+            Work::Upscale { .. } => (20.0, 40.0),
+            Work::Videos => (90.0, 240.0),
+            Work::Training => (1200.0, 1500.0),
+        }
+    }
+
+    /// Credits per output: 10 for an image is reported from the field, the others are ours.
+    fn credits(&self) -> u64 {
+        match self {
+            Work::Images { .. } => 10,
+            Work::Upscale { .. } => 5,
+            Work::Videos => 50,
+            Work::Training => 0,
+        }
+    }
+}
+
+/// A checked request for a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) work: Work,
+    /// The model that the outputs belong to, trained or public.
+    pub(crate) model: Arc<str>,
+    pub(crate) trained: bool,
+    pub(crate) outputs: u64,
+    /// The request body, as JSON text.
+    pub(crate) request: Arc<str>,
+}
+
+/// How a job will end.
+#[derive(Clone, Debug)]
+enum End {
+    /// With outputs, under this word.
+    Done(String),
+    Failed(Option<String>),
+}
+
+/// One job of one user.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) owner: UserId,
+    pub(crate) id: String,
+    pub(crate) created_at: Wall,
+    /// It is not in the list before this.
+    pub(crate) listed_at: Wall,
+    finished_at: Option<Wall>,
+    born: Progress,
+    length: Progress,
+    done_at: Progress,
+    order: Order,
+    pub(crate) credits: u64,
+    end: End,
+    /// The word in place of `running`.
+    running: String,
+    /// The word that it never leaves.
+    stuck: Option<String>,
+    /// Reads that still answer 404, and reads that still show no outputs.
+    missing_reads: u64,
+    empty_reads: u64,
+    forced: Option<String>,
+    images: Vec<String>,
+    videos: Vec<String>,
+}
+
+impl Job {
+    fn is_over(&self) -> bool {
+        self.finished_at.is_some()
+    }
+
+    /// The status as a plain word.
+    pub(crate) fn status(&self, now: Progress) -> &str {
+        if let Some(word) = &self.forced {
+            return word;
+        }
+        if self.is_over() {
+            return match &self.end {
+                End::Done(word) => word,
+                End::Failed(_) => "failed",
+            };
+        }
+        if let Some(word) = &self.stuck {
+            return word;
+        }
+        match self.share(now) {
+            share if share < CREATED_UNTIL => "created",
+            share if share < QUEUED_UNTIL => "queued",
+            _ => &self.running,
+        }
+    }
+
+    /// The failure's text, if it failed with one.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match &self.end {
+            End::Failed(error) if self.is_over() => error.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// When it last changed.
+    pub(crate) fn updated_at(&self, now: Progress) -> Wall {
+        if let Some(at) = self.finished_at {
+            return at;
+        }
+        let phase = match self.share(now) {
+            share if share < CREATED_UNTIL => 0.0,
+            share if share < QUEUED_UNTIL => CREATED_UNTIL,
+            _ => QUEUED_UNTIL,
+        };
+        self.created_at + (phase * self.length as f64 / 1000.0) as Wall
+    }
+
+    fn share(&self, now: Progress) -> f64 {
+        (now - self.born) as f64 / self.length.max(1) as f64
+    }
+}
+
+impl World {
+    /// Starts a paid job and returns its id and effect.
+    pub(crate) fn submit(
+        &mut self,
+        caller: &Caller,
+        order: Order,
+    ) -> Result<(String, u64), Refusal> {
+        let active = self
+            .users
+            .get(caller.user)
+            .map_or(0, |user| user.active_jobs);
+        if active >= self.args.max_active_jobs {
+            let message = "Too many active jobs, wait for some to finish";
+            return Err(Refusal::too_many(message, self.args.retry_after));
+        }
+        let index = self.add_job(caller.user, Some(caller.op), order, self.clock.wall());
+        let Some(job) = self.jobs.get(index) else {
+            return Err(Refusal::unknown("Job"));
+        };
+        let mut effect = self.effect(caller, What::Job, &job.id);
+        effect.model_id = Some(job.order.model.to_string());
+        effect.request = Some(job.order.request.clone());
+        effect.credits = job.credits;
+        Ok((job.id.clone(), self.ledger.record(effect)))
+    }
+
+    /// Adds a job that somebody else started, without a call to this vendor.
+    pub(crate) fn add_foreign(&mut self, owner: UserId, order: Order, at: Wall) -> String {
+        let index = self.add_job(owner, None, order, at);
+        let Some(job) = self.jobs.get(index) else {
+            return String::new();
+        };
+        let id = job.id.clone();
+        let caller = Caller {
+            user: owner,
+            op: Op::GenerateImage,
+            base: "".into(),
+        };
+        let mut effect = self.effect(&caller, What::ForeignJob, &id);
+        effect.endpoint = None;
+        effect.model_id = Some(job.order.model.to_string());
+        effect.credits = job.credits;
+        self.ledger.record(effect);
+        id
+    }
+
+    /// Shows a training in the job list.
+    pub(super) fn list_training(
+        &mut self,
+        caller: &Caller,
+        model: &str,
+        length: Progress,
+        done_at: Progress,
+    ) {
+        let order = Order {
+            work: Work::Training,
+            model: model.into(),
+            trained: true,
+            outputs: 0,
+            request: "null".into(),
+        };
+        let index = self.add_job(caller.user, None, order, self.clock.wall());
+        if let Some(job) = self.jobs.get_mut(index) {
+            job.length = length;
+            job.done_at = done_at;
+        }
+        self.due.push(Reverse((done_at, index)));
+    }
+
+    fn add_job(&mut self, owner: UserId, op: Option<Op>, order: Order, at: Wall) -> usize {
+        let (low, high) = order.work.seconds();
+        let seconds = self.dice().between(low, high);
+        let length = self.clock.scaled(seconds);
+        let born = self.clock.progress();
+        let mut job = Job {
+            owner,
+            id: self.new_id("job"),
+            created_at: at,
+            listed_at: at,
+            finished_at: None,
+            born,
+            length,
+            done_at: born.saturating_add(length),
+            credits: order.work.credits() * order.outputs,
+            order,
+            end: End::Done("success".to_owned()),
+            running: "running".to_owned(),
+            stuck: None,
+            missing_reads: 0,
+            empty_reads: 0,
+            forced: None,
+            images: Vec::new(),
+            videos: Vec::new(),
+        };
+        if let Some(op) = op {
+            self.afflict(&mut job, op);
+        }
+        let index = self.jobs.len();
+        let counts = !matches!(job.order.work, Work::Training);
+        if let Some(user) = self.users.get_mut(owner) {
+            user.jobs.insert((at, index));
+            user.active_jobs += usize::from(counts);
+        }
+        if job.stuck.is_none() && counts {
+            self.due.push(Reverse((job.done_at, index)));
+        }
+        self.job_ids.insert(job.id.clone(), index);
+        self.jobs.push(job);
+        index
+    }
+
+    /// Decides at birth what will go wrong with a job.
+    fn afflict(&mut self, job: &mut Job, op: Op) {
+        let mut strike = |kind| self.faults.strike(kind, op);
+        if let Some(lag) = strike(Kind::ListLag) {
+            job.listed_at = job.created_at.saturating_add(millis_of(lag.time()));
+        }
+        if let Some(time) = strike(Kind::JobTime) {
+            job.length = progress_of(time.time());
+            job.done_at = job.born.saturating_add(job.length);
+        }
+        if let Some(Given::Text(word)) = strike(Kind::JobStuck) {
+            job.stuck = Some(word);
+            job.done_at = Progress::MAX;
+        }
+        if let Some(Given::Text(word)) = strike(Kind::OddStatus) {
+            job.running = word;
+        }
+        if let Some(Given::Text(word)) = strike(Kind::OddEnd) {
+            job.end = End::Done(word);
+        }
+        if let Some(Given::Text(error)) = strike(Kind::JobFailed) {
+            job.end = End::Failed(Some(error));
+        }
+        if strike(Kind::JobFailedSilent).is_some() {
+            job.end = End::Failed(None);
+        }
+        if let Some(reads) = strike(Kind::EmptySuccess) {
+            job.empty_reads = reads.number().unwrap_or(FOR_EVER);
+        }
+        if let Some(reads) = strike(Kind::Job404) {
+            job.missing_reads = reads.number().unwrap_or(FOR_EVER);
+        }
+        if let Some(fewer) = strike(Kind::Fewer) {
+            job.order.outputs = job
+                .order
+                .outputs
+                .saturating_sub(fewer.number().unwrap_or(1));
+        }
+    }
+
+    /// Ends a job and makes the records of its outputs.
+    pub(super) fn settle(&mut self, index: usize) {
+        let finished_at = self.clock.wall();
+        let Some(job) = self.jobs.get_mut(index).filter(|job| !job.is_over()) else {
+            return;
+        };
+        job.finished_at = Some(finished_at);
+        let (owner, id, order) = (job.owner, job.id.clone(), job.order.clone());
+        let fails = matches!(job.end, End::Failed(_)) || job.empty_reads == FOR_EVER;
+        if !matches!(order.work, Work::Training)
+            && let Some(user) = self.users.get_mut(owner)
+        {
+            user.active_jobs = user.active_jobs.saturating_sub(1);
+        }
+        if fails {
+            return;
+        }
+        let (mut images, mut videos) = (Vec::new(), Vec::new());
+        for number in 0..order.outputs {
+            match &order.work {
+                Work::Images {
+                    width,
+                    height,
+                    format,
+                } => {
+                    let text = format!("{}|{id}|{number}", order.request);
+                    let seed = rng::hash(text.as_bytes());
+                    let picture = Picture::Drawn {
+                        seed,
+                        width: *width,
+                        height: *height,
+                    };
+                    let model = order.model.clone();
+                    images.push(self.add_image(owner, "output", model, picture.into(), *format));
+                }
+                Work::Upscale {
+                    source,
+                    picture,
+                    format,
+                } => {
+                    let picture = Arc::new(Picture::Doubled(picture.clone()));
+                    let model = order.model.clone();
+                    let image = self.add_image(owner, "output", model, picture, *format);
+                    if let Some(source) = self.images.get_mut(source) {
+                        source.upscaled = Some(image.clone());
+                        source.updated_at = finished_at;
+                    }
+                    images.push(image);
+                }
+                Work::Videos => {
+                    videos.push(self.add_video(owner, id.clone(), order.model.clone()));
+                }
+                Work::Training => {}
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(index) {
+            (job.images, job.videos) = (images, videos);
+        }
+    }
+
+    /// A job record; reading it is what `empty-success` and `job-404` count.
+    pub(crate) fn job_json(&mut self, caller: &Caller, id: &str) -> Result<Value, Refusal> {
+        let now = self.clock.progress();
+        let index = self.job_ids.get(id).copied();
+        let job = index.and_then(|index| self.jobs.get_mut(index));
+        let job = job.filter(|job| job.owner == caller.user);
+        let job = job.ok_or_else(|| Refusal::unknown("Job"))?;
+        if job.missing_reads > 0 {
+            if job.missing_reads != FOR_EVER {
+                job.missing_reads -= 1;
+            }
+            return Err(Refusal::unknown("Job"));
+        }
+        let over = job.is_over();
+        let hidden = over && job.empty_reads > 0;
+        if hidden && job.empty_reads != FOR_EVER {
+            job.empty_reads -= 1;
+        }
+        let (status, created) = (job.status(now).to_owned(), job.created_at);
+        let error = job.error().map(str::to_owned);
+        let model =
+            (job.order.trained || self.args.public_model_ids).then(|| job.order.model.clone());
+        let makes_videos = matches!(job.order.work, Work::Videos);
+        let (images, videos) = match hidden {
+            true => (Vec::new(), Vec::new()),
+            false => (job.images.clone(), job.videos.clone()),
+        };
+        let mut record = json!({
+            "jobId": id, "status": self.spelled(&status, caller.op),
+            "createdAt": self.stamp(created),
+        });
+        if let Some(model) = model {
+            record["modelId"] = (*model).into();
+        }
+        if let Some(error) = error {
+            record["error"] = error.into();
+        }
+        if !images.is_empty() || (hidden && !makes_videos) {
+            record["images"] = images
+                .iter()
+                .map(|id| self.image_json(caller, id))
+                .collect();
+        }
+        if !videos.is_empty() || (hidden && makes_videos) {
+            record["videos"] = videos
+                .iter()
+                .map(|id| self.video_json(caller, id))
+                .collect();
+        }
+        Ok(record)
+    }
+
+    /// Ends all jobs and trainings under way, stuck ones included.
+    pub(crate) fn finish_all(&mut self) {
+        let now = self.clock.progress();
+        self.models.values_mut().for_each(|model| model.finish(now));
+        for index in 0..self.jobs.len() {
+            self.settle(index);
+        }
+        self.finish_downloads();
+    }
+
+    /// Sets a job's state by hand: `success` and `failed` end it, any other word is just shown.
+    pub(crate) fn force_job(
+        &mut self,
+        id: &str,
+        status: Option<&str>,
+        error: Option<&str>,
+    ) -> bool {
+        let Some(index) = self.job_ids.get(id).copied() else {
+            return false;
+        };
+        let Some(job) = self.jobs.get_mut(index) else {
+            return false;
+        };
+        job.forced = None;
+        match status {
+            Some("success") if !job.is_over() => job.end = End::Done("success".to_owned()),
+            Some("failed") => job.end = End::Failed(error.map(str::to_owned)),
+            other => {
+                job.forced = other.map(str::to_owned);
+                return true;
+            }
+        }
+        self.settle(index);
+        true
+    }
+}

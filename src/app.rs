@@ -1,1 +1,257 @@
-//! app: see ARCHITECTURE.md.
+//! Wiring: the daemon from its parts, in the order lock, open, migrate, recover, listen.
+
+use crate::cli::context::{CliError, Context};
+use crate::cli::{self, Cli, Command};
+use crate::clock::SystemClock;
+use crate::engine::{self, Engine};
+use crate::http;
+use crate::simulator;
+use crate::store::intents::Recover;
+use crate::store::open::lock_for_daemon;
+use crate::store::settings::{Boot, Halt, PutSetting};
+use crate::store::{Store, StoreError};
+use crate::telemetry;
+use crate::vendor::{Client, ClientConfig, MediaClient, MediaConfig};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How often another process's commits are looked for (design section 3.3).
+const NOTICE_OTHERS: Duration = Duration::from_millis(250);
+
+/// Runs what the command line asks for and answers the exit code.
+///
+/// # Errors
+/// [`CliError`], which knows its own exit code.
+pub async fn run(cli: Cli) -> Result<u8, CliError> {
+    match cli.command {
+        Command::Serve(args) => {
+            let mut flags = Context::flags(&cli.global);
+            flags.set("daemon.listen", "--listen", args.listen);
+            let context = Context::with_flags(&cli.global, flags)?;
+            let log = &context.config.log;
+            telemetry::init(log.format, log.level.as_str(), telemetry::Output::Stderr)
+                .map_err(|error| CliError::Usage(error.to_string()))?;
+            serve(&context).await
+        }
+        Command::Simulate(args) => {
+            let stop = CancellationToken::new();
+            let signals = tokio::spawn(wait_for_signal(stop.clone()));
+            let result = simulator::run(args, stop.cancelled_owned()).await;
+            signals.abort();
+            result.map_err(|error| CliError::Error(format!("the simulator stopped: {error}")))?;
+            Ok(cli::exit::DONE)
+        }
+        _ => cli::run(cli).await,
+    }
+}
+
+/// Runs the daemon until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Bad configuration or a second daemon (exit 2), anything else (exit 1).
+async fn serve(context: &Context) -> Result<u8, CliError> {
+    let listen = checked_address(context)?;
+    let (client, media) = vendor(context)?;
+    let data_dir = context.paths.data_dir();
+    let _lock = lock_for_daemon(data_dir)?;
+    let clock = Arc::new(SystemClock::new());
+    let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
+    prepare_folders(context).await?;
+    let boot = store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") }).await?;
+    remember_settings(context, &store).await?;
+    let recovered = store.writer().write(Recover { timing: context.timing() }).await?;
+    for (kind, id) in &recovered {
+        tracing::info!(%kind, %id, "{kind} {id}: the last daemon ended while its call was out");
+    }
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        CliError::Error(format!(
+            "cannot listen on {listen}: {error}; choose another address with --listen"
+        ))
+    })?;
+    let address = listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?;
+    announce(data_dir, address, boot)?;
+    let engine =
+        Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
+    let result = work(context, &store, engine, listener).await;
+    let _ = std::fs::remove_file(data_dir.join("daemon.json"));
+    if result.is_ok() {
+        store.writer().write(Halt { boot }).await?;
+    }
+    store.close().await;
+    result
+}
+
+/// Everything that runs side by side, until it is told to stop.
+async fn work(
+    context: &Context,
+    store: &Store,
+    engine: Arc<Engine>,
+    listener: TcpListener,
+) -> Result<u8, CliError> {
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(http::serve(listener, engine.clone(), stop.clone()));
+    let notice = tokio::spawn(notice_others(store.clone(), engine.clone(), stop.clone()));
+    let mut tasks = engine::recurring::start(engine.clone())
+        .await
+        .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
+    let probe = engine.clone();
+    tokio::spawn(async move { probe.probe_key().await });
+    let signals = tokio::spawn(wait_for_signal(stop.clone()));
+    let failed = store.writer().failed().clone();
+    let broken = stop.clone();
+    let watchdog = tokio::spawn(async move {
+        failed.cancelled().await;
+        broken.cancel();
+    });
+    let worked = engine.run(stop.clone(), context.config.daemon.grace).await;
+    stop.cancel();
+    let _ = tasks.shutdown().await;
+    for task in [notice, signals, watchdog] {
+        task.abort();
+    }
+    // Health requests are short; one that hangs must not hold up the exit.
+    let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    worked.map_err(|error| CliError::Error(error.to_string()))?;
+    if store.writer().failed().is_cancelled() {
+        return Err(CliError::Error(
+            "a commit failed, so nothing more was decided; start the daemon again to recover"
+                .to_owned(),
+        ));
+    }
+    tracing::info!("stopped");
+    Ok(crate::cli::exit::DONE)
+}
+
+fn checked_address(context: &Context) -> Result<SocketAddr, CliError> {
+    let listen = context.config.daemon.listen;
+    if listen.ip().is_loopback() || context.config.daemon.allow_remote {
+        return Ok(listen);
+    }
+    Err(CliError::Usage(format!(
+        "{listen} can be reached by other machines; if that is wanted, set daemon.allow_remote = \
+         true as well"
+    )))
+}
+
+fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
+    let config = &context.config.vendor;
+    let key = context.config.api_key(&context.env)?.ok_or_else(|| {
+        CliError::Usage(
+            "there is no PhotoGPT API key: set PHOTOGPT_API_KEY, or vendor.api_key_file in the \
+             configuration, or the systemd credential photogpt_api_key"
+                .to_owned(),
+        )
+    })?;
+    let base_url = config.base_url.url().clone();
+    let client = ClientConfig {
+        request_timeout: config.request_timeout,
+        connect_timeout: config.connect_timeout,
+        proxy: config.proxy.url().cloned(),
+        ..ClientConfig::new(base_url.clone(), key)
+    };
+    let media = MediaConfig {
+        connect_timeout: config.connect_timeout,
+        proxy: config.proxy.url().cloned(),
+        ..MediaConfig::new(base_url)
+    };
+    let bad = |error: crate::vendor::BuildError| CliError::Usage(error.to_string());
+    Ok((Client::new(&client).map_err(bad)?, MediaClient::new(&media).map_err(bad)?))
+}
+
+/// Makes the folders and removes what a killed download or copy left behind.
+async fn prepare_folders(context: &Context) -> Result<(), CliError> {
+    for folder in [context.paths.outputs(), context.paths.blobs()] {
+        let made = folder.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            crate::files::atomic::create_dir_durable(&made)?;
+            crate::files::atomic::clean_leftovers(&made)
+        });
+        match done.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => {
+                tracing::info!(count, "removed unfinished files from {}", folder.display());
+            }
+            Ok(Err(source)) => return Err(StoreError::Io { path: folder, source }.into()),
+            Err(error) => return Err(CliError::Error(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// The views show when a row is looked at next; they read the intervals from here.
+async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliError> {
+    let timing = context.timing();
+    let value = json!({
+        "training": timing.poll_training, "job": timing.poll_job,
+        "download": timing.poll_download,
+    });
+    store.writer().write(PutSetting { name: "poll", value }).await?;
+    Ok(())
+}
+
+/// Says where the daemon listens: one line on stdout, and a file for `darkroom health`.
+fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), CliError> {
+    let path = data_dir.join("daemon.json");
+    let content = json!({ "pid": std::process::id(), "listen": address.to_string(), "boot": boot });
+    std::fs::write(&path, content.to_string())
+        .map_err(|source| StoreError::Io { path, source })?;
+    crate::cli::out::line(&format!("darkroom listening on http://{address}"))
+}
+
+/// Wakes the engine when another process has written, be it the command line or `sqlite3`.
+async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToken) {
+    let mut observer = None;
+    let mut seen = None;
+    while !stop.is_cancelled() {
+        let conn = match &mut observer {
+            Some(conn) => conn,
+            None => match store.observer().await {
+                Ok(conn) => observer.insert(conn),
+                Err(error) => {
+                    tracing::warn!("the database cannot be observed: {error}");
+                    tokio::time::sleep(NOTICE_OTHERS).await;
+                    continue;
+                }
+            },
+        };
+        match Store::data_version(conn).await {
+            Ok(version) if seen == Some(version) => {}
+            Ok(version) => {
+                seen = Some(version);
+                engine.wake();
+            }
+            Err(_) => observer = None,
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(NOTICE_OTHERS) => {}
+        }
+    }
+}
+
+async fn wait_for_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to stop: no new work, calls in flight may end");
+    stop.cancel();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::warn!("asked twice: ending at once");
+    std::process::exit(i32::from(crate::cli::exit::INTERRUPTED));
+}

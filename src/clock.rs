@@ -132,3 +132,8 @@ mod tests {
         assert_eq!(millis(Duration::MAX), Millis::MAX);
     }
 }
+
+/// A new id of ours: UUIDv7, so that ids sort by creation.
+pub fn new_id() -> crate::domain::ids::Id {
+    crate::domain::ids::Id(uuid::Uuid::now_v7())
+}

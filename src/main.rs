@@ -1,6 +1,7 @@
 //! The `darkroom` command.
 
 use clap::Parser;
+use darkroom::app;
 use darkroom::cli::{self, Cli, CliError};
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
             )));
         }
     };
-    let result = runtime.block_on(cli::run(cli));
+    let result = runtime.block_on(app::run(cli));
     // A blocked file operation must not hold up the exit; nothing depends on it any more.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match result {

@@ -8,7 +8,7 @@ pub mod out;
 
 use clap::{Parser, Subcommand};
 pub use context::CliError;
-use context::{Context, GlobalArgs};
+use context::GlobalArgs;
 
 /// Exit codes (design section 6): part of the interface, listed by `darkroom help exit-codes`.
 pub mod exit {
@@ -47,14 +47,28 @@ pub struct Cli {
 
 /// Every command.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Run the daemon: the service that does the work.
+    Serve(ServeArgs),
+    /// Run the vendor's API offline, for trying things out and for tests.
+    Simulate(crate::simulator::Args),
+}
+
+/// Options of `darkroom serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one [env: DARKROOM_LISTEN].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+}
 
 /// Runs one command and answers its exit code.
 ///
 /// # Errors
 /// [`CliError`], which knows its own exit code.
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
-    let context = Context::new(&cli.global)?;
-    let _ = context;
-    match cli.command {}
+    match cli.command {
+        // These start processes; `app` runs them before it comes here.
+        Command::Serve(_) | Command::Simulate(_) => Ok(exit::DONE),
+    }
 }

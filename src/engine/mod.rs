@@ -1,9 +1,36 @@
 //! The daemon's work: what is due, doing it, and storing what came of it.
+//!
+//! The database decides what to do; signals only wake. [`due`] is the loop, [`perform`] carries one
+//! row one step further through [`send`], [`poll`], [`fetch`] or [`resolve`].
+
+pub mod due;
+pub mod fetch;
+pub mod governor;
+pub mod perform;
+pub mod poll;
+pub mod recurring;
+pub mod references;
+pub mod resolve;
+pub mod send;
+pub mod sweep;
+pub mod watch;
 
 use crate::config::{Auto, Config};
-use crate::domain::ids::Millis;
+use crate::domain::event::Event;
+use crate::domain::failure::{Failure, FailureClass};
+use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule::Timing;
+use crate::domain::work::{Kind, Work};
+use crate::store::apply::{Apply, Facts};
+use crate::store::settings::{BY_KEY_CHECK, ClearPause, PutSetting, SetPause, Switch};
+use crate::store::{Store, StoreError};
+use crate::vendor::{Client, MediaClient, Reply};
+use governor::Governor;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
@@ -25,4 +52,218 @@ pub fn timing(config: &Config) -> Timing {
         flag_training_after: millis(config.training.flag_after),
         give_up_after: millis(config.outputs.give_up_after),
     }
+}
+
+/// What keeps one row from being carried further right now.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vendor did not answer a question usefully; the row stays as it is.
+    #[error("{}", .0.message)]
+    Vendor(Failure),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl From<Failure> for EngineError {
+    fn from(failure: Failure) -> Self {
+        Self::Vendor(failure)
+    }
+}
+
+/// Shorthand of this module.
+pub type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// Everything a step of work needs.
+pub struct Engine {
+    store: Store,
+    client: Client,
+    media: MediaClient,
+    config: Config,
+    governor: Governor,
+    boot: i64,
+    wake: Notify,
+    /// Vendor time of the last complete job listing.
+    listed_at: Mutex<Option<Millis>>,
+    /// When the loop last looked for work.
+    last_round: Mutex<tokio::time::Instant>,
+    /// One listing at a time; whoever waits for it shares it.
+    listing: tokio::sync::Mutex<()>,
+}
+
+impl Engine {
+    /// Puts the parts together; starts nothing.
+    pub fn new(
+        store: Store,
+        client: Client,
+        media: MediaClient,
+        config: Config,
+        boot: i64,
+        clock: Arc<dyn crate::clock::Clock>,
+    ) -> Self {
+        let governor = Governor::new(config.limits.requests_per_second, clock);
+        Self {
+            store,
+            client,
+            media,
+            config,
+            governor,
+            boot,
+            wake: Notify::new(),
+            listed_at: Mutex::new(None),
+            last_round: Mutex::new(tokio::time::Instant::now()),
+            listing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Makes the loop look again; it decides by itself whether there is anything to do.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// How the vendor is doing.
+    pub fn health(&self) -> governor::Health {
+        self.governor.health()
+    }
+
+    /// How long ago the loop last looked for work.
+    pub fn since_last_round(&self) -> Duration {
+        self.last_round.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn mark_round(&self) {
+        *self.last_round.lock().unwrap_or_else(PoisonError::into_inner) =
+            tokio::time::Instant::now();
+    }
+
+    /// Whether the database takes a write.
+    ///
+    /// # Errors
+    /// What it said instead.
+    pub async fn check_database(&self) -> std::result::Result<(), StoreError> {
+        self.store.writer().write(crate::store::writer::Nothing).await
+    }
+
+    fn timing(&self) -> &Timing {
+        self.store.timing()
+    }
+
+    fn now(&self) -> Millis {
+        self.store.now()
+    }
+
+    fn data_dir(&self) -> &Path {
+        self.store.data_dir()
+    }
+
+    /// The vendor's clock, or ours when it has never answered.
+    fn vendor_now(&self) -> Millis {
+        self.client.vendor_now().unwrap_or_else(|| self.now())
+    }
+
+    /// One vendor call: its turn, its result noted, a refused key acted upon.
+    async fn call<T, F>(&self, call: F) -> std::result::Result<Reply<T>, Failure>
+    where
+        F: Future<Output = std::result::Result<Reply<T>, Failure>>,
+    {
+        self.governor.turn().await;
+        let result = call.await;
+        if let Some(health) = self.governor.note(&result) {
+            match &health.problem {
+                Some(problem) => tracing::warn!("the vendor cannot be reached: {problem}"),
+                None => tracing::info!("the vendor answers again"),
+            }
+            let value = serde_json::to_value(&health).unwrap_or_default();
+            self.put("vendor.health", value).await;
+        }
+        if let Err(failure) = &result {
+            tracing::debug!(
+                class = failure.class.as_str(),
+                status = failure.http_status,
+                "vendor call failed: {}",
+                failure.message
+            );
+            if failure.class == FailureClass::Unauthorized {
+                self.pause_both(&failure.message).await;
+            }
+        }
+        result
+    }
+
+    async fn put(&self, name: &'static str, value: serde_json::Value) {
+        if let Err(error) = self.store.writer().write(PutSetting { name, value }).await {
+            tracing::warn!("the setting {name} could not be stored: {error}");
+        }
+    }
+
+    /// A refused key stops everything and fails nothing.
+    async fn pause_both(&self, message: &str) {
+        let reason = key_refused(message);
+        for switch in Switch::ALL {
+            let pause = SetPause { switch, reason: reason.clone(), by: BY_KEY_CHECK.to_owned() };
+            if let Err(error) = self.store.writer().write(pause).await {
+                tracing::warn!("the pause could not be stored: {error}");
+            }
+        }
+        tracing::error!("{reason}");
+    }
+
+    /// Asks the vendor whether it takes the key; if so, pauses for a refused one are lifted.
+    ///
+    /// Also learns the vendor's clock before the first intent needs it.
+    pub async fn probe_key(&self) {
+        if let Err(failure) = self.call(self.client.ping()).await {
+            tracing::debug!("the ping failed: {}", failure.message);
+            return;
+        }
+        for switch in Switch::ALL {
+            let lift = ClearPause { switch, only_by: Some(BY_KEY_CHECK) };
+            match self.store.writer().write(lift).await {
+                Ok(true) => {
+                    tracing::info!("the key works: {} goes on", switch.as_str());
+                    self.wake();
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!("a pause could not be lifted: {error}"),
+            }
+        }
+    }
+
+    /// Stores an event of the daemon's.
+    async fn apply(&self, kind: Kind, id: Id, event: Event) -> Result<Work> {
+        self.apply_with(kind, id, event, Facts::default()).await
+    }
+
+    /// Stores an event and what was learnt with it.
+    async fn apply_with(&self, kind: Kind, id: Id, event: Event, facts: Facts) -> Result<Work> {
+        let cause = event.name();
+        let apply = Apply {
+            kind,
+            id,
+            event,
+            facts,
+            actor: "daemon".to_owned(),
+            timing: *self.timing(),
+        };
+        let work = self.store.writer().write(apply).await?;
+        tracing::info!(%kind, %id, cause, state = work.state.as_str(), "{kind} {id}: {cause}");
+        self.wake();
+        Ok(work)
+    }
+}
+
+/// The sentence that a pause for a refused key carries.
+pub(crate) fn key_refused(message: &str) -> String {
+    format!(
+        "the vendor refuses the API key ({message}); put the right one in place and restart the \
+         daemon"
+    )
 }

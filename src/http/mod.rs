@@ -1,1 +1,50 @@
-//! http: see ARCHITECTURE.md.
+//! The listening side: health for now; gateway and API come with their issues.
+
+use crate::engine::Engine;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Answers requests until `stop`.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(engine);
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// The process is alive.
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// The daemon can do its work: the database takes writes and the loop runs. An unreachable vendor
+/// is reported but does not make it unready: work is accepted all the same.
+async fn readyz(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Value>) {
+    let database = engine.check_database().await;
+    let vendor = engine.health();
+    let looked = engine.since_last_round();
+    let ticking = looked < crate::engine::due::STALLED;
+    let ready = database.is_ok() && ticking;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ready": ready,
+        "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
+        "engine": if ticking { "ok" } else { "stalled" },
+        "vendor": vendor,
+    });
+    (status, Json(body))
+}

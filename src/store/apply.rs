@@ -52,8 +52,8 @@ pub struct Facts {
     pub file: Option<StoredFile>,
     /// The link last seen.
     pub url: Option<String>,
-    /// Switches to set, each with its reason.
-    pub pause: Vec<(Switch, String)>,
+    /// Switches to set, each with who sets it and why.
+    pub pause: Vec<(Switch, &'static str, String)>,
 }
 
 /// An event for one row.
@@ -279,8 +279,8 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     for (position, output) in facts.outputs.iter().enumerate() {
         insert_output(tx, work, position, output).await?;
     }
-    for (switch, reason) in &facts.pause {
-        settings::set_pause(tx, *switch, reason, "daemon").await?;
+    for (switch, by, reason) in &facts.pause {
+        settings::set_pause(tx, *switch, reason, by).await?;
     }
     Ok(())
 }
@@ -479,4 +479,32 @@ async fn label(tx: &mut Tx<'_>, work: &Work) -> Result<String> {
             .fetch_optional(&mut *tx.conn)
             .await?;
     Ok(label.unwrap_or_else(|| work.kind.to_string()))
+}
+
+/// A new word of the vendor's for a row whose state stays the same.
+pub struct Observe {
+    /// The row's kind.
+    pub kind: Kind,
+    /// The row.
+    pub id: Id,
+    /// The vendor's word.
+    pub remote_status: String,
+    /// Whether it is the word for the row's model too.
+    pub model: bool,
+}
+
+impl Write for Observe {
+    type Output = ();
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
+            let facts = Facts {
+                model_status: self.model.then(|| self.remote_status.clone()),
+                remote_status: Some(self.remote_status),
+                ..Facts::default()
+            };
+            store_facts(tx, &work, &facts).await
+        })
+    }
 }

@@ -242,6 +242,34 @@ impl Store {
         &self.data_dir
     }
 
+    /// Folds the write-ahead log back into the database, as far as readers allow.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn checkpoint(&self) -> Result<()> {
+        let mut conn = writing_connection(&db_path(&self.data_dir)).await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut conn).await?;
+        conn.close().await?;
+        Ok(())
+    }
+
+    /// A connection that notices every commit of other connections.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn observer(&self) -> Result<SqliteConnection> {
+        let options = options(&db_path(&self.data_dir)).read_only(true);
+        Ok(SqliteConnection::connect_with(&options).await?)
+    }
+
+    /// A number that differs after every commit of any other connection.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn data_version(observer: &mut SqliteConnection) -> Result<i64> {
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(observer).await?)
+    }
+
     /// Ends the writer after what is queued, and closes the readers.
     pub async fn close(&self) {
         self.writer.stop().await;

@@ -305,6 +305,28 @@ impl Store {
         rows::id(&model, "trainings")
     }
 
+    /// The vendor's last word for a training.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn training_status(&self, id: Id) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT remote_status FROM trainings WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(self.readers())
+            .await?)
+    }
+
+    /// The vendor's last word for a job.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn job_status(&self, id: Id) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT remote_status FROM jobs WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(self.readers())
+            .await?)
+    }
+
     /// What a job asks for.
     ///
     /// # Errors

@@ -35,6 +35,11 @@ impl Switch {
     }
 }
 
+/// Who pauses when the key is refused; only a key that works again lifts such a pause by itself.
+pub const BY_KEY_CHECK: &str = "key check";
+/// Who pauses when credits run out.
+pub const BY_DAEMON: &str = "daemon";
+
 /// Why and since when something is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {

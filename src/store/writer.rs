@@ -34,6 +34,17 @@ pub trait Write: Send + 'static {
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>>;
 }
 
+/// Writes nothing: shows that a transaction can be had.
+pub struct Nothing;
+
+impl Write for Nothing {
+    type Output = ();
+
+    fn run<'a>(self, _: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
 /// A write whose output type is forgotten, so that different ones share a queue.
 trait Task: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, std::result::Result<(), ()>>;

@@ -1,0 +1,259 @@
+//! The loop: ask the database what is due, start it, sleep until the next thing is.
+
+use super::watch::Watch;
+use super::{Engine, Result};
+use crate::domain::ids::Millis;
+use crate::domain::work::{Kind, State};
+use crate::store::intents::PAID_LANE;
+use crate::store::queries::Ref;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// More than this is never started in one round; the rest follows as soon as something ends.
+const ROUND: u32 = 64;
+/// The loop looks at least this often, so that a lost wake-up merely delays.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// A loop that has not looked for this long is stuck.
+pub const STALLED: Duration = Duration::from_secs(180);
+/// After a round that failed (a locked or broken database).
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// What a row in flight is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// A side-effecting call, or the way to it.
+    Send,
+    /// Reading: a poll, a download, a look at a call in doubt.
+    Look,
+}
+
+type InFlight = Arc<Mutex<HashMap<Ref, Role>>>;
+
+/// The running loop's own state.
+pub(super) struct Loop {
+    engine: Arc<Engine>,
+    watch: Arc<Mutex<Watch>>,
+    in_flight: InFlight,
+    tasks: TaskTracker,
+    last_event: i64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Works until `stop`, then lets calls in flight end within `grace`.
+    ///
+    /// # Errors
+    /// When the database cannot even be read at the start.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken, grace: Duration) -> Result<()> {
+        let mut work = Loop {
+            engine: self.clone(),
+            watch: Arc::default(),
+            in_flight: InFlight::default(),
+            tasks: TaskTracker::new(),
+            last_event: self.store.newest_event().await?,
+        };
+        for row in self.store.running().await? {
+            work.watch_from_now(row).await?;
+        }
+        tracing::info!(watching = lock(&work.watch).len(), "the engine starts");
+        while !stop.is_cancelled() {
+            self.mark_round();
+            let pause = match work.round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!("looking for due work failed: {error}");
+                    AFTER_ERROR
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        work.tasks.close();
+        if tokio::time::timeout(grace, work.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                open = work.tasks.len(),
+                "some calls did not end in time; they are looked up at the next start"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Loop {
+    /// Starts everything that is due and answers how long there is nothing to do.
+    async fn round(&mut self) -> Result<Duration> {
+        self.follow_events().await?;
+        let engine = self.engine.clone();
+        if let Some(until) = engine.governor.closed_until() {
+            return Ok(until.saturating_duration_since(tokio::time::Instant::now()));
+        }
+        let pauses = engine.store.pauses().await?;
+        let now = engine.now();
+        if pauses.watching.is_none() {
+            self.start_looks(now).await?;
+        }
+        if pauses.spending.is_none() {
+            self.start_sends(now).await?;
+        }
+        let stored = engine.store.next_due(now).await?;
+        let watched = lock(&self.watch).next().filter(|_| pauses.watching.is_none());
+        let next = [stored, watched].into_iter().flatten().min();
+        Ok(next.map_or(LONGEST_SLEEP, |at| until(at, engine.now()).min(LONGEST_SLEEP)))
+    }
+
+    /// Rows that began to run since the last round, whoever moved them.
+    async fn follow_events(&mut self) -> Result<()> {
+        let (started, newest) = self.engine.store.started_since(self.last_event).await?;
+        self.last_event = newest;
+        for row in started {
+            self.watch_from_now(row).await?;
+        }
+        Ok(())
+    }
+
+    async fn watch_from_now(&self, (kind, id): Ref) -> Result<()> {
+        let work = self.engine.store.load(kind, id).await?.work;
+        schedule_look(&self.engine, &self.watch, &work);
+        Ok(())
+    }
+
+    async fn start_looks(&self, now: Millis) -> Result<()> {
+        for kind in Kind::ALL {
+            for row in self.engine.store.due_to_look(kind, now, ROUND).await? {
+                if kind == Kind::Output && self.busy(Kind::Output) >= self.downloads() {
+                    break;
+                }
+                self.start(row, Role::Look);
+            }
+        }
+        let due = lock(&self.watch).take_due(now);
+        for row in due {
+            self.start(row, Role::Look);
+        }
+        Ok(())
+    }
+
+    async fn start_sends(&self, now: Millis) -> Result<()> {
+        let store = &self.engine.store;
+        let lanes = store.open_lanes().await?;
+        let free = |lane: &str| !lanes.iter().any(|open| open == lane);
+        if free("models") && self.sending(Kind::Model) == 0 {
+            self.start_all(store.due_to_send(Kind::Model, now, 1).await?);
+        }
+        let room = self.uploads().saturating_sub(self.sending(Kind::Upload));
+        if room > 0 {
+            let due = store.due_uploads(now, ROUND).await?;
+            let due: Vec<Ref> = due.into_iter().filter(|row| !self.is_busy(*row)).collect();
+            self.start_all(due.into_iter().take(room).collect());
+        }
+        if free(PAID_LANE) && self.sending(Kind::Job) + self.sending(Kind::Training) == 0 {
+            self.start_paid(now).await?;
+        }
+        self.start_all(store.due_to_send(Kind::Output, now, ROUND).await?);
+        self.start_all(store.due_to_send(Kind::Change, now, ROUND).await?);
+        Ok(())
+    }
+
+    /// The oldest paid call whose kind has room at the vendor.
+    async fn start_paid(&self, now: Millis) -> Result<()> {
+        let store = &self.engine.store;
+        let limits = &self.engine.config.limits;
+        let mut heads = Vec::new();
+        for (kind, most) in
+            [(Kind::Training, limits.open_trainings), (Kind::Job, limits.open_jobs)]
+        {
+            if store.count_running(kind).await? < most {
+                heads.extend(store.due_to_send(kind, now, 1).await?);
+            }
+        }
+        if let Some(row) = heads.into_iter().min_by_key(|(_, id)| *id) {
+            self.start(row, Role::Send);
+        }
+        Ok(())
+    }
+
+    fn start_all(&self, rows: Vec<Ref>) {
+        for row in rows {
+            self.start(row, Role::Send);
+        }
+    }
+
+    /// Carries a row one step further in a task of its own, unless it is in flight already.
+    fn start(&self, row: Ref, role: Role) {
+        if lock(&self.in_flight).insert(row, role).is_some() {
+            return;
+        }
+        let guard = Landing { row, in_flight: self.in_flight.clone(), engine: self.engine.clone() };
+        let (engine, watch) = (self.engine.clone(), self.watch.clone());
+        self.tasks.spawn(async move {
+            let guard = guard;
+            let (kind, id) = row;
+            if let Err(error) = engine.perform(kind, id).await {
+                tracing::warn!(%kind, %id, "{kind} {id}: {error}");
+            }
+            // Whatever came of it: a row that runs has a next look.
+            match engine.store.load(kind, id).await {
+                Ok(loaded) => schedule_look(&engine, &watch, &loaded.work),
+                Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),
+            }
+            drop(guard);
+        });
+    }
+
+    fn is_busy(&self, row: Ref) -> bool {
+        lock(&self.in_flight).contains_key(&row)
+    }
+
+    fn busy(&self, kind: Kind) -> usize {
+        lock(&self.in_flight).keys().filter(|row| row.0 == kind).count()
+    }
+
+    fn sending(&self, kind: Kind) -> usize {
+        let in_flight = lock(&self.in_flight);
+        in_flight.iter().filter(|(row, role)| row.0 == kind && **role == Role::Send).count()
+    }
+
+    fn uploads(&self) -> usize {
+        usize::try_from(self.engine.config.limits.uploads).unwrap_or(usize::MAX)
+    }
+
+    fn downloads(&self) -> usize {
+        usize::try_from(self.engine.config.limits.downloads).unwrap_or(usize::MAX)
+    }
+}
+
+fn schedule_look(engine: &Engine, watch: &Mutex<Watch>, work: &crate::domain::work::Work) {
+    let row = (work.kind, work.id);
+    let mut watch = lock(watch);
+    match (work.state, work.next_look(engine.now(), engine.timing())) {
+        (State::Running { .. }, Some(at)) => watch.set(row, at),
+        _ => watch.forget(row),
+    }
+}
+
+/// Takes the row out of flight when its task ends, however it ends, and wakes the loop.
+struct Landing {
+    row: Ref,
+    in_flight: InFlight,
+    engine: Arc<Engine>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        lock(&self.in_flight).remove(&self.row);
+        self.engine.wake();
+    }
+}
+
+fn until(at: Millis, now: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0).max(1))
+}

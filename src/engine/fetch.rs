@@ -1,0 +1,168 @@
+//! Bringing one finished file home: streamed, hashed, written atomically.
+
+use super::{Engine, EngineError, Result};
+use crate::domain::event::{Event, Reason};
+use crate::domain::ids::{Millis, RemoteImageId};
+use crate::domain::schedule;
+use crate::domain::work::{Kind, Work};
+use crate::files::atomic::AtomicFile;
+use crate::store::apply::{FileArrived, StoredFile};
+use crate::store::queries::OutputRow;
+use crate::vendor::{self, AsyncChunkSink, FetchError, SinkFuture};
+use std::path::{Path, PathBuf};
+
+/// Enough of a file's start to tell what it is.
+const HEAD: usize = 64;
+/// While the disk is full, a download is tried again this often.
+const DISK_FULL: Millis = 30 * 1000;
+
+/// Why a download did not work out.
+enum Problem {
+    /// The link is stale: a fresh one may work at once.
+    Stale(String),
+    /// Anything else, as a sentence.
+    Other(String),
+}
+
+impl From<FetchError> for Problem {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Expired { .. } => Self::Stale(error.to_string()),
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl Engine {
+    /// Downloads an output.
+    pub(super) async fn fetch(&self, work: &Work) -> Result<()> {
+        let row = self.store.output(work.id).await?;
+        if let Some(note) = self.no_room()? {
+            let until = self.now() + DISK_FULL;
+            let event = Event::LookFailed { until, note };
+            return self.apply(Kind::Output, work.id, event).await.map(drop);
+        }
+        // The link the job came with is fresh; after a failure only the record has a fresh one.
+        let known = row.remote_url.clone().filter(|_| work.failures == 0 || row.media == "video");
+        let mut outcome = match known {
+            Some(url) => self.download(work, &row, &url).await,
+            None => Err(Problem::Stale("there is no link yet".to_owned())),
+        };
+        if let (Err(Problem::Stale(_)), "image") = (&outcome, row.media.as_str()) {
+            outcome = match self.fresh_link(&row).await {
+                Ok(url) => self.download(work, &row, &url).await,
+                Err(problem) => Err(problem),
+            };
+        }
+        match outcome {
+            Ok(file) => {
+                let (id, timing) = (work.id, *self.timing());
+                self.store.writer().write(FileArrived { id, file, timing }).await?;
+                tracing::info!(id = %work.id, "output {} is home", work.id);
+                self.wake();
+                Ok(())
+            }
+            Err(problem) => self.fetch_failed(work, &row, problem).await,
+        }
+    }
+
+    fn no_room(&self) -> Result<Option<String>> {
+        let free = crate::files::disk::free_bytes(self.data_dir()).map_err(|source| {
+            EngineError::Io { path: self.data_dir().to_path_buf(), source }
+        })?;
+        let floor = self.config.disk.floor.0;
+        Ok((free < floor).then(|| format!("only {free} bytes are free on the disk")))
+    }
+
+    async fn fresh_link(&self, row: &OutputRow) -> Result<String, Problem> {
+        let image = RemoteImageId(row.remote_id.clone());
+        match self.call(self.client.get_image(&image)).await {
+            Ok(reply) => reply
+                .value
+                .url
+                .ok_or_else(|| Problem::Other("the vendor's record has no link".to_owned())),
+            Err(failure) => Err(Problem::Other(failure.message)),
+        }
+    }
+
+    async fn download(
+        &self,
+        work: &Work,
+        row: &OutputRow,
+        url: &str,
+    ) -> Result<StoredFile, Problem> {
+        let folder = self.data_dir().join("outputs");
+        let failed = |error: std::io::Error| Problem::Other(format!("cannot write: {error}"));
+        let file = AtomicFile::create(&folder).await.map_err(failed)?;
+        let mut sink = Sink { file, head: Vec::with_capacity(HEAD) };
+        self.media.fetch(url, self.config.outputs.max_bytes.0, &mut sink).await?;
+        let (media_type, extension) = accepted_type(&sink.head, &row.media)?;
+        let path = Path::new("outputs").join(format!("{}.{extension}", work.id));
+        let written = sink.file.finish(&self.data_dir().join(&path)).await.map_err(failed)?;
+        Ok(StoredFile {
+            path: text(path),
+            sha256: written.sha256,
+            bytes: written.bytes,
+            media_type: media_type.to_owned(),
+        })
+    }
+
+    async fn fetch_failed(&self, work: &Work, row: &OutputRow, problem: Problem) -> Result<()> {
+        let (stale, note) = match problem {
+            Problem::Stale(note) => (true, note),
+            Problem::Other(note) => (false, note),
+        };
+        let event = if let Some(event) = self.unfetched(work, &note) {
+            event
+        } else if stale && row.media == "video" {
+            Event::PrepareAgain { note }
+        } else {
+            let until = self.now() + schedule::backoff(work.id, work.failures);
+            Event::LookFailed { until, note }
+        };
+        self.apply(Kind::Output, work.id, event).await.map(drop)
+    }
+
+    /// After a day without success a person has to look.
+    pub(super) fn unfetched(&self, work: &Work, note: &str) -> Option<Event> {
+        let since = work.trouble_since?;
+        (self.now() - since >= self.timing().give_up_after).then(|| Event::NeedsPerson {
+            reason: Reason::Unfetched,
+            message: format!(
+                "the file could not be downloaded for {} hours ({note}); `darkroom retry {}` tries \
+                 again",
+                (self.now() - since) / 3_600_000,
+                work.id
+            ),
+        })
+    }
+}
+
+fn text(path: PathBuf) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The type by the first bytes, if it is one that such an output can have.
+fn accepted_type(head: &[u8], media: &str) -> Result<(&'static str, &'static str), Problem> {
+    match vendor::sniff_media_type(head) {
+        Some((kind, extension)) if kind.starts_with(&format!("{media}/")) => Ok((kind, extension)),
+        Some((kind, _)) => {
+            Err(Problem::Other(format!("the link delivers {kind} where {media} is wanted")))
+        }
+        None => Err(Problem::Other(format!("the link delivers something that is no {media}"))),
+    }
+}
+
+/// Writes what arrives and keeps the start of it.
+struct Sink {
+    file: AtomicFile,
+    head: Vec<u8>,
+}
+
+impl AsyncChunkSink for Sink {
+    fn write<'a>(&'a mut self, chunk: &'a [u8]) -> SinkFuture<'a> {
+        let room = HEAD.saturating_sub(self.head.len()).min(chunk.len());
+        self.head.extend_from_slice(chunk.get(..room).unwrap_or_default());
+        Box::pin(self.file.write_chunk(chunk.to_vec()))
+    }
+}

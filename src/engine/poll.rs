@@ -1,0 +1,296 @@
+//! Looking at what the vendor works on.
+//!
+//! An unchanged look writes nothing, and a look that failed in passing is simply repeated at the
+//! next point of the grid.
+
+use super::{Engine, Result};
+use crate::domain::event::{Event, Reason};
+use crate::domain::failure::Failure;
+use crate::domain::ids::{RemoteJobId, RemoteModelId, RemoteVideoId};
+use crate::domain::schedule;
+use crate::domain::work::{Kind, Work};
+use crate::store::apply::{Facts, NewOutput, Observe};
+use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
+
+/// `success` without media is read again this long before it counts (vendor-api.md 2.14).
+const MEDIA_MAY_LAG: i64 = 60 * 1000;
+/// A video file that is not ready after this long is asked for again (vendor-api.md U26).
+const PREPARE_STALLS: i64 = 10 * 60 * 1000;
+
+/// The vendor's word for a model's state, in lower case.
+pub(super) fn model_word(status: &ModelStatus) -> String {
+    match status {
+        ModelStatus::New => "new",
+        ModelStatus::Training => "training",
+        ModelStatus::Ready => "ready",
+        ModelStatus::Deleted => "deleted",
+        ModelStatus::Failed => "failed",
+        ModelStatus::Other(word) => word,
+    }
+    .to_owned()
+}
+
+/// Whether a training of the model has begun (or is over).
+pub(super) fn is_past_new(status: &ModelStatus) -> bool {
+    match status {
+        ModelStatus::New | ModelStatus::Deleted => false,
+        ModelStatus::Training | ModelStatus::Ready | ModelStatus::Failed => true,
+        ModelStatus::Other(word) => !word.is_empty(),
+    }
+}
+
+impl Engine {
+    /// Looks at a running row.
+    pub(super) async fn poll(&self, work: &Work) -> Result<()> {
+        let Some(remote_id) = work.remote_id.as_deref() else {
+            // Only an output can run without one of its own; its vendor id is in the row.
+            return self.poll_download(work).await;
+        };
+        match work.kind {
+            Kind::Training => self.poll_training(work, remote_id).await,
+            Kind::Job => self.poll_job(work, remote_id).await,
+            Kind::Output => self.poll_download(work).await,
+            Kind::Model => self.poll_import(work, remote_id).await,
+            Kind::Upload | Kind::Change => Ok(()),
+        }
+    }
+
+    async fn poll_training(&self, work: &Work, remote_id: &str) -> Result<()> {
+        let reply = self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await;
+        let status = match reply {
+            Ok(reply) => reply.value.status,
+            Err(failure) => return self.poll_failed(work, &failure).await,
+        };
+        let word = model_word(&status);
+        let before = self.store.training_status(work.id).await?;
+        let facts = Facts {
+            remote_status: Some(word.clone()),
+            model_status: Some(word.clone()),
+            ..Facts::default()
+        };
+        let event = match status {
+            ModelStatus::Ready => Some(Event::VendorDone { outputs: 0 }),
+            ModelStatus::Failed => Some(Event::VendorFailed {
+                message: "the vendor says that the training failed".to_owned(),
+                no_output: false,
+            }),
+            ModelStatus::Deleted => Some(Event::VendorFailed {
+                message: "the model was deleted at the vendor while it was in training".to_owned(),
+                no_output: false,
+            }),
+            ModelStatus::New if before.as_deref().is_some_and(|word| word != "new") => {
+                Some(Event::NeedsPerson {
+                    reason: Reason::FellBack,
+                    message: "the vendor's model fell back from training to `new`; whether the \
+                              training was paid is for you to check there"
+                        .to_owned(),
+                })
+            }
+            _ => None,
+        };
+        if let Some(event) = event {
+            return self.apply_with(Kind::Training, work.id, event, facts).await.map(drop);
+        }
+        if before.as_deref() != Some(word.as_str()) {
+            self.observe(work, &word, true).await?;
+        }
+        self.going_on(work, training_flag(work, &word, self.now(), self.timing())).await
+    }
+
+    async fn poll_job(&self, work: &Work, remote_id: &str) -> Result<()> {
+        let reply = self.call(self.client.get_job(&RemoteJobId(remote_id.to_owned()))).await;
+        let job = match reply {
+            Ok(reply) => reply.value,
+            Err(failure) => return self.poll_failed(work, &failure).await,
+        };
+        let flag = match &job.status {
+            JobStatus::Success => return self.job_succeeded(work, &job).await,
+            JobStatus::Failed => {
+                let reason = job.error.as_deref().unwrap_or("it gave no reason");
+                let message = format!("the vendor says that the job failed: {reason}");
+                let event = Event::VendorFailed { message, no_output: false };
+                let facts =
+                    Facts { remote_status: Some("failed".to_owned()), ..Facts::default() };
+                return self.apply_with(Kind::Job, work.id, event, facts).await.map(drop);
+            }
+            JobStatus::Created | JobStatus::Queued | JobStatus::Running => None,
+            JobStatus::Other(word) => Some(unknown_status(word)),
+        };
+        let word = job_word(&job.status);
+        if self.store.job_status(work.id).await?.as_deref() != Some(word.as_str()) {
+            self.observe(work, &word, false).await?;
+        }
+        self.going_on(work, flag).await
+    }
+
+    async fn job_succeeded(&self, work: &Work, job: &RemoteJob) -> Result<()> {
+        let images = job.images.iter().map(|image| NewOutput {
+            id: crate::clock::new_id(),
+            video: false,
+            remote_id: image.id.0.clone(),
+            url: image.url.clone(),
+        });
+        let videos = job.videos.iter().map(|video| NewOutput {
+            id: crate::clock::new_id(),
+            video: true,
+            remote_id: video.id.0.clone(),
+            url: video.url.clone(),
+        });
+        let outputs: Vec<NewOutput> = images.chain(videos).collect();
+        let remote_status = Some("success".to_owned());
+        let Ok(count @ 1..) = u32::try_from(outputs.len()) else {
+            return self.success_without_media(work).await;
+        };
+        let facts = Facts { remote_status, outputs, ..Facts::default() };
+        let event = Event::VendorDone { outputs: count };
+        self.apply_with(Kind::Job, work.id, event, facts).await.map(drop)
+    }
+
+    /// The record may be ahead of its media: read it again for a while, then give up.
+    async fn success_without_media(&self, work: &Work) -> Result<()> {
+        let now = self.now();
+        let event = match work.trouble_since {
+            Some(since) if now - since >= MEDIA_MAY_LAG => Event::VendorFailed {
+                message: "the vendor says success and delivers no image or video; `darkroom retry` \
+                          asks for them again, `--resubmit` buys again"
+                    .to_owned(),
+                no_output: true,
+            },
+            _ => Event::LookFailed {
+                until: now + self.timing().poll_job,
+                note: "the vendor says success but lists no image or video yet".to_owned(),
+            },
+        };
+        self.apply(Kind::Job, work.id, event).await.map(drop)
+    }
+
+    async fn poll_download(&self, work: &Work) -> Result<()> {
+        let row = self.store.output(work.id).await?;
+        let video = RemoteVideoId(row.remote_id);
+        let download = match self.call(self.client.get_download(&video)).await {
+            Ok(reply) => reply.value,
+            // Not prepared, or forgotten: asking for it again is harmless.
+            Err(failure) if failure.http_status.is_some_and(|status| status == 404) => {
+                let note = format!("the vendor has no prepared file ({})", failure.message);
+                return self.prepare_again(work, note).await;
+            }
+            Err(failure) => return self.poll_failed(work, &failure).await,
+        };
+        if let (DownloadState::Ready, Some(url)) = (&download.status, download.url) {
+            let facts = Facts { url: Some(url), ..Facts::default() };
+            let event = Event::VendorDone { outputs: 0 };
+            return self.apply_with(Kind::Output, work.id, event, facts).await.map(drop);
+        }
+        let since = work.poll_anchor.unwrap_or_else(|| self.now());
+        if self.now() - since > PREPARE_STALLS {
+            let note = "preparing the video's file takes too long".to_owned();
+            return self.prepare_again(work, note).await;
+        }
+        Ok(())
+    }
+
+    async fn prepare_again(&self, work: &Work, note: String) -> Result<()> {
+        if let Some(event) = self.unfetched(work, &note) {
+            return self.apply(Kind::Output, work.id, event).await.map(drop);
+        }
+        self.apply(Kind::Output, work.id, Event::PrepareAgain { note }).await.map(drop)
+    }
+
+    /// A model that a user takes over: the vendor has to know it.
+    async fn poll_import(&self, work: &Work, remote_id: &str) -> Result<()> {
+        match self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await {
+            Ok(reply) => {
+                let model_status = Some(model_word(&reply.value.status));
+                let facts = Facts { model_status, ..Facts::default() };
+                let event = Event::VendorDone { outputs: 0 };
+                self.apply_with(Kind::Model, work.id, event, facts).await.map(drop)
+            }
+            Err(failure) if failure.is_not_found() => {
+                let message = format!("the vendor knows no model {remote_id} for this key");
+                let event = Event::VendorFailed { message, no_output: false };
+                self.apply(Kind::Model, work.id, event).await.map(drop)
+            }
+            Err(failure) => self.poll_failed(work, &failure).await,
+        }
+    }
+
+    /// The vendor forgot an id it gave us, or could not answer.
+    async fn poll_failed(&self, work: &Work, failure: &Failure) -> Result<()> {
+        if !failure.is_not_found() {
+            // The breaker, the pause or the next point of the grid takes care of it.
+            return Ok(());
+        }
+        let now = self.now();
+        let event = match work.trouble_since {
+            Some(since) if now - since >= self.timing().give_up_after => Event::NeedsPerson {
+                reason: Reason::Missing,
+                message: format!(
+                    "the vendor has answered \"not found\" for its own id {} for a day; whether it \
+                     was made is for you to check there, then `darkroom retry` looks again",
+                    work.remote_id.as_deref().unwrap_or("")
+                ),
+            },
+            _ => Event::LookFailed {
+                until: now + schedule::backoff_missing(work.id, work.failures),
+                note: "the vendor says that it does not know it".to_owned(),
+            },
+        };
+        self.apply(work.kind, work.id, event).await.map(drop)
+    }
+
+    /// Still running: note a new flag, or that trouble is over; most looks write nothing.
+    async fn going_on(&self, work: &Work, flag: Option<String>) -> Result<()> {
+        if work.trouble_since.is_some() || (flag.is_none() && work.flag.is_some()) {
+            self.apply(work.kind, work.id, Event::Recovered).await?;
+        }
+        match flag {
+            Some(flag) if work.flag.as_deref() != Some(flag.as_str()) => {
+                self.apply(work.kind, work.id, Event::Flagged { flag }).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn observe(&self, work: &Work, word: &str, model: bool) -> Result<()> {
+        let observed =
+            Observe { kind: work.kind, id: work.id, remote_status: word.to_owned(), model };
+        self.store.writer().write(observed).await?;
+        Ok(())
+    }
+}
+
+fn job_word(status: &JobStatus) -> String {
+    match status {
+        JobStatus::Created => "created",
+        JobStatus::Queued => "queued",
+        JobStatus::Running => "running",
+        JobStatus::Success => "success",
+        JobStatus::Failed => "failed",
+        JobStatus::Other(word) => word,
+    }
+    .to_owned()
+}
+
+fn unknown_status(word: &str) -> String {
+    match word {
+        "" => "the vendor gives no status".to_owned(),
+        word => format!("the vendor's status {word:?} is not a documented one"),
+    }
+}
+
+fn training_flag(
+    work: &Work,
+    word: &str,
+    now: i64,
+    timing: &schedule::Timing,
+) -> Option<String> {
+    let slow = work.accepted_at.is_some_and(|at| now - at > timing.flag_training_after);
+    if slow {
+        let minutes = timing.flag_training_after / 60_000;
+        return Some(format!("slower than usual: it has run for more than {minutes} minutes"));
+    }
+    match word {
+        "new" | "training" => None,
+        other => Some(unknown_status(other)),
+    }
+}

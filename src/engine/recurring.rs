@@ -1,0 +1,94 @@
+//! Tasks by the clock, on tokio-cron-scheduler: in UTC, idempotent, never two of one at once.
+
+use super::Engine;
+use crate::domain::ids::Millis;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+/// Every minute: the cron expression of tasks whose own interval is a minute or longer.
+const EVERY_MINUTE: &str = "0 * * * * *";
+/// Every second: the same for shorter intervals, as tests use.
+const EVERY_SECOND: &str = "* * * * * *";
+/// A refused key is tried again this often, in case the vendor's side was at fault.
+const KEY_PROBE: Millis = 5 * 60 * 1000;
+/// How often the write-ahead log is folded back into the database.
+const CHECKPOINT: Millis = 60 * 60 * 1000;
+
+/// A task that runs when its interval has passed, however often it is asked.
+struct Every {
+    interval: Millis,
+    last: AtomicI64,
+}
+
+impl Every {
+    fn new(interval: Millis, now: Millis) -> Arc<Self> {
+        Arc::new(Self { interval, last: AtomicI64::new(now) })
+    }
+
+    /// Whether it is time; if so, the time is taken.
+    fn due(&self, now: Millis) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        // A clock that went back must not silence the task until it has caught up.
+        let due = now - last >= self.interval || now < last;
+        due && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// Starts the recurring tasks; they end with the scheduler.
+///
+/// # Errors
+/// When the scheduler cannot be set up.
+pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerError> {
+    let mut scheduler = JobScheduler::new().await?;
+    let now = engine.now();
+    let sweep = Every::new(super::millis(engine.config.sweep.every), now);
+    let probe = Every::new(KEY_PROBE, now);
+    let checkpoint = Every::new(CHECKPOINT, now);
+    let tick = if sweep.interval < 60_000 { EVERY_SECOND } else { EVERY_MINUTE };
+    let job = Job::new_async(tick, move |_, _| {
+        let engine = engine.clone();
+        let (sweep, probe, checkpoint) = (sweep.clone(), probe.clone(), checkpoint.clone());
+        Box::pin(async move {
+            let now = engine.now();
+            if sweep.due(now) && engine.may_watch().await {
+                engine.sweep().await;
+            }
+            if probe.due(now) {
+                engine.probe_key().await;
+            }
+            if checkpoint.due(now)
+                && let Err(error) = engine.store.checkpoint().await
+            {
+                tracing::warn!("the write-ahead log could not be folded back: {error}");
+            }
+        })
+    })?;
+    scheduler.add(job).await?;
+    scheduler.start().await?;
+    // Kept by the caller: dropping it ends the tasks.
+    let _ = &mut scheduler;
+    Ok(scheduler)
+}
+
+impl Engine {
+    async fn may_watch(&self) -> bool {
+        matches!(self.store.pauses().await, Ok(pauses) if pauses.watching.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_due_once_per_interval_and_survives_a_clock_that_jumps() {
+        let task = Every::new(100, 1_000);
+        assert!(!task.due(1_050));
+        assert!(task.due(1_100) && !task.due(1_100));
+        assert!(task.due(9_000), "a jump forward runs it once");
+        assert!(!task.due(9_050));
+        assert!(task.due(500), "a jump back does not silence it");
+        assert!(!task.due(550));
+    }
+}

@@ -1,0 +1,337 @@
+//! Sending one side-effecting call: store the intent, call once, store what came back.
+
+use super::references::Unusable;
+use super::{Engine, EngineError, Result};
+use crate::domain::event::{Event, Reason};
+use crate::domain::failure::{Failure, FailureClass};
+use crate::domain::ids::{Id, RemoteModelId, RemoteVideoId};
+use crate::domain::reconcile::{Expected, Media};
+use crate::domain::request::{JobRequest, UploadPurpose};
+use crate::domain::schedule;
+use crate::domain::work::{Kind, Work};
+use crate::store::StoreError;
+use crate::store::apply::Facts;
+use crate::store::intents::{NewIntent, PAID_LANE, StartSend};
+use crate::store::settings::{BY_DAEMON, BY_KEY_CHECK, Switch};
+use crate::vendor::{self, IdentityPatch, ModelStatus, UploadImage};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// A paid call needs a complete job listing at most this old (vendor time): without one, a lost
+/// reply could not be resolved afterwards.
+const LISTING_AT_MOST: i64 = 5 * 60 * 1000;
+
+/// What a call that was taken brings back.
+struct Taken {
+    remote_id: String,
+    facts: Facts,
+}
+
+impl Taken {
+    fn plain(remote_id: impl Into<String>) -> Self {
+        Self { remote_id: remote_id.into(), facts: Facts::default() }
+    }
+}
+
+impl Engine {
+    /// Sends the call of a queued row.
+    pub(super) async fn send(&self, work: &Work) -> Result<()> {
+        let sent = match work.kind {
+            Kind::Model => self.send_model(work).await,
+            Kind::Upload => self.send_upload(work).await,
+            Kind::Training => self.send_training(work).await,
+            Kind::Job => self.send_job(work).await,
+            Kind::Output => self.send_prepare(work).await,
+            Kind::Change => self.send_change(work).await,
+        };
+        match sent {
+            // A question on the way to the call stayed unanswered: nothing went out.
+            Err(EngineError::Vendor(failure)) => self.postpone(work, &failure.message).await,
+            Err(EngineError::Store(StoreError::Refused(why))) => {
+                tracing::debug!("{} {} is not sent now: {why}", work.kind, work.id);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn postpone(&self, work: &Work, note: &str) -> Result<()> {
+        let until = self.now().saturating_add(schedule::backoff(work.id, work.failures));
+        let event = Event::Postponed { until, note: note.to_owned() };
+        self.apply(work.kind, work.id, event).await.map(drop)
+    }
+
+    async fn start(&self, work: &Work, lane: String, request: Value, expects: Value) -> Result<()> {
+        let request_hash = hex::encode(Sha256::digest(request.to_string()));
+        let intent = NewIntent {
+            lane,
+            boot: self.boot,
+            request_hash,
+            request,
+            vendor_time: self.vendor_now(),
+            expects,
+        };
+        let (kind, id, timing) = (work.kind, work.id, *self.timing());
+        self.store.writer().write(StartSend { kind, id, intent, timing }).await?;
+        Ok(())
+    }
+
+    /// Stores how the call went.
+    async fn settle(&self, work: &Work, result: Result<Taken, Failure>) -> Result<()> {
+        let (event, facts) = match result {
+            Ok(taken) => (Event::Accepted { remote_id: taken.remote_id }, taken.facts),
+            Err(failure) => {
+                let facts = Facts { pause: pauses(&failure), ..Facts::default() };
+                (Event::CallFailed { failure }, facts)
+            }
+        };
+        self.apply_with(work.kind, work.id, event, facts).await.map(drop)
+    }
+
+    async fn send_model(&self, work: &Work) -> Result<()> {
+        let row = self.store.model(work.id).await?;
+        let Some(identity) = row.identity() else {
+            let message = "the model has no identity to create it from".to_owned();
+            return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
+        };
+        let body = vendor::create_model_body(&identity);
+        self.start(work, "models".to_owned(), body, json!({ "name": identity.name })).await?;
+        let result = self.call(self.client.create_model(&identity)).await;
+        let taken = result.map(|reply| Taken {
+            remote_id: reply.value.id.0,
+            facts: Facts {
+                model_status: Some(super::poll::model_word(&reply.value.status)),
+                ..Facts::default()
+            },
+        });
+        self.settle(work, taken).await
+    }
+
+    async fn send_upload(&self, work: &Work) -> Result<()> {
+        let row = self.store.upload(work.id).await?;
+        let model = self.remote_model(&row.model_id).await?;
+        let path = self.data_dir().join("blobs").join(&row.sha256[..2.min(row.sha256.len())]);
+        let path = path.join(&row.sha256);
+        if let Err(error) = tokio::fs::metadata(&path).await {
+            let message = format!(
+                "the copy of the photo {:?} is gone from the data directory ({error})",
+                row.file_name
+            );
+            return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
+        }
+        let purpose = match row.purpose.as_str() {
+            "reference" => UploadPurpose::Reference,
+            _ => UploadPurpose::Training,
+        };
+        let request = json!({
+            "model": model.as_str(), "purpose": row.purpose,
+            "file_name": row.file_name, "sha256": row.sha256,
+        });
+        let expects = json!({ "model": model.as_str(), "sha256": row.sha256 });
+        self.start(work, format!("uploads:{}", row.model_id), request, expects).await?;
+        let upload = UploadImage {
+            model: &model,
+            purpose,
+            file_name: &row.file_name,
+            media_type: &row.media_type,
+            path: &path,
+        };
+        let result = self.call(self.client.upload_image(upload)).await;
+        let taken = result.map(|reply| Taken {
+            remote_id: reply.value.id.0,
+            facts: Facts { url: reply.value.url, ..Facts::default() },
+        });
+        self.settle(work, taken).await
+    }
+
+    async fn send_training(&self, work: &Work) -> Result<()> {
+        let model_id = self.store.training_model(work.id).await?;
+        let model = self.remote_model(&model_id.to_string()).await?;
+        if let Some(event) = self.training_obstacle(work, model_id, &model).await? {
+            return self.apply(work.kind, work.id, event).await.map(drop);
+        }
+        if let Some(note) = self.spending_obstacle().await? {
+            return self.postpone(work, &note).await;
+        }
+        let request = json!({ "train": model.as_str() });
+        let expects = json!({ "model": model.as_str() });
+        self.start(work, PAID_LANE.to_owned(), request, expects).await?;
+        let result = self.call(self.client.train(&model)).await;
+        let result = match result {
+            // Past `new`, a conflict means that the training has been accepted.
+            Err(failure) if failure.http_status == Some(409) => {
+                match self.call(self.client.get_model(&model)).await {
+                    Ok(reply) if super::poll::is_past_new(&reply.value.status) => {
+                        Ok(Taken::plain(model.as_str()))
+                    }
+                    _ => Err(failure),
+                }
+            }
+            other => other.map(|_| Taken::plain(model.as_str())),
+        };
+        self.settle(work, result).await
+    }
+
+    /// What forbids triggering the training: its model must be `new` and hold just our photos.
+    async fn training_obstacle(
+        &self,
+        work: &Work,
+        model_id: Id,
+        model: &RemoteModelId,
+    ) -> Result<Option<Event>> {
+        let status = self.call(self.client.get_model(model)).await?.value.status;
+        let park = |message: String| Some(Event::NeedsPerson { reason: Reason::Mismatch, message });
+        match status {
+            ModelStatus::New => {}
+            ModelStatus::Deleted => {
+                let message = "the model was deleted at the vendor".to_owned();
+                return Ok(Some(Event::Unsendable { message }));
+            }
+            other => {
+                return Ok(park(format!(
+                    "the vendor says that the model is {:?} already, without a call of ours; \
+                     training it again could be a second purchase",
+                    super::poll::model_word(&other)
+                )));
+            }
+        }
+        let theirs = self.call(self.client.all_input_images(model)).await?.value;
+        let ours = self.store.training_photos(model_id).await?;
+        let known = |id: &str| ours.iter().any(|photo| photo == id);
+        let surplus = theirs.iter().filter(|image| !known(image.id.as_str())).count();
+        let found = theirs.len() - surplus;
+        if surplus > 0 {
+            return Ok(park(format!(
+                "the model holds {surplus} training photos at the vendor that this database does \
+                 not know; remove them there, then `darkroom retry {}`",
+                work.id
+            )));
+        }
+        if found < ours.len() {
+            return Ok(park(format!(
+                "the vendor lists {found} of the {} training photos that were uploaded; when all \
+                 are there, `darkroom retry {}`",
+                ours.len(),
+                work.id
+            )));
+        }
+        Ok(None)
+    }
+
+    async fn send_job(&self, work: &Work) -> Result<()> {
+        let request = self.store.job_request(work.id).await?;
+        let body = match self.job_body(&request).await {
+            Ok(body) => body,
+            Err(Unusable::Never(message)) => {
+                let event = Event::Unsendable { message };
+                return self.apply(work.kind, work.id, event).await.map(drop);
+            }
+            Err(Unusable::Now(error)) => return Err(error),
+        };
+        if let Some(note) = self.spending_obstacle().await? {
+            return self.postpone(work, &note).await;
+        }
+        let expected = Expected {
+            model: match &request {
+                JobRequest::Image(image)
+                    if matches!(image.model, crate::domain::request::ModelRef::Trained(_)) =>
+                {
+                    body.get("modelID").and_then(Value::as_str).map(str::to_owned)
+                }
+                _ => None,
+            },
+            media: match request {
+                JobRequest::Video(_) => Media::Videos,
+                _ => Media::Images,
+            },
+        };
+        let expects = serde_json::to_value(&expected).unwrap_or_default();
+        self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;
+        let result = match request {
+            JobRequest::Image(_) => self.call(self.client.generate_image(&body)).await,
+            JobRequest::Upscale(_) => self.call(self.client.upscale_image(&body)).await,
+            JobRequest::Video(_) => self.call(self.client.generate_video(&body)).await,
+        };
+        self.settle(work, result.map(|reply| Taken::plain(reply.value.job_id.0))).await
+    }
+
+    /// Asks the vendor to prepare a video's file.
+    async fn send_prepare(&self, work: &Work) -> Result<()> {
+        let row = self.store.output(work.id).await?;
+        let video = RemoteVideoId(row.remote_id.clone());
+        let request = json!({ "create_download": row.remote_id });
+        self.start(work, format!("download:{}", work.id), request, json!({})).await?;
+        let result = self.call(self.client.create_download(&video)).await;
+        self.settle(work, result.map(|_| Taken::plain(row.remote_id))).await
+    }
+
+    async fn send_change(&self, work: &Work) -> Result<()> {
+        let row = self.store.change(work.id).await?;
+        let model = self.remote_model(&row.model_id).await?;
+        let fields: Value = serde_json::from_str(&row.fields).unwrap_or_default();
+        let request = json!({ "action": row.action, "model": model.as_str(), "fields": fields });
+        self.start(work, format!("changes:{}", row.model_id), request, json!({})).await?;
+        let result = if row.action == "delete" {
+            let result = self.call(self.client.delete_model(&model)).await.map(drop);
+            // Gone is what was wanted (vendor-api.md U27).
+            let result = match result {
+                Err(failure) if failure.is_not_found() => Ok(()),
+                other => other,
+            };
+            result.map(|()| Facts { model_status: Some("deleted".into()), ..Facts::default() })
+        } else {
+            let identity = serde_json::from_value(fields).ok();
+            let patch = identity.as_ref().map(IdentityPatch::from).unwrap_or_default();
+            self.call(self.client.update_model(&model, &patch)).await.map(|_| Facts::default())
+        };
+        let taken = result.map(|facts| Taken { remote_id: model.0.clone(), facts });
+        self.settle(work, taken).await
+    }
+
+    /// The vendor's id of a model of ours that a row behind it waits for no longer.
+    pub(super) async fn remote_model(&self, id: &str) -> Result<RemoteModelId> {
+        let known = Id::parse(id).ok_or_else(|| StoreError::NotFound("model", id.to_owned()))?;
+        let row = self.store.model(known).await?;
+        let remote = row.remote_id.ok_or_else(|| StoreError::Corrupt {
+            table: "models",
+            row: id.to_owned(),
+            problem: "something that needs its remote id is queued, and it has none".to_owned(),
+        })?;
+        Ok(RemoteModelId(remote))
+    }
+
+    /// What forbids spending right now: no room on disk for the result, or no recent listing.
+    async fn spending_obstacle(&self) -> Result<Option<String>> {
+        let floor = self.config.disk.floor.0;
+        let free = crate::files::disk::free_bytes(self.data_dir()).map_err(|source| {
+            EngineError::Io { path: self.data_dir().to_path_buf(), source }
+        })?;
+        if free < floor {
+            return Ok(Some(format!(
+                "only {free} bytes are free on the disk of the data directory, and nothing is \
+                 bought below {floor}"
+            )));
+        }
+        self.listing_not_older_than(LISTING_AT_MOST).await?;
+        Ok(None)
+    }
+}
+
+/// The switches that a failure sets, in the transaction that stores it.
+fn pauses(failure: &Failure) -> Vec<(Switch, &'static str, String)> {
+    match failure.class {
+        FailureClass::Unauthorized => {
+            let reason = super::key_refused(&failure.message);
+            Switch::ALL.map(|switch| (switch, BY_KEY_CHECK, reason.clone())).to_vec()
+        }
+        FailureClass::InsufficientCredits => vec![(
+            Switch::Spending,
+            BY_DAEMON,
+            format!(
+                "the account has too few credits ({}); buy some, then `darkroom resume spending`",
+                failure.message
+            ),
+        )],
+        _ => Vec::new(),
+    }
+}

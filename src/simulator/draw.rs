@@ -20,6 +20,10 @@ const DRAWN_AT_ONCE: usize = 2;
 /// The longest edge that doubling may reach.
 const EDGE_LIMIT: u32 = 8192;
 
+/// Edge of the canvas before stretching, and lights on it.
+const CANVAS: u32 = 64;
+const LIGHTS: usize = 7;
+
 /// Where uploads are kept and pictures are drawn. Uploads live in a temporary folder, one file per
 /// content, and vanish with the simulator.
 #[derive(Debug)]
@@ -118,30 +122,40 @@ fn paint(picture: &Picture, uploads: &std::path::Path) -> DynamicImage {
     }
 }
 
-/// A gradient and some discs on a small canvas, stretched to size: cheap, and never twice the same.
+/// Soft lights on a gradient in related colours, painted small and stretched to size: cheap, easy on
+/// the eye in a gallery, and never twice the same.
 fn draw(seed: u64, width: u32, height: u32) -> DynamicImage {
     let mut rng = Rng::new(seed);
-    let mut color = || {
-        let bits = rng.next().to_le_bytes();
-        [f64::from(bits[0]), f64::from(bits[1]), f64::from(bits[2])]
-    };
-    let (top, bottom) = (color(), color());
-    let discs: Vec<_> = (0..6).map(|_| color()).collect();
-    let mut canvas = RgbImage::new(64, 64);
-    let places: Vec<_> = discs
-        .iter()
-        .map(|_| (64.0 * rng.unit(), 64.0 * rng.unit(), rng.between(4.0, 18.0)))
+    let hue = rng.unit();
+    let (top, bottom) = (tint(hue, 0.25), tint(hue + 0.12, 0.55));
+    let lights: Vec<_> = (0..LIGHTS)
+        .map(|_| {
+            let color = tint(hue + rng.between(-0.2, 0.35), rng.between(0.45, 0.9));
+            (color, rng.unit(), rng.unit(), rng.between(0.12, 0.4))
+        })
         .collect();
+    let mut canvas = RgbImage::new(CANVAS, CANVAS);
     for (x, y, pixel) in canvas.enumerate_pixels_mut() {
-        let share = f64::from(x + y) / 126.0;
-        let mut mixed: [f64; 3] =
-            std::array::from_fn(|i| top[i] * (1.0 - share) + bottom[i] * share);
-        for (disc, (cx, cy, radius)) in discs.iter().zip(&places) {
-            if (f64::from(x) - cx).hypot(f64::from(y) - cy) < *radius {
-                mixed = *disc;
-            }
+        let (x, y) = (
+            f64::from(x) / f64::from(CANVAS),
+            f64::from(y) / f64::from(CANVAS),
+        );
+        let mut mixed = blend(top, bottom, (x + y) / 2.0);
+        for (color, cx, cy, radius) in &lights {
+            let nearness = 1.0 - ((x - cx).hypot(y - cy) / radius).min(1.0);
+            mixed = blend(mixed, *color, nearness * nearness * (3.0 - 2.0 * nearness));
         }
         *pixel = Rgb(mixed.map(|channel| channel as u8));
     }
-    DynamicImage::ImageRgb8(canvas).resize_exact(width, height, FilterType::Triangle)
+    DynamicImage::ImageRgb8(canvas).resize_exact(width, height, FilterType::CatmullRom)
+}
+
+/// A colour of the wheel: `hue` in turns, `light` from dark to bright.
+fn tint(hue: f64, light: f64) -> [f64; 3] {
+    let channel = |shift: f64| 0.5 + 0.5 * (std::f64::consts::TAU * (hue + shift)).cos();
+    [0.0, 0.33, 0.67].map(|shift| 255.0 * light * (0.35 + 0.65 * channel(shift)))
+}
+
+fn blend(from: [f64; 3], to: [f64; 3], share: f64) -> [f64; 3] {
+    std::array::from_fn(|i| from[i] * (1.0 - share) + to[i] * share)
 }

@@ -83,6 +83,13 @@ async fn one_training_can_be_listed() {
         1
     );
     assert_eq!(vendor.count("jobs").await, 0);
+    let (vendor, model) = training(&["training-listed", "training-failed"]).await;
+    vendor.model_until(&model, "failed").await;
+    let listed = vendor.get("/jobs").await["jobs"][0].clone();
+    assert_eq!(
+        vendor.job(listed["jobId"].as_str().unwrap()).await["status"],
+        "failed"
+    );
 }
 
 #[tokio::test]

@@ -1,16 +1,11 @@
 //! Jobs: from the trigger to their outputs.
 
 use super::image::{Format, Picture};
-use super::ledger::What;
 use super::{Caller, UserId, World};
-use crate::simulator::clock::{Progress, Wall, millis_of, progress_of};
-use crate::simulator::fault::Value as Given;
-use crate::simulator::fault_table::Kind;
-use crate::simulator::op::Op;
+use crate::simulator::clock::{Progress, Wall};
 use crate::simulator::reply::Refusal;
 use crate::simulator::rng;
 use serde_json::{Value, json};
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Shares of a job's time spent `created`, and until the end of `queued`.
@@ -18,7 +13,7 @@ const CREATED_UNTIL: f64 = 0.02;
 const QUEUED_UNTIL: f64 = 0.10;
 
 /// A number of reads that never runs out.
-const FOR_EVER: u64 = u64::MAX;
+pub(super) const FOR_EVER: u64 = u64::MAX;
 
 /// What a job makes.
 #[derive(Clone, Debug)]
@@ -40,7 +35,7 @@ pub(crate) enum Work {
 
 impl Work {
     /// The range of its duration in simulated seconds (vendor-api.md section 4 for images).
-    fn seconds(&self) -> (f64, f64) {
+    pub(super) fn seconds(&self) -> (f64, f64) {
         match self {
             Work::Images { .. } => (30.0, 90.0),
             Work::Upscale { .. } => (20.0, 40.0),
@@ -50,7 +45,7 @@ impl Work {
     }
 
     /// Credits per output: 10 for an image is reported from the field, the others are ours.
-    fn credits(&self) -> u64 {
+    pub(super) fn credits(&self) -> u64 {
         match self {
             Work::Images { .. } => 10,
             Work::Upscale { .. } => 5,
@@ -74,7 +69,7 @@ pub(crate) struct Order {
 
 /// How a job will end.
 #[derive(Clone, Debug)]
-enum End {
+pub(super) enum End {
     /// With outputs, under this word.
     Done(String),
     Failed(Option<String>),
@@ -88,23 +83,23 @@ pub(crate) struct Job {
     pub(crate) created_at: Wall,
     /// It is not in the list before this.
     pub(crate) listed_at: Wall,
-    finished_at: Option<Wall>,
-    born: Progress,
-    length: Progress,
-    done_at: Progress,
-    order: Order,
+    pub(super) finished_at: Option<Wall>,
+    pub(super) born: Progress,
+    pub(super) length: Progress,
+    pub(super) done_at: Progress,
+    pub(super) order: Order,
     pub(crate) credits: u64,
-    end: End,
+    pub(super) end: End,
     /// The word in place of `running`.
-    running: String,
+    pub(super) running: String,
     /// The word that it never leaves.
-    stuck: Option<String>,
+    pub(super) stuck: Option<String>,
     /// Reads that still answer 404, and reads that still show no outputs.
-    missing_reads: u64,
-    empty_reads: u64,
-    forced: Option<String>,
-    images: Vec<String>,
-    videos: Vec<String>,
+    pub(super) missing_reads: u64,
+    pub(super) empty_reads: u64,
+    pub(super) forced: Option<String>,
+    pub(super) images: Vec<String>,
+    pub(super) videos: Vec<String>,
 }
 
 impl Job {
@@ -160,156 +155,6 @@ impl Job {
 }
 
 impl World {
-    /// Starts a paid job and returns its id and effect.
-    pub(crate) fn submit(
-        &mut self,
-        caller: &Caller,
-        order: Order,
-    ) -> Result<(String, u64), Refusal> {
-        let active = self
-            .users
-            .get(caller.user)
-            .map_or(0, |user| user.active_jobs);
-        if active >= self.args.max_active_jobs {
-            let message = "Too many active jobs, wait for some to finish";
-            return Err(Refusal::too_many(message, self.args.retry_after));
-        }
-        let index = self.add_job(caller.user, Some(caller.op), order, self.clock.wall());
-        let Some(job) = self.jobs.get(index) else {
-            return Err(Refusal::unknown("Job"));
-        };
-        let mut effect = self.effect(caller, What::Job, &job.id);
-        effect.model_id = Some(job.order.model.to_string());
-        effect.request = Some(job.order.request.clone());
-        effect.credits = job.credits;
-        Ok((job.id.clone(), self.ledger.record(effect)))
-    }
-
-    /// Adds a job that somebody else started, without a call to this vendor.
-    pub(crate) fn add_foreign(&mut self, owner: UserId, order: Order, at: Wall) -> String {
-        let index = self.add_job(owner, None, order, at);
-        let Some(job) = self.jobs.get(index) else {
-            return String::new();
-        };
-        let id = job.id.clone();
-        let caller = Caller {
-            user: owner,
-            op: Op::GenerateImage,
-            base: "".into(),
-        };
-        let mut effect = self.effect(&caller, What::ForeignJob, &id);
-        effect.endpoint = None;
-        effect.model_id = Some(job.order.model.to_string());
-        effect.credits = job.credits;
-        self.ledger.record(effect);
-        id
-    }
-
-    /// Shows a training in the job list.
-    pub(super) fn list_training(
-        &mut self,
-        caller: &Caller,
-        model: &str,
-        length: Progress,
-        done_at: Progress,
-    ) {
-        let order = Order {
-            work: Work::Training,
-            model: model.into(),
-            trained: true,
-            outputs: 0,
-            request: "null".into(),
-        };
-        let index = self.add_job(caller.user, None, order, self.clock.wall());
-        if let Some(job) = self.jobs.get_mut(index) {
-            job.length = length;
-            job.done_at = done_at;
-        }
-        self.due.push(Reverse((done_at, index)));
-    }
-
-    fn add_job(&mut self, owner: UserId, op: Option<Op>, order: Order, at: Wall) -> usize {
-        let (low, high) = order.work.seconds();
-        let seconds = self.dice().between(low, high);
-        let length = self.clock.scaled(seconds);
-        let born = self.clock.progress();
-        let mut job = Job {
-            owner,
-            id: self.new_id("job"),
-            created_at: at,
-            listed_at: at,
-            finished_at: None,
-            born,
-            length,
-            done_at: born.saturating_add(length),
-            credits: order.work.credits() * order.outputs,
-            order,
-            end: End::Done("success".to_owned()),
-            running: "running".to_owned(),
-            stuck: None,
-            missing_reads: 0,
-            empty_reads: 0,
-            forced: None,
-            images: Vec::new(),
-            videos: Vec::new(),
-        };
-        if let Some(op) = op {
-            self.afflict(&mut job, op);
-        }
-        let index = self.jobs.len();
-        let counts = !matches!(job.order.work, Work::Training);
-        if let Some(user) = self.users.get_mut(owner) {
-            user.jobs.insert((at, index));
-            user.active_jobs += usize::from(counts);
-        }
-        if job.stuck.is_none() && counts {
-            self.due.push(Reverse((job.done_at, index)));
-        }
-        self.job_ids.insert(job.id.clone(), index);
-        self.jobs.push(job);
-        index
-    }
-
-    /// Decides at birth what will go wrong with a job.
-    fn afflict(&mut self, job: &mut Job, op: Op) {
-        let mut strike = |kind| self.faults.strike(kind, op);
-        if let Some(lag) = strike(Kind::ListLag) {
-            job.listed_at = job.created_at.saturating_add(millis_of(lag.time()));
-        }
-        if let Some(time) = strike(Kind::JobTime) {
-            job.length = progress_of(time.time());
-            job.done_at = job.born.saturating_add(job.length);
-        }
-        if let Some(Given::Text(word)) = strike(Kind::JobStuck) {
-            job.stuck = Some(word);
-            job.done_at = Progress::MAX;
-        }
-        if let Some(Given::Text(word)) = strike(Kind::OddStatus) {
-            job.running = word;
-        }
-        if let Some(Given::Text(word)) = strike(Kind::OddEnd) {
-            job.end = End::Done(word);
-        }
-        if let Some(Given::Text(error)) = strike(Kind::JobFailed) {
-            job.end = End::Failed(Some(error));
-        }
-        if strike(Kind::JobFailedSilent).is_some() {
-            job.end = End::Failed(None);
-        }
-        if let Some(reads) = strike(Kind::EmptySuccess) {
-            job.empty_reads = reads.number().unwrap_or(FOR_EVER);
-        }
-        if let Some(reads) = strike(Kind::Job404) {
-            job.missing_reads = reads.number().unwrap_or(FOR_EVER);
-        }
-        if let Some(fewer) = strike(Kind::Fewer) {
-            job.order.outputs = job
-                .order
-                .outputs
-                .saturating_sub(fewer.number().unwrap_or(1));
-        }
-    }
-
     /// Ends a job and makes the records of its outputs.
     pub(super) fn settle(&mut self, index: usize) {
         let finished_at = self.clock.wall();

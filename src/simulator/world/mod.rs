@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod image;
 pub(crate) mod job;
 pub(crate) mod job_list;
+mod job_start;
 pub(crate) mod ledger;
 pub(crate) mod model;
 pub(crate) mod video;

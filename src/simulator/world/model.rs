@@ -300,8 +300,9 @@ impl World {
         }
         let listed = self.args.list_trainings || strike(Kind::TrainingListed).is_some();
         let (done_at, length) = (training.done_at, training.length);
+        let succeeds = training.end == "ready" && training.deleted_at.is_none();
         if listed {
-            self.list_training(caller, id, length, done_at);
+            self.list_training(caller, id, length, done_at, succeeds);
         }
         if let Some(model) = self.models.get_mut(id) {
             model.training = Some(training);

@@ -1,5 +1,7 @@
 //! Wiring: the daemon from its parts, in the order lock, open, migrate, recover, listen.
 
+pub mod demo;
+
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
@@ -46,6 +48,8 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
             result.map_err(|error| CliError::Error(format!("the simulator stopped: {error}")))?;
             Ok(cli::exit::DONE)
         }
+        Command::Demo(args) => demo::run(args, cli.global.data_dir).await,
+        #[allow(unreachable_patterns)]
         _ => cli::run(cli).await,
     }
 }
@@ -62,9 +66,19 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let clock = Arc::new(SystemClock::new());
     let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
     prepare_folders(context).await?;
-    let boot = store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") }).await?;
+    let boot = store
+        .writer()
+        .write(Boot {
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .await?;
     remember_settings(context, &store).await?;
-    let recovered = store.writer().write(Recover { timing: context.timing() }).await?;
+    let recovered = store
+        .writer()
+        .write(Recover {
+            timing: context.timing(),
+        })
+        .await?;
     for (kind, id) in &recovered {
         tracing::info!(%kind, %id, "{kind} {id}: the last daemon ended while its call was out");
     }
@@ -73,10 +87,18 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
             "cannot listen on {listen}: {error}; choose another address with --listen"
         ))
     })?;
-    let address = listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| CliError::Error(error.to_string()))?;
     announce(data_dir, address, boot)?;
-    let engine =
-        Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
+    let engine = Arc::new(Engine::new(
+        store.clone(),
+        client,
+        media,
+        context.config.clone(),
+        boot,
+        clock,
+    ));
     let result = work(context, &store, engine, listener).await;
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
@@ -160,7 +182,10 @@ fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
         ..MediaConfig::new(base_url)
     };
     let bad = |error: crate::vendor::BuildError| CliError::Usage(error.to_string());
-    Ok((Client::new(&client).map_err(bad)?, MediaClient::new(&media).map_err(bad)?))
+    Ok((
+        Client::new(&client).map_err(bad)?,
+        MediaClient::new(&media).map_err(bad)?,
+    ))
 }
 
 /// Makes the folders and removes what a killed download or copy left behind.
@@ -176,7 +201,13 @@ async fn prepare_folders(context: &Context) -> Result<(), CliError> {
             Ok(Ok(count)) => {
                 tracing::info!(count, "removed unfinished files from {}", folder.display());
             }
-            Ok(Err(source)) => return Err(StoreError::Io { path: folder, source }.into()),
+            Ok(Err(source)) => {
+                return Err(StoreError::Io {
+                    path: folder,
+                    source,
+                }
+                .into());
+            }
             Err(error) => return Err(CliError::Error(error.to_string())),
         }
     }
@@ -190,7 +221,13 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
         "training": timing.poll_training, "job": timing.poll_job,
         "download": timing.poll_download,
     });
-    store.writer().write(PutSetting { name: "poll", value }).await?;
+    store
+        .writer()
+        .write(PutSetting {
+            name: "poll",
+            value,
+        })
+        .await?;
     Ok(())
 }
 
@@ -198,8 +235,7 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
 fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), CliError> {
     let path = data_dir.join("daemon.json");
     let content = json!({ "pid": std::process::id(), "listen": address.to_string(), "boot": boot });
-    std::fs::write(&path, content.to_string())
-        .map_err(|source| StoreError::Io { path, source })?;
+    std::fs::write(&path, content.to_string()).map_err(|source| StoreError::Io { path, source })?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))
 }
 
@@ -236,9 +272,10 @@ async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToke
 
 async fn wait_for_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("signals cannot be received");
         return;
     };

@@ -50,6 +50,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon: the service that does the work.
     Serve(ServeArgs),
+    /// Show the whole flow offline, with a `kill -9` in the middle of the training.
+    Demo(DemoArgs),
     /// Run the vendor's API offline, for trying things out and for tests.
     Simulate(crate::simulator::Args),
 }
@@ -62,6 +64,15 @@ pub struct ServeArgs {
     pub listen: Option<String>,
 }
 
+/// Options of `darkroom demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// The folder for everything the demo makes; must not hold a database yet [default:
+    /// DARKROOM_DATA_DIR, else a temporary folder].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<std::path::PathBuf>,
+}
+
 /// Runs one command and answers its exit code.
 ///
 /// # Errors
@@ -69,6 +80,6 @@ pub struct ServeArgs {
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         // These start processes; `app` runs them before it comes here.
-        Command::Serve(_) | Command::Simulate(_) => Ok(exit::DONE),
+        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) => Ok(exit::DONE),
     }
 }

@@ -51,7 +51,11 @@ impl Governor {
     /// A governor that lets `per_second` requests through.
     pub fn new(per_second: u32, clock: Arc<dyn Clock>) -> Self {
         let now = Instant::now();
-        let health = Health { state: "ok", since: clock.now(), problem: None };
+        let health = Health {
+            state: "ok",
+            since: clock.now(),
+            problem: None,
+        };
         Self {
             per_second: f64::from(per_second.max(1)),
             clock,
@@ -76,9 +80,8 @@ impl Governor {
         let at = {
             let mut inner = self.lock();
             let now = Instant::now();
-            let recovered = now.duration_since(inner.slowed_at).as_secs_f64()
-                / RECOVERY.as_secs_f64()
-                / 10.0;
+            let recovered =
+                now.duration_since(inner.slowed_at).as_secs_f64() / RECOVERY.as_secs_f64() / 10.0;
             let share = (inner.share + recovered).min(1.0);
             let gap = Duration::from_secs_f64(1.0 / (self.per_second * share));
             let at = inner.next_slot.max(now);
@@ -90,7 +93,9 @@ impl Governor {
 
     /// While the breaker is open: until when nothing should be tried.
     pub fn closed_until(&self) -> Option<Instant> {
-        self.lock().closed_until.filter(|until| *until > Instant::now())
+        self.lock()
+            .closed_until
+            .filter(|until| *until > Instant::now())
     }
 
     /// How the vendor is doing.
@@ -137,7 +142,11 @@ impl Governor {
         if inner.health.state == state {
             return None;
         }
-        inner.health = Health { state, since: self.clock.now(), problem };
+        inner.health = Health {
+            state,
+            since: self.clock.now(),
+            problem,
+        };
         Some(inner.health.clone())
     }
 }

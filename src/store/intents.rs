@@ -313,10 +313,12 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn a_training_was_accepted_since(&self, since: Millis) -> Result<bool> {
-        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)")
-            .bind(since)
-            .fetch_one(self.readers())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)")
+                .bind(since)
+                .fetch_one(self.readers())
+                .await?,
+        )
     }
 
     /// Which of these vendor ids belongs to a row of ours.

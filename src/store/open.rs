@@ -248,7 +248,9 @@ impl Store {
     /// A database error.
     pub async fn checkpoint(&self) -> Result<()> {
         let mut conn = writing_connection(&db_path(&self.data_dir)).await?;
-        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut conn).await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .execute(&mut conn)
+            .await?;
         conn.close().await?;
         Ok(())
     }
@@ -267,7 +269,9 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn data_version(observer: &mut SqliteConnection) -> Result<i64> {
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(observer).await?)
+        Ok(sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(observer)
+            .await?)
     }
 
     /// Ends the writer after what is queued, and closes the readers.

@@ -89,7 +89,62 @@ pub struct ChangeRow {
     pub fields: String,
 }
 
+/// A piece of work of a run.
+#[derive(Clone, Debug, FromRow)]
+pub struct MemberRow {
+    /// Its kind's word.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// How people call it.
+    pub label: String,
+    /// Where it stands.
+    pub state: String,
+    /// When the vendor took it.
+    pub accepted_at: Option<Millis>,
+}
+
+/// A produced file on disk.
+#[derive(Clone, Debug, FromRow)]
+pub struct FileRow {
+    /// Below the data directory.
+    pub path: String,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Size.
+    pub bytes: i64,
+    /// By its first bytes.
+    pub media_type: String,
+}
+
 impl Store {
+    /// Everything that belongs to a run, newest attempts only.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn run_members(&self, run: Id) -> Result<Vec<MemberRow>> {
+        Ok(sqlx::query_as(
+            "SELECT m.kind, m.id, w.label, m.state, w.accepted_at FROM run_members m \
+             JOIN work w ON w.kind = m.kind AND w.id = m.id WHERE m.run_id = $1 ORDER BY m.id",
+        )
+        .bind(run.to_string())
+        .fetch_all(self.readers())
+        .await?)
+    }
+
+    /// Every produced file that is home.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn home_files(&self) -> Result<Vec<FileRow>> {
+        Ok(sqlx::query_as(
+            "SELECT path, sha256, bytes, media_type FROM outputs WHERE state = 'succeeded' \
+             ORDER BY id",
+        )
+        .fetch_all(self.readers())
+        .await?)
+    }
+
     /// Loads one row's lifecycle.
     ///
     /// # Errors
@@ -310,10 +365,12 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn training_status(&self, id: Id) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar("SELECT remote_status FROM trainings WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_one(self.readers())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT remote_status FROM trainings WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(self.readers())
+                .await?,
+        )
     }
 
     /// The vendor's last word for a job.
@@ -321,10 +378,12 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn job_status(&self, id: Id) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar("SELECT remote_status FROM jobs WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_one(self.readers())
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT remote_status FROM jobs WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(self.readers())
+                .await?,
+        )
     }
 
     /// What a job asks for.

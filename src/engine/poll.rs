@@ -12,10 +12,12 @@ use crate::domain::work::{Kind, Work};
 use crate::store::apply::{Facts, NewOutput, Observe};
 use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
 
-/// `success` without media is read again this long before it counts (vendor-api.md 2.14).
-const MEDIA_MAY_LAG: i64 = 60 * 1000;
-/// A video file that is not ready after this long is asked for again (vendor-api.md U26).
-const PREPARE_STALLS: i64 = 10 * 60 * 1000;
+/// `success` without media is read again for this many poll intervals, a minute by default, before
+/// it counts (vendor-api.md 2.14).
+const MEDIA_MAY_LAG: i64 = 12;
+/// A video file that is not ready after this many looks, ten minutes by default, is asked for again
+/// (vendor-api.md U26).
+const PREPARE_STALLS: i64 = 300;
 
 /// The vendor's word for a model's state, in lower case.
 pub(super) fn model_word(status: &ModelStatus) -> String {
@@ -172,7 +174,7 @@ impl Engine {
     async fn success_without_media(&self, work: &Work) -> Result<()> {
         let now = self.now();
         let event = match work.trouble_since {
-            Some(since) if now - since >= MEDIA_MAY_LAG => Event::VendorFailed {
+            Some(since) if now - since >= MEDIA_MAY_LAG * self.timing().poll_job => Event::VendorFailed {
                 message:
                     "the vendor says success and delivers no image or video; `darkroom retry` \
                           asks for them again, `--resubmit` buys again"
@@ -210,8 +212,14 @@ impl Engine {
                 .await
                 .map(drop);
         }
+        if let DownloadState::Other(word) = &download.status
+            && matches!(word.as_str(), "error" | "errored" | "failed")
+        {
+            let note = "the vendor failed to prepare the video's file".to_owned();
+            return self.prepare_again(work, note).await;
+        }
         let since = work.poll_anchor.unwrap_or_else(|| self.now());
-        if self.now() - since > PREPARE_STALLS {
+        if self.now() - since > PREPARE_STALLS * self.timing().poll_download {
             let note = "preparing the video's file takes too long".to_owned();
             return self.prepare_again(work, note).await;
         }

@@ -6,6 +6,24 @@
 pub mod context;
 pub mod out;
 
+// Commands that submit, and what they share.
+pub mod check;
+mod finder;
+pub mod job;
+pub mod model;
+mod photos;
+mod plan;
+pub mod presets;
+mod readiness;
+pub mod run;
+mod submit;
+mod text_arg;
+pub mod train;
+pub mod upload;
+
+// Commands that look.
+pub mod wait;
+
 use clap::{Parser, Subcommand};
 pub use context::CliError;
 use context::{Context, GlobalArgs};
@@ -45,16 +63,38 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Every command.
+/// Every command. What the help says stands at the arguments of each.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+#[allow(missing_docs)]
+pub enum Command {
+    // --- commands that submit ---
+    Train(train::TrainArgs),
+    Image(job::ImageArgs),
+    Upscale(job::UpscaleArgs),
+    Video(job::VideoArgs),
+    Run(run::RunArgs),
+    Upload(upload::UploadArgs),
+    Model(model::ModelArgs),
+    Presets(presets::PresetsArgs),
+    Check(check::CheckArgs),
+}
 
 /// Runs one command and answers its exit code.
 ///
 /// # Errors
 /// [`CliError`], which knows its own exit code.
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
-    let context = Context::new(&cli.global)?;
-    let _ = context;
-    match cli.command {}
+    let ctx = &Context::new(&cli.global)?;
+    match cli.command {
+        // --- commands that submit ---
+        Command::Train(args) => train::run(ctx, args).await,
+        Command::Image(args) => job::image(ctx, args).await,
+        Command::Upscale(args) => job::upscale(ctx, args).await,
+        Command::Video(args) => job::video(ctx, args).await,
+        Command::Run(args) => run::run(ctx, args).await,
+        Command::Upload(args) => upload::run(ctx, args).await,
+        Command::Model(args) => model::run(ctx, args).await,
+        Command::Presets(args) => presets::run(ctx, args).await,
+        Command::Check(args) => check::run(ctx, args).await,
+    }
 }

@@ -49,7 +49,6 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
             Ok(cli::exit::DONE)
         }
         Command::Demo(args) => demo::run(args, cli.global.data_dir).await,
-        #[allow(unreachable_patterns)]
         _ => cli::run(cli).await,
     }
 }

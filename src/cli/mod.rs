@@ -6,9 +6,27 @@
 pub mod context;
 pub mod out;
 
+// Commands that submit, and what they share.
+pub mod check;
+mod finder;
+pub mod job;
+pub mod model;
+mod photos;
+mod plan;
+pub mod presets;
+mod readiness;
+pub mod run;
+mod submit;
+mod text_arg;
+pub mod train;
+pub mod upload;
+
+// Commands that look.
+pub mod wait;
+
 use clap::{Parser, Subcommand};
 pub use context::CliError;
-use context::GlobalArgs;
+use context::{Context, GlobalArgs};
 
 /// Exit codes (design section 6): part of the interface, listed by `darkroom help exit-codes`.
 pub mod exit {
@@ -45,15 +63,27 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Every command.
+/// Every command. What the help says stands at the arguments of each.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs)]
 pub enum Command {
+    // --- commands that start something; `app` runs them ---
     /// Run the daemon: the service that does the work.
     Serve(ServeArgs),
     /// Show the whole flow offline, with a `kill -9` in the middle of the training.
     Demo(DemoArgs),
     /// Run the vendor's API offline, for trying things out and for tests.
     Simulate(crate::simulator::Args),
+    // --- commands that submit ---
+    Train(train::TrainArgs),
+    Image(job::ImageArgs),
+    Upscale(job::UpscaleArgs),
+    Video(job::VideoArgs),
+    Run(run::RunArgs),
+    Upload(upload::UploadArgs),
+    Model(model::ModelArgs),
+    Presets(presets::PresetsArgs),
+    Check(check::CheckArgs),
 }
 
 /// Options of `darkroom serve`.
@@ -78,8 +108,19 @@ pub struct DemoArgs {
 /// # Errors
 /// [`CliError`], which knows its own exit code.
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
+    let ctx = &Context::new(&cli.global)?;
     match cli.command {
         // These start processes; `app` runs them before it comes here.
         Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) => Ok(exit::DONE),
+        // --- commands that submit ---
+        Command::Train(args) => train::run(ctx, args).await,
+        Command::Image(args) => job::image(ctx, args).await,
+        Command::Upscale(args) => job::upscale(ctx, args).await,
+        Command::Video(args) => job::video(ctx, args).await,
+        Command::Run(args) => run::run(ctx, args).await,
+        Command::Upload(args) => upload::run(ctx, args).await,
+        Command::Model(args) => model::run(ctx, args).await,
+        Command::Presets(args) => presets::run(ctx, args).await,
+        Command::Check(args) => check::run(ctx, args).await,
     }
 }

@@ -5,10 +5,12 @@
 //! - [`submit`]: new work, all or nothing
 //! - [`writer`]: group commit
 //! - [`queries`]: what the engine reads
+//! - [`lookup`]: what a command line refers to
 //! - [`report`]: what the interfaces read
 
 pub mod apply;
 pub mod intents;
+pub mod lookup;
 pub mod open;
 pub mod queries;
 pub mod report;

@@ -537,7 +537,7 @@ fn gender_word(gender: Gender) -> &'static str {
     }
 }
 
-fn purpose_word(purpose: UploadPurpose) -> &'static str {
+pub(super) fn purpose_word(purpose: UploadPurpose) -> &'static str {
     match purpose {
         UploadPurpose::Training => "training",
         UploadPurpose::Reference => "reference",

@@ -1,0 +1,338 @@
+//! `darkroom model`: list, show, update, delete, and take over a model that the vendor has.
+
+use super::context::{TailArgs, new_id};
+use super::finder::Finder;
+use super::readiness::{Readiness, readiness};
+use super::submit::{Faults, Order, open_if_there, shown};
+use super::{CliError, Context, exit, out};
+use crate::domain::request::Identity;
+use crate::domain::validate;
+use crate::store::lookup::FoundModel;
+use crate::store::submit::{NewChange, NewModel, Submission};
+use serde_json::{Map, Value, json};
+use std::io::{IsTerminal as _, Write as _};
+
+/// Models of yours: list, show, update, delete, import.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  darkroom model ls
+  darkroom model update Anna --eye-color green --wait
+  darkroom model import 018f5f29-7c2b-7b4e-9a8c-4f8b4c2d1e0f --name Anna")]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    command: ModelCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ModelCommand {
+    /// List your models.
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show one model.
+    Show {
+        /// Its id, the beginning of it, or its name.
+        id: String,
+    },
+    Update(UpdateArgs),
+    Delete(DeleteArgs),
+    Import(ImportArgs),
+}
+
+/// Change what the vendor knows about the person. What is not given stays as it is.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  darkroom model update Anna --age 28 --wait")]
+struct UpdateArgs {
+    /// Its id, the beginning of it, or its name.
+    id: String,
+    /// A new name.
+    #[arg(long)]
+    name: Option<String>,
+    /// The person's age in years.
+    #[arg(long, value_name = "YEARS")]
+    age: Option<u32>,
+    /// `Female` or `Male`.
+    #[arg(long)]
+    gender: Option<String>,
+    /// Free text, for example "south asian".
+    #[arg(long, value_name = "TEXT")]
+    ethnicity: Option<String>,
+    /// Free text, for example "brown".
+    #[arg(long, value_name = "TEXT")]
+    eye_color: Option<String>,
+    #[command(flatten)]
+    tail: TailArgs,
+}
+
+/// Delete a model at the vendor. It cannot be brought back; files on disk stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  darkroom model delete Anna --yes --wait")]
+struct DeleteArgs {
+    /// Its id, the beginning of it, or its name.
+    id: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    tail: TailArgs,
+}
+
+/// Take over a trained model that the vendor has and darkroom does not know.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  darkroom model import 018f5f29-7c2b-7b4e-9a8c-4f8b4c2d1e0f --name Anna --wait")]
+struct ImportArgs {
+    /// The vendor's id of the model.
+    remote_id: String,
+    /// What to call it here; without it, the vendor's id.
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    tail: TailArgs,
+}
+
+pub(super) async fn run(ctx: &Context, args: ModelArgs) -> Result<u8, CliError> {
+    match args.command {
+        ModelCommand::Ls => list(ctx).await,
+        ModelCommand::Show { id } => show(ctx, &id).await,
+        ModelCommand::Update(args) => update(ctx, args).await,
+        ModelCommand::Delete(args) => delete(ctx, args).await,
+        ModelCommand::Import(args) => import(ctx, args).await,
+    }
+}
+
+async fn list(ctx: &Context) -> Result<u8, CliError> {
+    let store = open_if_there(ctx).await?;
+    let models = match &store {
+        Some(store) => store.all_models().await?,
+        None => Vec::new(),
+    };
+    if ctx.global.json {
+        let all: Vec<Value> = models.iter().map(as_json).collect();
+        out::line(&Value::Array(all).to_string())?;
+    } else {
+        for model in &models {
+            out::line(&as_line(model, ctx.global.quiet))?;
+        }
+    }
+    Ok(exit::DONE)
+}
+
+async fn show(ctx: &Context, text: &str) -> Result<u8, CliError> {
+    let store = open_if_there(ctx).await?;
+    let finder = Finder::new(store.as_ref(), &ctx.catalogue);
+    let model = finder.need_own_model("model", text).await?;
+    if ctx.global.json {
+        out::line(&as_json(&model).to_string())?;
+    } else {
+        out::line(&as_line(&model, ctx.global.quiet))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn as_json(model: &FoundModel) -> Value {
+    json!({
+        "id": model.id,
+        "kind": "model",
+        "name": model.name,
+        "state": model.state,
+        "remote_id": model.remote_id,
+        "remote_status": model.remote_status,
+        "training_id": model.training.as_ref().map(|(id, _)| id),
+    })
+}
+
+fn as_line(model: &FoundModel, quiet: bool) -> String {
+    if quiet {
+        return model.id.to_string();
+    }
+    let status = model.remote_status.as_deref().unwrap_or("-");
+    format!("{}\t{}\t{}\t{status}", model.id, model.name, model.state)
+}
+
+async fn update(ctx: &Context, args: UpdateArgs) -> Result<u8, CliError> {
+    let mut order = Order::open(ctx, &args.tail).await?;
+    let finder = Finder::new(order.store(), &ctx.catalogue);
+    let model = finder.need_own_model("model", &args.id).await?;
+    let stored = match order.store() {
+        Some(store) => store.model(model.id).await?.identity(),
+        None => None,
+    };
+    let identity = merged(stored, &args)?;
+    // What the user wrote, not what came of it: the same words again are the same request.
+    let request = json!({
+        "model": model.id,
+        "name": args.name,
+        "age": args.age,
+        "gender": args.gender,
+        "ethnicity": args.ethnicity,
+        "eye_color": args.eye_color,
+    });
+    if let Some(earlier) = order.earlier("model update", &request).await? {
+        return order.existing("change", earlier)?.end(Map::new()).await;
+    }
+    change(order, &model, Some(identity)).await
+}
+
+/// The stored identity with the given fields on top.
+fn merged(stored: Option<Identity>, args: &UpdateArgs) -> Result<Identity, CliError> {
+    let mut faults = Faults::default();
+    let gender = match args.gender.as_deref().map(validate::gender) {
+        Some(Ok(gender)) => Some(gender),
+        Some(Err(problem)) => {
+            faults.problem(&problem);
+            None
+        }
+        None => None,
+    };
+    let nothing = args.name.is_none()
+        && args.age.is_none()
+        && args.gender.is_none()
+        && args.ethnicity.is_none()
+        && args.eye_color.is_none();
+    if nothing {
+        faults.add(
+            "nothing to change is given: name at least one of --name, --age, --gender, \
+             --ethnicity and --eye-color",
+        );
+    }
+    let base = match (stored, &args.name, args.age, gender) {
+        (Some(stored), ..) => Some(stored),
+        (None, Some(name), Some(age), Some(gender)) => Some(Identity {
+            name: name.clone(),
+            age,
+            gender,
+            ethnicity: None,
+            eye_color: None,
+        }),
+        _ => None,
+    };
+    let Some(mut identity) = base else {
+        faults.add(
+            "this model was taken over, so nothing is known of the person: give --name, --age and \
+             --gender together",
+        );
+        faults.done()?;
+        return Err(CliError::Usage("an identity is missing".to_owned()));
+    };
+    identity.name = args.name.clone().unwrap_or(identity.name);
+    identity.age = args.age.unwrap_or(identity.age);
+    identity.gender = gender.unwrap_or(identity.gender);
+    identity.ethnicity = args.ethnicity.clone().or(identity.ethnicity);
+    identity.eye_color = args.eye_color.clone().or(identity.eye_color);
+    faults.problems(validate::identity(&identity));
+    faults.done()?;
+    Ok(identity)
+}
+
+async fn delete(ctx: &Context, args: DeleteArgs) -> Result<u8, CliError> {
+    let mut order = Order::open(ctx, &args.tail).await?;
+    let finder = Finder::new(order.store(), &ctx.catalogue);
+    let model = finder.need_own_model("model", &args.id).await?;
+    let request = json!({ "model": model.id });
+    if let Some(earlier) = order.earlier("model delete", &request).await? {
+        return order.existing("change", earlier)?.end(Map::new()).await;
+    }
+    if let Some(store) = order.store() {
+        let open = store.open_work_of(model.id).await?;
+        if open > 0 {
+            return Err(CliError::Refused(format!(
+                "model {} has work under way ({open} in all): cancel it first, or wait for it",
+                shown(&model.name)
+            )));
+        }
+    }
+    if !args.yes {
+        confirm(&model)?;
+    }
+    change(order, &model, None).await
+}
+
+/// Asks, where there is somebody to ask.
+fn confirm(model: &FoundModel) -> Result<(), CliError> {
+    let what = format!("model {} ({})", shown(&model.name), model.id);
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(CliError::Usage(format!(
+            "deleting {what} at the vendor cannot be undone: add --yes"
+        )));
+    }
+    let mut stderr = std::io::stderr();
+    let question = format!("Delete {what} at the vendor for ever? [y/N] ");
+    let _ = stderr.write_all(question.as_bytes());
+    let _ = stderr.flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    match (read, answer.trim().to_ascii_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(CliError::Usage("nothing was deleted".to_owned())),
+    }
+}
+
+async fn change(
+    order: Order<'_>,
+    model: &FoundModel,
+    fields: Option<Identity>,
+) -> Result<u8, CliError> {
+    if let Readiness::Gone(why) = readiness(model) {
+        return Err(CliError::Refused(format!(
+            "model {} {why}: there is nothing left to change",
+            shown(&model.name)
+        )));
+    }
+    let id = new_id();
+    let mut submission = Submission::new(("change", id), "cli");
+    submission.changes.push(NewChange {
+        id,
+        model: model.id,
+        fields,
+    });
+    let mut extra = Map::new();
+    extra.insert("model_id".to_owned(), json!(model.id));
+    order.place(submission, Vec::new()).await?.end(extra).await
+}
+
+async fn import(ctx: &Context, args: ImportArgs) -> Result<u8, CliError> {
+    let mut order = Order::open(ctx, &args.tail).await?;
+    let remote_id = args.remote_id.trim().to_owned();
+    let name = args.name.clone().unwrap_or_else(|| remote_id.clone());
+    let mut faults = Faults::default();
+    if remote_id.is_empty()
+        || remote_id
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace())
+    {
+        faults.add(format!(
+            "{} is no model id of the vendor's: copy it as the vendor shows it",
+            shown(&args.remote_id)
+        ));
+    }
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        faults.add("--name: a name is one line of text: fill it in, or leave it out");
+    }
+    faults.done()?;
+    let request = json!({ "remote_id": remote_id, "name": args.name });
+    if let Some(earlier) = order.earlier("model import", &request).await? {
+        return order.existing("model", earlier)?.end(Map::new()).await;
+    }
+    let finder = Finder::new(order.store(), &ctx.catalogue);
+    let known = finder.own_model("model", &remote_id).await?;
+    if let Some(model) = known.filter(|m| m.remote_id.as_deref() == Some(remote_id.as_str())) {
+        let note = "already_imported: this model is known, nothing is added";
+        let placed = order.found("model", model.id, Some(note))?;
+        return placed.end(Map::new()).await;
+    }
+    let id = new_id();
+    let mut submission = Submission::new(("model", id), "cli");
+    submission.models.push(NewModel {
+        id,
+        name,
+        identity: None,
+        import: Some(remote_id),
+    });
+    order
+        .place(submission, Vec::new())
+        .await?
+        .end(Map::new())
+        .await
+}

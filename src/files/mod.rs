@@ -1,1 +1,7 @@
-//! files: see ARCHITECTURE.md.
+//! Files on disk: looking at photos, storing them by content, writing without half-done files.
+//!
+//! Everything here blocks unless it says `async`; callers in async code use `spawn_blocking`.
+
+pub mod atomic;
+pub mod blobs;
+pub mod disk;

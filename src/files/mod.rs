@@ -5,3 +5,7 @@
 pub mod atomic;
 pub mod blobs;
 pub mod disk;
+pub mod folder;
+pub mod samples;
+pub mod sniff;
+mod structure;

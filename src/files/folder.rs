@@ -203,7 +203,8 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let file = inspect_folder(&file).unwrap_err();
         assert!(matches!(file, FolderError::NotAFolder(_)), "{file}");
-        assert!(inspect_folder(dir.path()).unwrap().is_empty());
+        let empty = tempfile::tempdir().unwrap();
+        assert!(inspect_folder(empty.path()).unwrap().is_empty());
         for n in 0..=MAX_FOLDER_PHOTOS {
             std::fs::write(dir.path().join(format!("{n}.jpg")), "").unwrap();
         }

@@ -1,6 +1,8 @@
 use super::names::is_invisible;
 use super::*;
 use proptest::prelude::*;
+use std::ffi::OsStr;
+use std::path::Path;
 
 fn good(n: usize) -> PhotoFacts {
     PhotoFacts {

@@ -131,7 +131,7 @@ pub(super) fn draw(index: usize, width: u32, height: u32) -> RgbImage {
         tilt: tilt.sin_cos(),
         light: (light_from.cos(), -0.5 * light_from.sin().abs() - 0.2),
     };
-    let yaw = 0.8 * (number * 1.9 + 0.7).sin();
+    let yaw = 0.6 * (number * 1.9 + 0.7).sin();
     scenery(&mut canvas, index);
     body(&mut canvas, index);
     head(&mut canvas, index, yaw);
@@ -236,7 +236,6 @@ fn head(canvas: &mut Canvas, index: usize, yaw: f32) {
         );
     }
     canvas.dab(&ellipse(0.0, 0.0, 0.70, 0.96), SKIN);
-    canvas.dab(&ellipse(turn, 0.46, 0.48, 0.5), SKIN);
     // The fringe: what of a second cap lies above a slanted hairline.
     let slant = if index.is_multiple_of(2) { 0.35 } else { -0.35 };
     canvas.paint(
@@ -256,14 +255,15 @@ fn head(canvas: &mut Canvas, index: usize, yaw: f32) {
 
 fn face(canvas: &mut Canvas, index: usize, yaw: f32) {
     let turn = 0.24 * yaw;
-    let blush = mix(SKIN, LIPS, 0.30);
+    let blush = mix(SKIN, LIPS, 0.20);
     for side in [-1.0, 1.0] {
         // The eye that is turned away looks narrower.
         let narrow = 1.0 - 0.22 * (side * yaw).max(0.0);
         let x = side * 0.29 * narrow + turn;
         let mut cheek = ellipse(side * 0.36 + turn, 0.28, 0.15, 0.11);
         cheek.soft = 0.12;
-        canvas.dab(&cheek, blush);
+        // Never beyond the outline of the head.
+        canvas.paint(&cheek, blush, |x, y| (x / 0.57).hypot(y / 0.9) < 1.0);
         canvas.dab(&ellipse(x, -0.04, 0.150 * narrow, 0.085), scale(SKIN, 0.72));
         let open = ellipse(x, -0.03, 0.135 * narrow, 0.070);
         canvas.dab(&open, WHITE);
@@ -295,7 +295,7 @@ fn face(canvas: &mut Canvas, index: usize, yaw: f32) {
 fn mouth(canvas: &mut Canvas, index: usize, turn: f32) {
     match index % 3 {
         0 => {
-            canvas.paint(&ellipse(turn, 0.50, 0.20, 0.075), LIPS, |_, y| y > 0.495);
+            canvas.paint(&ellipse(turn, 0.49, 0.21, 0.085), LIPS, |_, y| y > 0.495);
             canvas.paint(
                 &ellipse(turn, 0.50, 0.19, 0.05),
                 scale(LIPS, 0.82),

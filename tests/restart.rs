@@ -95,43 +95,35 @@ fn a_second_daemon_on_the_same_folder_is_refused() {
     world.serve();
 }
 
+/// When the vendor was asked about the model, in its own milliseconds.
+fn looks(world: &World) -> Vec<i64> {
+    let calls = world.vendor.get("/_sim/requests?op=getModel");
+    calls["last"].as_array().unwrap().iter().map(|call| call["at"].as_i64().unwrap()).collect()
+}
+
 /// Restarts do not make the daemon look more often than the interval allows.
 #[test]
 fn restarts_neither_poll_early_nor_lose_their_place() {
     let mut world = World::new(&[]);
-    world.configure("");
     let config = world.folder.path().join("darkroom.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("\"500ms\"\njob", "\"2s\"\njob")).unwrap();
+    std::fs::write(&config, text.replacen("\"500ms\"", "\"3s\"", 1)).unwrap();
     submit(&world);
     world.vendor.post("/_sim/hold", &serde_json::json!({}));
     world.serve();
     world.until("select state from trainings", "running");
-    let looks = || {
-        let calls = world.vendor.get("/_sim/requests?op=getModel");
-        let calls = calls["calls"].as_array().unwrap().clone();
-        calls.iter().map(|call| call["at"].as_i64().unwrap()).collect::<Vec<i64>>()
-    };
-    let first = looks().len();
-    let mut world = {
-        // Three restarts while the training runs, between two looks each.
-        for _ in 0..3 {
-            world.kill();
-            world.serve();
-        }
-        world
-    };
-    let looks = |world: &World| {
-        let calls = world.vendor.get("/_sim/requests?op=getModel");
-        let calls = calls["calls"].as_array().unwrap().clone();
-        calls.iter().map(|call| call["at"].as_i64().unwrap()).collect::<Vec<i64>>()
-    };
+    let first = looks(&world).len();
+    for _ in 0..3 {
+        world.kill();
+        world.serve();
+    }
     eventually("two looks after the restarts", || (looks(&world).len() >= first + 2).then_some(()));
     let accepted: i64 = world.sql("select accepted_at from trainings").unwrap().parse().unwrap();
     let anchor: i64 = world.sql("select poll_anchor from trainings").unwrap().parse().unwrap();
     for at in looks(&world).into_iter().filter(|at| *at > accepted + 100) {
-        let late = (at - anchor).rem_euclid(2_000);
-        assert!(at - anchor >= 2_000 && late < 1_000, "a look {late} ms off the grid");
+        let late = (at - anchor).rem_euclid(3_000);
+        // A slow machine looks late; nothing makes it look early.
+        assert!(at - anchor >= 3_000 && late < 2_000, "a look {late} ms off the grid");
     }
     world.kill();
 }

@@ -1,1 +1,11 @@
-//! files: see ARCHITECTURE.md.
+//! Files on disk: looking at photos, storing them by content, writing without half-done files.
+//!
+//! Everything here blocks unless it says `async`; callers in async code use `spawn_blocking`.
+
+pub mod atomic;
+pub mod blobs;
+pub mod disk;
+pub mod folder;
+pub mod samples;
+pub mod sniff;
+mod structure;

@@ -99,6 +99,20 @@ fn check_reports_and_stores_nothing() {
 }
 
 #[test]
+fn every_kept_example_of_a_bad_photo_is_refused() {
+    let place = Place::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bad");
+    let done = place.run(&["check", folder, "--json"]);
+    assert_eq!(done.code, 2);
+    let photos = done.json()["photos"].as_array().unwrap().clone();
+    assert!(photos.len() >= 8);
+    for photo in photos {
+        assert_eq!(photo["verdict"], "bad", "{photo}");
+        assert!(photo["reason"].is_string(), "{photo}");
+    }
+}
+
+#[test]
 fn presets_need_a_key_and_a_vendor() {
     let place = Place::new();
     place.run(&["presets"]).refused(2, &["PHOTOGPT_API_KEY"]);

@@ -6,6 +6,8 @@ use darkroom::cli::{self, Cli, CliError};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Photos, prompts and results are the user's own business.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

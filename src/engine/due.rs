@@ -158,7 +158,7 @@ impl Loop {
         }
         let room = self.uploads().saturating_sub(self.sending(Kind::Upload));
         if room > 0 {
-            let due = store.due_uploads(now, ROUND).await?;
+            let due = store.due_by_model(Kind::Upload, now, ROUND).await?;
             let due: Vec<Ref> = due.into_iter().filter(|row| !self.is_busy(*row)).collect();
             self.start_all(due.into_iter().take(room).collect());
         }
@@ -166,7 +166,7 @@ impl Loop {
             self.start_paid(now).await?;
         }
         self.start_all(store.due_to_send(Kind::Output, now, ROUND).await?);
-        self.start_all(store.due_to_send(Kind::Change, now, ROUND).await?);
+        self.start_all(store.due_by_model(Kind::Change, now, ROUND).await?);
         Ok(())
     }
 
@@ -211,6 +211,8 @@ impl Loop {
             let (kind, id) = row;
             if let Err(error) = engine.perform(kind, id).await {
                 tracing::warn!(%kind, %id, "{kind} {id}: {error}");
+                // The row is still due; trying again at once would be a busy loop.
+                tokio::time::sleep(AFTER_ERROR).await;
             }
             // Whatever came of it: a row that runs has a next look.
             match engine.store.load(kind, id).await {

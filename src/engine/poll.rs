@@ -174,13 +174,15 @@ impl Engine {
     async fn success_without_media(&self, work: &Work) -> Result<()> {
         let now = self.now();
         let event = match work.trouble_since {
-            Some(since) if now - since >= MEDIA_MAY_LAG * self.timing().poll_job => Event::VendorFailed {
-                message:
-                    "the vendor says success and delivers no image or video; `darkroom retry` \
+            Some(since) if now - since >= MEDIA_MAY_LAG * self.timing().poll_job => {
+                Event::VendorFailed {
+                    message:
+                        "the vendor says success and delivers no image or video; `darkroom retry` \
                           asks for them again, `--resubmit` buys again"
-                        .to_owned(),
-                no_output: true,
-            },
+                            .to_owned(),
+                    no_output: true,
+                }
+            }
             _ => Event::LookFailed {
                 until: now + self.timing().poll_job,
                 note: "the vendor says success but lists no image or video yet".to_owned(),

@@ -183,10 +183,14 @@ impl Store {
         create_data_dir(data_dir)?;
         let path = db_path(data_dir);
         // Created by us, so that nobody else can read it from the first byte on.
-        drop_unless_new(&path)?;
+        create_private_file(&path)?;
+        // Two processes that meet an empty folder must not both migrate it.
+        let turn = open_private(&data_dir.join("darkroom.migrate.lock"))?;
+        turn.lock().map_err(io(data_dir))?;
         let mut conn = writing_connection(&path).await?;
         sqlx::migrate!("./migrations").run(&mut conn).await?;
         conn.close().await?;
+        drop(turn);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
@@ -285,7 +289,7 @@ impl Store {
 ///
 /// The file must not be opened and closed here once SQLite has it open: closing any descriptor of
 /// it would drop the process's POSIX locks.
-fn drop_unless_new(path: &Path) -> Result<()> {
+fn create_private_file(path: &Path) -> Result<()> {
     if path.exists() {
         Ok(())
     } else {

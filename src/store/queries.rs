@@ -178,16 +178,19 @@ impl Store {
         self.refs(kind, sql, now, limit).await
     }
 
-    /// The oldest upload of every model whose lane is free.
+    /// The oldest queued upload or change of every model whose lane for such calls is free.
     ///
     /// # Errors
     /// A database error.
-    pub async fn due_uploads(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let sql = "SELECT min(id) FROM uploads u WHERE state = 'queued' AND due_at <= $1 \
+    pub async fn due_by_model(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let table = table(kind);
+        let sql = format!(
+            "SELECT min(id) FROM {table} t WHERE state = 'queued' AND due_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM intents i \
-               WHERE i.lane = 'uploads:' || u.model_id AND i.settled_at IS NULL) \
-             GROUP BY model_id ORDER BY 1 LIMIT $2";
-        self.refs(Kind::Upload, sql.to_owned(), now, limit).await
+               WHERE i.lane = '{table}:' || t.model_id AND i.settled_at IS NULL) \
+             GROUP BY model_id ORDER BY 1 LIMIT $2"
+        );
+        self.refs(kind, sql, now, limit).await
     }
 
     /// Rows in doubt, and outputs to fetch, whose time has come.

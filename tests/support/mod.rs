@@ -2,6 +2,7 @@
 //!
 //! Tests wait on conditions, never on sleeps: [`eventually`] looks until it holds or a generous
 //! deadline passes.
+#![allow(unreachable_pub, reason = "shared by test binaries")]
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 use serde_json::Value;

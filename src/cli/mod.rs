@@ -6,9 +6,26 @@
 pub mod context;
 pub mod out;
 
+// Reading and controlling.
+pub mod config_show;
+pub mod control;
+pub mod doctor;
+pub mod explain;
+pub mod find;
+pub mod health;
+pub mod help;
+pub mod ls;
+pub mod progress;
+pub mod reading;
+pub mod shape;
+pub mod show;
+pub mod table;
+pub mod wait;
+pub mod waiting;
+
 use clap::{Parser, Subcommand};
 pub use context::CliError;
-use context::{Context, GlobalArgs};
+use context::GlobalArgs;
 
 /// Exit codes (design section 6): part of the interface, listed by `darkroom help exit-codes`.
 pub mod exit {
@@ -47,14 +64,18 @@ pub struct Cli {
 
 /// Every command.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// The commands that read and control.
+    #[command(flatten)]
+    Reading(reading::Reading),
+}
 
 /// Runs one command and answers its exit code.
 ///
 /// # Errors
 /// [`CliError`], which knows its own exit code.
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
-    let context = Context::new(&cli.global)?;
-    let _ = context;
-    match cli.command {}
+    match cli.command {
+        Command::Reading(command) => command.run(&cli.global).await,
+    }
 }

@@ -1,1 +1,3 @@
 //! http: see ARCHITECTURE.md.
+
+pub mod token;

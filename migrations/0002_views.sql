@@ -8,6 +8,25 @@ CREATE VIEW clock AS SELECT
   coalesce((SELECT json_extract(value, '$.job')      FROM settings WHERE name = 'poll'), 5000)   AS job_ms,
   coalesce((SELECT json_extract(value, '$.download') FROM settings WHERE name = 'poll'), 2000)   AS download_ms;
 
+-- SQLite looks a row up by id in the next three views only if it can flatten them: all parts must
+-- agree in the affinity of each column (hence the cast), whoever joins them must not ORDER BY an
+-- expression, and one statement must stay below 500 selects (so join only one of them). Otherwise
+-- every lookup builds the whole view: seconds instead of milliseconds with many rows.
+
+-- What others call a piece of work when they wait for it.
+CREATE VIEW named AS
+SELECT 'model' AS kind, t.id, 'model ' || t.name AS label, t.state, t.error FROM models t
+UNION ALL
+SELECT 'upload' AS kind, t.id, 'photo ' || t.file_name AS label, t.state, t.error FROM uploads t
+UNION ALL
+SELECT 'training' AS kind, t.id, 'training of ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.state, t.error FROM trainings t
+UNION ALL
+SELECT 'job' AS kind, t.id, t.type || ' job' || coalesce(' ' || t.step, '') AS label, t.state, t.error FROM jobs t
+UNION ALL
+SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' || t.job_id AS label, t.state, t.error FROM outputs t
+UNION ALL
+SELECT 'change' AS kind, t.id, t.action || ' of model ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.state, t.error FROM changes t;
+
 -- Every piece of work, whatever its kind. next_at: the stored due time, for a running row the next
 -- point of its poll grid.
 CREATE VIEW work AS
@@ -43,7 +62,7 @@ SELECT 'job' AS kind, t.id, t.type || ' job' || coalesce(' ' || t.step, '') AS l
     ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
 FROM jobs t CROSS JOIN clock c
 UNION ALL
-SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' || t.job_id AS label, NULL AS model_id,
+SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' || t.job_id AS label, CAST(NULL AS TEXT) AS model_id,
   t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
   t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
   t.retry_of, t.retried_by,
@@ -61,14 +80,16 @@ FROM changes t CROSS JOIN clock c;
 
 -- Why a thing is not done yet and what happens next, as a sentence.
 CREATE VIEW why AS
-SELECT w.kind, w.id, w.label, CASE w.state
+SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
   WHEN 'waiting' THEN
     CASE WHEN w.waiting_for = 1 THEN 'waits for the ' ELSE 'waits for ' || w.waiting_for || ' things, among them the ' END ||
-    (SELECT p.label || CASE p.state WHEN 'attention' THEN ', which needs a person: ' || p.error
-                                    ELSE ' (' || p.state || ')' END
-     FROM dependencies d JOIN work p ON p.id = d.parent AND p.kind = d.parent_kind
-     WHERE d.child = w.id AND d.satisfied_at IS NULL
-     ORDER BY p.state <> 'attention', d.parent LIMIT 1)
+    coalesce(
+      (SELECT p.label || ', which needs a person: ' || p.error
+       FROM dependencies d JOIN named p ON p.id = d.parent AND p.kind = d.parent_kind
+       WHERE d.child = w.id AND d.satisfied_at IS NULL AND p.state = 'attention' LIMIT 1),
+      (SELECT p.label || ' (' || p.state || ')'
+       FROM dependencies d JOIN named p ON p.id = d.parent AND p.kind = d.parent_kind
+       WHERE d.child = w.id AND d.satisfied_at IS NULL LIMIT 1))
   WHEN 'queued' THEN CASE
     WHEN (SELECT 1 FROM settings WHERE name = 'pause.spending') THEN
       'spending is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.spending')
@@ -100,58 +121,58 @@ CREATE VIEW model_status AS SELECT t.id, t.name, t.state, t.remote_status, y.why
   (SELECT count(*) FROM uploads u WHERE u.model_id = t.id AND u.state = 'succeeded') || '/' ||
     (SELECT count(*) FROM uploads u WHERE u.model_id = t.id) AS photos,
   (SELECT r.state FROM trainings r WHERE r.model_id = t.id ORDER BY r.id DESC LIMIT 1) AS training,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM models t JOIN work w ON w.kind = 'model' AND w.id = t.id JOIN why y ON y.kind = 'model' AND y.id = t.id;
+FROM models t JOIN why y ON y.kind = 'model' AND y.id = t.id;
 
 CREATE VIEW upload_status AS SELECT t.id, t.file_name, t.state, y.why, m.name AS model, t.purpose, t.remote_id,
   t.bytes, t.media_type, t.sha256,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM uploads t JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'upload' AND w.id = t.id JOIN why y ON y.kind = 'upload' AND y.id = t.id;
+FROM uploads t JOIN models m ON m.id = t.model_id JOIN why y ON y.kind = 'upload' AND y.id = t.id;
 
 CREATE VIEW training_status AS SELECT t.id, m.name AS model, t.state, t.remote_status, y.why, t.model_id, t.remote_id,
   strftime('%Y-%m-%d %H:%M:%S', t.accepted_at / 1000, 'unixepoch') AS started_at,
   (coalesce(t.finished_at, c.now_ms) - t.accepted_at) / 60000.0 AS minutes, t.flag,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM trainings t JOIN models m ON m.id = t.model_id CROSS JOIN clock c JOIN work w ON w.kind = 'training' AND w.id = t.id JOIN why y ON y.kind = 'training' AND y.id = t.id;
+FROM trainings t JOIN models m ON m.id = t.model_id CROSS JOIN clock c JOIN why y ON y.kind = 'training' AND y.id = t.id;
 
 CREATE VIEW job_status AS SELECT t.id, t.type, t.state, y.why, coalesce(m.name, t.model_name) AS model, t.prompt,
   t.remote_id, (SELECT count(*) FROM outputs o WHERE o.job_id = t.id AND o.state = 'succeeded') AS files, t.credits,
   t.step, t.run_id,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM jobs t LEFT JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'job' AND w.id = t.id JOIN why y ON y.kind = 'job' AND y.id = t.id;
+FROM jobs t LEFT JOIN models m ON m.id = t.model_id JOIN why y ON y.kind = 'job' AND y.id = t.id;
 
 CREATE VIEW output_status AS SELECT t.id, t.job_id, t.position + 1 AS number, t.media, t.state, y.why, t.path, t.bytes,
   t.media_type, t.sha256, t.remote_id,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM outputs t JOIN work w ON w.kind = 'output' AND w.id = t.id JOIN why y ON y.kind = 'output' AND y.id = t.id;
+FROM outputs t JOIN why y ON y.kind = 'output' AND y.id = t.id;
 
 CREATE VIEW change_status AS SELECT t.id, t.action, m.name AS model, t.state, y.why, t.fields,
-  strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') AS next_at,
+  strftime('%Y-%m-%d %H:%M:%S', y.next_at / 1000, 'unixepoch') AS next_at,
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
   t.error
-FROM changes t JOIN models m ON m.id = t.model_id JOIN work w ON w.kind = 'change' AND w.id = t.id JOIN why y ON y.kind = 'change' AND y.id = t.id;
+FROM changes t JOIN models m ON m.id = t.model_id JOIN why y ON y.kind = 'change' AND y.id = t.id;
 
 -- A run is as far as its members. A member that was retried counts through its newest attempt.
 CREATE VIEW run_members AS

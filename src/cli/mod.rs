@@ -21,8 +21,22 @@ mod text_arg;
 pub mod train;
 pub mod upload;
 
-// Commands that look.
+// Reading and controlling.
+pub mod config_show;
+pub mod control;
+pub mod doctor;
+pub mod explain;
+pub mod find;
+pub mod health;
+pub mod help;
+pub mod ls;
+pub mod progress;
+pub mod reading;
+pub mod shape;
+pub mod show;
+pub mod table;
 pub mod wait;
+pub mod waiting;
 
 use clap::{Parser, Subcommand};
 pub use context::CliError;
@@ -84,6 +98,9 @@ pub enum Command {
     Model(model::ModelArgs),
     Presets(presets::PresetsArgs),
     Check(check::CheckArgs),
+    /// The commands that read and control.
+    #[command(flatten)]
+    Reading(reading::Reading),
 }
 
 /// Options of `darkroom serve`.
@@ -108,10 +125,13 @@ pub struct DemoArgs {
 /// # Errors
 /// [`CliError`], which knows its own exit code.
 pub async fn run(cli: Cli) -> Result<u8, CliError> {
+    if let Command::Reading(command) = cli.command {
+        return command.run(&cli.global).await;
+    }
     let ctx = &Context::new(&cli.global)?;
     match cli.command {
         // These start processes; `app` runs them before it comes here.
-        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) => Ok(exit::DONE),
+        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) | Command::Reading(_) => Ok(exit::DONE),
         // --- commands that submit ---
         Command::Train(args) => train::run(ctx, args).await,
         Command::Image(args) => job::image(ctx, args).await,

@@ -1,7 +1,12 @@
 //! Printing: data on stdout, talk on stderr, and a closed pipe is nobody's fault.
 
 use super::CliError;
-use std::io::{ErrorKind, Write};
+use super::context::GlobalArgs;
+use crate::clock::{Clock, SystemClock};
+use crate::domain::ids::Millis;
+use crate::store::report::Time;
+use serde::Serialize;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Prints one line of talk on stderr.
 pub fn talk(text: &str) {
@@ -23,5 +28,128 @@ pub fn line(text: &str) -> Result<(), CliError> {
         Err(error) => Err(CliError::Error(format!(
             "stdout cannot be written: {error}"
         ))),
+    }
+}
+
+/// Prints one JSON value on stdout: indented for a person, on one line for a program.
+///
+/// # Errors
+/// As [`line`].
+pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = if std::io::stdout().is_terminal() {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    line(&text.map_err(|error| CliError::Error(format!("a result is not JSON: {error}")))?)
+}
+
+/// Prints one JSON value on one line: for streams, whose reader counts on one value per line.
+///
+/// # Errors
+/// As [`line`].
+pub fn json_line<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string(value);
+    line(&text.map_err(|error| CliError::Error(format!("a result is not JSON: {error}")))?)
+}
+
+/// How output looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Whether a person reads along: aligned tables, relative times, shortened texts.
+    pub terminal: bool,
+    /// Whether states are coloured; they are words all the same.
+    pub colour: bool,
+    /// Exact times instead of relative ones.
+    pub exact: bool,
+    /// Whether tables have a header.
+    pub header: bool,
+    /// The current time.
+    pub now: Millis,
+}
+
+impl Look {
+    /// What fits the process's stdout.
+    pub fn of_stdout(global: &GlobalArgs) -> Self {
+        let stdout = std::io::stdout();
+        let choice = anstream::AutoStream::choice(&stdout);
+        Self {
+            terminal: stdout.is_terminal(),
+            colour: choice != anstream::ColorChoice::Never,
+            exact: global.verbose > 0,
+            header: true,
+            now: SystemClock::new().now(),
+        }
+    }
+
+    /// A time: relative for a person, exact otherwise.
+    pub fn time(&self, time: Time) -> String {
+        if self.terminal && !self.exact {
+            relative(time.0 - self.now)
+        } else {
+            time.to_string()
+        }
+    }
+
+    /// A text on one line, shortened for a person.
+    pub fn text(&self, text: &str, width: usize) -> String {
+        let clean = clean(text);
+        if !self.terminal || clean.chars().count() <= width {
+            return clean;
+        }
+        let mut short: String = clean.chars().take(width.saturating_sub(1)).collect();
+        short.push('…');
+        short
+    }
+}
+
+/// A text on one line, without what could drive a terminal: prompts, file names and the vendor's
+/// messages come from outside.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// "3 min ago", "in 2 h".
+pub fn relative(delta: Millis) -> String {
+    let span = span(delta.abs());
+    match delta {
+        -999..=999 => "now".to_owned(),
+        ..0 => format!("{span} ago"),
+        _ => format!("in {span}"),
+    }
+}
+
+/// "3 min", "2 h", "4 days".
+pub fn span(millis: Millis) -> String {
+    const MINUTE: Millis = 60;
+    const HOUR: Millis = 60 * MINUTE;
+    const DAY: Millis = 24 * HOUR;
+    let seconds = millis / 1000;
+    match seconds {
+        ..MINUTE => format!("{seconds} s"),
+        ..HOUR => format!("{} min", seconds / MINUTE),
+        ..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        _ => format!("{} days", seconds / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(relative(0), "now");
+        assert_eq!(relative(-59_000), "59 s ago");
+        assert_eq!(relative(-61_000), "1 min ago");
+        assert_eq!(relative(2 * 3_600_000 + 5 * 60_000), "in 2 h 5 min");
+        assert_eq!(relative(-3 * 86_400_000), "3 days ago");
+    }
+
+    #[test]
+    fn foreign_text_cannot_drive_the_terminal() {
+        assert_eq!(clean("a\x1b[31mb\nc\td"), "a [31mb c d");
     }
 }

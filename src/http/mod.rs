@@ -1,5 +1,7 @@
 //! The listening side: health for now; gateway and API come with their issues.
 
+pub mod token;
+
 use crate::engine::Engine;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,0 +1,387 @@
+//! `cancel`, `retry`, `resolve`, `pause`, `resume`: a person's word.
+
+use super::context::{Context, new_id};
+use super::out;
+use super::{CliError, exit, find, shape};
+use crate::domain::event::Event;
+use crate::domain::ids::Id;
+use crate::domain::work::{Kind, State};
+use crate::store::Store;
+use crate::store::report::{Detail, Noun};
+use crate::store::retry::{Resolve as ResolveWrite, Retried, Retry as RetryWrite};
+use crate::store::settings::{ClearPause, SetPause, Switch};
+use crate::store::submit::Cancel as CancelWrite;
+use serde_json::{Map, Value, json};
+
+/// Who acts, in events.
+const ACTOR: &str = "cli";
+
+/// Ask for the end of work. What the vendor already works on is watched to its end.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cancel {
+    /// Ids or unique beginnings of them; a run means everything in it, a model its training and
+    /// the photos that are still on their way.
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+/// Cancels.
+///
+/// # Errors
+/// No database, a bad id, or a database error.
+pub async fn cancel(context: &Context, args: &Cancel) -> Result<u8, CliError> {
+    let store = context.existing_store().await?;
+    let mut rows = Vec::new();
+    for (noun, id) in find::subjects(&store, &args.ids).await? {
+        if noun == Noun::Work(Kind::Output) {
+            return Err(CliError::Refused(format!(
+                "an output cannot be cancelled alone, because it is paid for already: {id}"
+            )));
+        }
+        rows.extend(find::expand(&store, noun, id).await?);
+    }
+    let mut before = Vec::new();
+    for (kind, id) in &rows {
+        before.push(store.load(*kind, *id).await?.work.state.is_terminal());
+    }
+    let write = CancelWrite {
+        rows: rows.clone(),
+        actor: ACTOR.to_owned(),
+        timing: *store.timing(),
+    };
+    store.writer().write(write).await?;
+    let mut values = Vec::new();
+    for ((kind, id), was_over) in rows.iter().zip(before) {
+        let item = store.item(Noun::Work(*kind), *id).await?;
+        if context.global.json {
+            values.push(shape::object(&item, Map::new())?);
+        } else if context.global.quiet {
+            out::line(&id.to_string())?;
+        } else {
+            let word = match (was_over, item.state.as_str()) {
+                (true, state) => format!("already {state}"),
+                (false, "cancelled") => "cancelled".to_owned(),
+                (false, state) => format!(
+                    "{state}; the vendor cannot be stopped, so it is watched to its end and what \
+                     it brings is kept"
+                ),
+            };
+            out::line(&format!("{kind} {id}: {word}"))?;
+        }
+    }
+    if context.global.json {
+        let several = rows.len() > 1 || args.ids.len() > 1;
+        out::json(&shape::one_or_many(values, several))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// Try again what failed, was cancelled or waits for a person.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Retry {
+    /// An id or a unique beginning of it; a run means everything in it that did not succeed.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Buy again what was paid already, instead of fetching its result.
+    #[arg(long)]
+    resubmit: bool,
+}
+
+/// Retries.
+///
+/// # Errors
+/// No database, a bad id, nothing to retry (exit 3), or a database error.
+pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
+    let store = context.existing_store().await?;
+    let (noun, id) = find::subject(&store, &args.id).await?;
+    let rows = to_retry(&store, noun, id).await?;
+    if rows.is_empty() {
+        return Err(CliError::Refused(format!(
+            "there is nothing to retry in {}",
+            store.label(noun, id).await?
+        )));
+    }
+    let mut done = Vec::new();
+    let mut subject = id;
+    for (kind, row) in &rows {
+        // An earlier one of these may have taken this one with it.
+        if done.iter().any(|(_, old, _)| old == row) {
+            continue;
+        }
+        let write = RetryWrite {
+            kind: *kind,
+            id: *row,
+            resubmit: args.resubmit,
+            actor: ACTOR.to_owned(),
+            new_id,
+            timing: *store.timing(),
+        };
+        match store.writer().write(write).await? {
+            Retried::Resumed => out::talk(&format!("the {kind} {row} goes on")),
+            Retried::Already(newer) => {
+                out::talk(&format!("the {kind} {row} was already retried as {newer}"));
+                done.push((*kind, *row, newer));
+            }
+            Retried::Anew(group) => done.extend(group),
+        }
+    }
+    if let Some((_, _, newer)) = done.iter().find(|(_, old, _)| *old == id) {
+        subject = *newer;
+    }
+    if context.global.json {
+        let list: Vec<Value> = done
+            .iter()
+            .map(|(kind, old, new)| json!({ "kind": kind, "old": old, "new": new }))
+            .collect();
+        let mut extra = Map::new();
+        extra.insert("retried".to_owned(), Value::Array(list));
+        out::json(&shape::object(&store.item(noun, subject).await?, extra)?)?;
+    } else {
+        for (kind, old, new) in &done {
+            out::talk(&format!("the {kind} {old} is tried again as {new}"));
+        }
+        out::line(&subject.to_string())?;
+    }
+    Ok(exit::DONE)
+}
+
+/// The rows that a retry of this one begins with, causes before victims.
+async fn to_retry(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>, CliError> {
+    let ended = |state: &State| {
+        matches!(
+            state,
+            State::Failed { .. } | State::Cancelled { .. } | State::Attention { .. }
+        )
+    };
+    match noun {
+        Noun::Run => {
+            let mut out = Vec::new();
+            for (kind, id) in store.run_members(id).await? {
+                let work = store.load(kind, id).await?.work;
+                if ended(&work.state) {
+                    let victim = work
+                        .error
+                        .as_ref()
+                        .is_some_and(|error| error.reason.as_str() == "dependency");
+                    out.push((victim, kind, id));
+                }
+            }
+            out.sort_unstable();
+            Ok(out.into_iter().map(|(_, kind, id)| (kind, id)).collect())
+        }
+        // A model that exists is fine; what people mean is its training.
+        Noun::Work(Kind::Model) => {
+            let item = store.item(noun, id).await?;
+            if let Detail::Model {
+                training: Some(training),
+                ..
+            } = &item.detail
+                && item.state == "succeeded"
+                && let Some(training) = Id::parse(&training.id)
+            {
+                return Ok(vec![(Kind::Training, training)]);
+            }
+            Ok(vec![(Kind::Model, id)])
+        }
+        Noun::Work(kind) => Ok(vec![(kind, id)]),
+    }
+}
+
+/// Decide about a row that waits for a person.
+#[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("verdict").required(true)))]
+pub struct Resolve {
+    /// An id or a unique beginning of it.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// This thing at the vendor is it: take it over.
+    #[arg(long, value_name = "REMOTE", group = "verdict")]
+    adopt: Option<String>,
+    /// It is not at the vendor: send it again. If you are wrong, it is bought twice.
+    #[arg(long, group = "verdict")]
+    resubmit: bool,
+    /// Give it up.
+    #[arg(long, group = "verdict")]
+    abandon: bool,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+/// Resolves.
+///
+/// # Errors
+/// No database, a bad id, a row that waits for nobody (exit 3), or a database error.
+pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> {
+    let store = context.existing_store().await?;
+    let (noun, id) = find::subject(&store, &args.id).await?;
+    let Noun::Work(kind) = noun else {
+        return Err(CliError::Usage(
+            "a run is as far as its members; resolve the one that needs a person \
+             (`darkroom ls attention`)"
+                .to_owned(),
+        ));
+    };
+    let work = store.load(kind, id).await?.work;
+    let label = store.label(noun, id).await?;
+    if !matches!(work.state, State::Attention { .. }) {
+        return Err(CliError::Refused(format!(
+            "the {label} is {}, so there is nothing to decide",
+            work.state.as_str()
+        )));
+    }
+    if !args.abandon
+        && let Some(remote) = &work.remote_id
+    {
+        return Err(CliError::Refused(format!(
+            "the vendor has the {label} already, as {remote}; `darkroom retry {id}` looks at it \
+             again, `darkroom resolve {id} --abandon` gives it up"
+        )));
+    }
+    let by = match &args.why {
+        Some(why) => format!("{ACTOR}: {why}"),
+        None => ACTOR.to_owned(),
+    };
+    let event = match &args.adopt {
+        Some(remote) => {
+            if remote.trim().is_empty() {
+                return Err(CliError::Usage("--adopt needs the vendor's id".to_owned()));
+            }
+            if !store
+                .claimed(kind, std::slice::from_ref(remote))
+                .await?
+                .is_empty()
+            {
+                return Err(CliError::Refused(format!(
+                    "the vendor's {remote} belongs to another row already: `darkroom show {remote}`"
+                )));
+            }
+            Event::Adopt {
+                remote_id: remote.clone(),
+                by,
+            }
+        }
+        None if args.resubmit => Event::Resubmit { by },
+        None => Event::Abandon { by },
+    };
+    let write = ResolveWrite {
+        kind,
+        id,
+        event,
+        actor: ACTOR.to_owned(),
+        timing: *store.timing(),
+    };
+    store.writer().write(write).await?;
+    let item = store.item(noun, id).await?;
+    if context.global.json {
+        out::json(&shape::object(&item, Map::new())?)?;
+    } else if context.global.quiet {
+        out::line(&id.to_string())?;
+    } else {
+        out::line(&format!("{kind} {id}: {}", item.state))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// What can be paused.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum What {
+    /// New submissions to the vendor.
+    Spending,
+    /// Polls, downloads and looks at calls in doubt.
+    Watching,
+}
+
+impl What {
+    fn switch(self) -> Switch {
+        match self {
+            Self::Spending => Switch::Spending,
+            Self::Watching => Switch::Watching,
+        }
+    }
+}
+
+/// Stop spending or watching until `resume`; survives restarts.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Pause {
+    /// What to stop.
+    #[arg(value_enum)]
+    what: What,
+    /// Why, for whoever wonders.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Pauses.
+///
+/// # Errors
+/// A database error.
+pub async fn pause(context: &Context, args: &Pause) -> Result<u8, CliError> {
+    let store = context.store().await?;
+    let switch = args.what.switch();
+    let was = is_paused(&store, switch).await?;
+    let write = SetPause {
+        switch,
+        reason: args
+            .reason
+            .clone()
+            .unwrap_or_else(|| "asked for on the command line".to_owned()),
+        by: ACTOR.to_owned(),
+    };
+    store.writer().write(write).await?;
+    let status = if was { "already_paused" } else { "paused" };
+    say_switch(context, &store, switch, status).await
+}
+
+/// Go on with spending or watching.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Resume {
+    /// What to go on with.
+    #[arg(value_enum)]
+    what: What,
+}
+
+/// Resumes.
+///
+/// # Errors
+/// A database error.
+pub async fn resume(context: &Context, args: &Resume) -> Result<u8, CliError> {
+    let store = context.store().await?;
+    let switch = args.what.switch();
+    let write = ClearPause {
+        switch,
+        only_by: None,
+    };
+    let status = match store.writer().write(write).await? {
+        true => "resumed",
+        false => "already_running",
+    };
+    say_switch(context, &store, switch, status).await
+}
+
+async fn is_paused(store: &Store, switch: Switch) -> Result<bool, CliError> {
+    let pauses = store.pauses().await?;
+    Ok(match switch {
+        Switch::Spending => pauses.spending,
+        Switch::Watching => pauses.watching,
+    }
+    .is_some())
+}
+
+async fn say_switch(
+    context: &Context,
+    store: &Store,
+    switch: Switch,
+    status: &str,
+) -> Result<u8, CliError> {
+    let word = switch.as_str();
+    if context.global.json {
+        let pauses = store.pauses().await?;
+        let pauses = json!({ "spending": pauses.spending, "watching": pauses.watching });
+        out::json(&json!({ "switch": word, "status": status, "pauses": pauses }))?;
+    } else if !context.global.quiet {
+        out::line(&format!("{word}: {}", status.replace('_', " ")))?;
+        super::ls::say_pauses(store).await?;
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,239 @@
+//! `darkroom explain`: plain English about one row.
+
+use super::context::Context;
+use super::out::{self, Look, clean};
+use super::{CliError, find, show};
+use crate::domain::ids::Id;
+use crate::store::Store;
+use crate::store::report::{Detail, EventRow, IntentRow, Item, Noun, Parent};
+use serde::Serialize;
+
+/// How many events are told; `darkroom events` has them all.
+const LAST_EVENTS: usize = 5;
+
+/// Say in plain English what a row is, where it stands and why, and what happens next.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Explain {
+    /// An id or a unique beginning of it.
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// Everything an explanation is made of; also its JSON.
+#[derive(Debug, Serialize)]
+struct Story {
+    item: Item,
+    next: String,
+    waits_for: Vec<Parent>,
+    intent: Option<IntentRow>,
+    events: Vec<EventRow>,
+    daemon_running: bool,
+}
+
+/// Explains.
+///
+/// # Errors
+/// No database, a bad id, or a database error.
+pub async fn run(context: &Context, args: &Explain) -> Result<u8, CliError> {
+    let store = context.existing_store().await?;
+    let (noun, id) = find::subject(&store, &args.id).await?;
+    let story = tell(context, &store, noun, id).await?;
+    if context.global.json {
+        out::json(&story)?;
+    } else {
+        let look = Look::of_stdout(&context.global);
+        for line in lines(&story, &look) {
+            out::line(&line)?;
+        }
+    }
+    Ok(super::exit::DONE)
+}
+
+async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<Story, CliError> {
+    let item = store.item(noun, id).await?;
+    let daemon_running = context.daemon_is_running();
+    let subjects: Vec<Id> = match &item.detail {
+        Detail::Run {
+            members: Some(members),
+            ..
+        } => members.iter().map(|member| member.id).collect(),
+        _ => vec![id],
+    };
+    let mut events = store.events(&subjects, 0).await?;
+    events.drain(..events.len().saturating_sub(LAST_EVENTS));
+    Ok(Story {
+        next: next(&item, daemon_running),
+        waits_for: store.parents(id).await?,
+        intent: store.last_intent(id).await?,
+        events,
+        item,
+        daemon_running,
+    })
+}
+
+/// What happens next, and who has to do something.
+fn next(item: &Item, daemon_running: bool) -> String {
+    let id = item.id;
+    let by_itself = match item.state.as_str() {
+        "succeeded" => return "nothing; it is done".to_owned(),
+        "failed" | "cancelled" => {
+            return match &item.retried_by {
+                Some(newer) => format!("nothing; {newer} tries it again"),
+                None => format!("nothing; `darkroom retry {id}` tries it again"),
+            };
+        }
+        "attention" => {
+            return match (item.kind, &item.remote_id) {
+                (Noun::Run, _) => "`darkroom ls attention` shows what needs a person".to_owned(),
+                (_, Some(_)) => format!(
+                    "a person decides: `darkroom retry {id}` looks at it again, `darkroom resolve \
+                     {id} --abandon` gives it up"
+                ),
+                (_, None) => format!(
+                    "a person decides: `darkroom resolve {id}` with --adopt REMOTE (this is it), \
+                     --resubmit (it is not there, send it again) or --abandon (give it up)"
+                ),
+            };
+        }
+        "waiting" => "it goes on by itself as soon as what it waits for is there",
+        "queued" => "the daemon sends it; the intent is stored first, so it is sent once",
+        "submitting" => "the daemon stores the vendor's answer, or searches for it if it is lost",
+        "in_doubt" => {
+            "the daemon looks at the vendor; it is sent again only when it is surely not there"
+        }
+        "collecting" => "the files are downloaded, hashed and stored; then it is done",
+        _ => "the daemon looks at it again",
+    };
+    if daemon_running {
+        by_itself.to_owned()
+    } else {
+        format!("{by_itself}; but no daemon is running: `darkroom serve` starts it")
+    }
+}
+
+fn lines(story: &Story, look: &Look) -> Vec<String> {
+    let item = &story.item;
+    let mut out = vec![
+        format!("{} ({})", clean(&item.label), item.id),
+        format!("  state    {}", item.state),
+        format!("  why      {}", clean(&item.why)),
+        format!("  next     {}", story.next),
+    ];
+    if let Some(due) = item.due_at {
+        out.push(format!("  when     {}", look.time(due)));
+    }
+    if let Some(remote) = &item.remote_id {
+        out.push(format!("  vendor   calls it {}", clean(remote)));
+    }
+    out.push(format!("  since    {}", look.time(item.created_at)));
+    out.extend(own_lines(item));
+    if let Some(flag) = &item.flag {
+        out.push(format!("  note     {}", clean(flag)));
+    }
+    if let Some(asked) = item.cancel_requested_at {
+        out.push(format!("  cancel   asked for {}", look.time(asked)));
+    }
+    if !story.waits_for.is_empty() {
+        out.push("  waits for".to_owned());
+        out.extend(story.waits_for.iter().map(parent_line));
+    }
+    if let Some(intent) = &story.intent {
+        out.extend(intent_lines(intent, look));
+    }
+    if !story.events.is_empty() {
+        out.push("  last events".to_owned());
+        let told = story.events.iter();
+        out.extend(told.map(|event| format!("    {}", show::sentence(event))));
+    }
+    out
+}
+
+fn own_lines(item: &Item) -> Vec<String> {
+    let mut out = Vec::new();
+    match &item.detail {
+        Detail::Job {
+            model,
+            prompt,
+            credits,
+            outputs,
+            ..
+        } => {
+            if let Some(model) = model {
+                out.push(format!("  model    {}", clean(model)));
+            }
+            if let Some(prompt) = prompt {
+                out.push(format!("  prompt   {}", clean(prompt)));
+            }
+            out.push(match credits {
+                Some(credits) => format!("  cost     {credits} credits"),
+                None if item.accepted_at.is_some() => {
+                    "  cost     not told by the vendor yet".to_owned()
+                }
+                None => "  cost     nothing so far".to_owned(),
+            });
+            for file in outputs {
+                out.push(format!("  file     {}", file.path.display()));
+            }
+        }
+        Detail::Model {
+            photos,
+            photos_total,
+            training,
+            ..
+        } => {
+            out.push(format!(
+                "  photos   {photos} of {photos_total} at the vendor"
+            ));
+            if let Some(training) = training {
+                out.push(format!("  training {} ({})", training.id, training.state));
+            }
+        }
+        Detail::Run { done, total, .. } => {
+            out.push(format!("  done     {done} of {total} pieces of work"));
+        }
+        _ => {}
+    }
+    out
+}
+
+fn parent_line(parent: &Parent) -> String {
+    let indent = usize::try_from(parent.depth).unwrap_or(1) * 2;
+    format!(
+        "  {:indent$}{} ({}): {} {}",
+        "",
+        clean(&parent.label),
+        parent.id,
+        parent.state,
+        match parent.state.as_str() {
+            "succeeded" => String::new(),
+            _ => format!("- {}", clean(&parent.why)),
+        }
+    )
+}
+
+fn intent_lines(intent: &IntentRow, look: &Look) -> Vec<String> {
+    let sent = look.time(intent.opened_at);
+    let mut out = Vec::new();
+    match (&intent.outcome, intent.doubt_at) {
+        (None, None) => out.push(format!("  call     number {} is out, {sent}", intent.seq)),
+        (None, Some(doubt)) => out.push(format!(
+            "  call     number {} went out {sent}; its outcome is unknown since {}; {} complete \
+             looks found nothing",
+            intent.seq,
+            look.time(doubt),
+            intent.looks
+        )),
+        (Some(outcome), _) => out.push(format!(
+            "  call     number {} went out {sent}; outcome: {}",
+            intent.seq,
+            outcome.replace('_', " ")
+        )),
+    }
+    if !intent.candidates.is_empty() {
+        out.push(format!(
+            "           may be at the vendor as {}",
+            clean(&intent.candidates.join(", "))
+        ));
+    }
+    out
+}

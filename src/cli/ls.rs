@@ -1,0 +1,143 @@
+//! `darkroom ls`: what there is.
+
+use super::context::Context;
+use super::out::{self, Look};
+use super::{CliError, find, table};
+use crate::domain::work::{Kind, State};
+use crate::store::Store;
+use crate::store::report::{Filter, Item, Noun};
+
+/// What to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// Trained people.
+    Models,
+    /// Photos on their way to a model.
+    Uploads,
+    /// Trainings.
+    Trainings,
+    /// Image, upscale and video jobs.
+    Jobs,
+    /// Produced files.
+    Outputs,
+    /// Executions of recipes.
+    Runs,
+    /// Updates and deletes of models.
+    Changes,
+    /// Everything that waits for a person.
+    Attention,
+}
+
+impl What {
+    fn noun(self) -> Option<Noun> {
+        Some(match self {
+            Self::Models => Noun::Work(Kind::Model),
+            Self::Uploads => Noun::Work(Kind::Upload),
+            Self::Trainings => Noun::Work(Kind::Training),
+            Self::Jobs => Noun::Work(Kind::Job),
+            Self::Outputs => Noun::Work(Kind::Output),
+            Self::Runs => Noun::Run,
+            Self::Changes => Noun::Work(Kind::Change),
+            Self::Attention => return None,
+        })
+    }
+}
+
+/// List work: without a kind, what is live and what ended last.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Ls {
+    /// What to list.
+    #[arg(value_enum)]
+    what: Option<What>,
+    /// Only rows in this state; may be repeated.
+    #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(State::WORDS))]
+    state: Vec<String>,
+    /// Only what belongs to this model.
+    #[arg(long, value_name = "ID")]
+    model: Option<String>,
+    /// At most this many rows, newest first; 0 lists all.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Leave out the line of column names.
+    #[arg(long)]
+    no_header: bool,
+}
+
+/// Lists.
+///
+/// # Errors
+/// No database, a bad id, or a database error.
+pub async fn run(context: &Context, args: &Ls) -> Result<u8, CliError> {
+    let store = context.existing_store().await?;
+    let items = select(&store, args).await?;
+    if context.global.json {
+        out::json(&items)?;
+    } else if context.global.quiet {
+        for item in &items {
+            out::line(&item.id.to_string())?;
+        }
+    } else {
+        let mut look = Look::of_stdout(&context.global);
+        look.header = !args.no_header;
+        let columns = table::columns(args.what.and_then(What::noun));
+        if items.is_empty() {
+            out::talk("nothing here");
+        } else {
+            table::print(&items, columns, &look)?;
+        }
+        say_pauses(&store).await?;
+    }
+    Ok(super::exit::DONE)
+}
+
+async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
+    let model = match &args.model {
+        Some(text) => {
+            let model = [Noun::Work(Kind::Model)];
+            Some(find::subject_among(store, text, &model).await?.1)
+        }
+        None => None,
+    };
+    let filter = Filter {
+        states: args.state.clone(),
+        model,
+        limit: args.limit,
+    };
+    if let Some(noun) = args.what.and_then(What::noun) {
+        return Ok(store.list(noun, &filter).await?);
+    }
+    if args.what == Some(What::Attention) {
+        let mut items = store.attention().await?;
+        if args.limit > 0 {
+            items.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+        }
+        return Ok(items);
+    }
+    if filter.states.is_empty() && model.is_none() {
+        return Ok(store.overview(args.limit).await?);
+    }
+    let mut items = Vec::new();
+    for noun in Noun::ALL {
+        items.extend(store.list(noun, &filter).await?);
+    }
+    items.sort_by_key(|item| std::cmp::Reverse(item.updated_at));
+    if args.limit > 0 {
+        items.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    }
+    Ok(items)
+}
+
+/// Says on stderr what is paused: it explains a list full of rows that do not move.
+pub async fn say_pauses(store: &Store) -> Result<(), CliError> {
+    let pauses = store.pauses().await?;
+    for (word, pause) in [("spending", pauses.spending), ("watching", pauses.watching)] {
+        if let Some(pause) = pause {
+            out::talk(&format!(
+                "{word} is paused by {}: {}; `darkroom resume {word}` lifts it",
+                out::clean(&pause.by),
+                out::clean(&pause.reason)
+            ));
+        }
+    }
+    Ok(())
+}

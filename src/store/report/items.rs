@@ -1,0 +1,600 @@
+//! Rows as people and programs see them.
+
+use super::super::{Result, Store, StoreError, rows, table};
+use super::{Noun, Time};
+use crate::domain::ids::{Id, Millis};
+use crate::domain::work::Kind;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, FromRow};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Which rows to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only these states; all of them when empty.
+    pub states: Vec<String>,
+    /// Only what belongs to this model.
+    pub model: Option<Id>,
+    /// At most this many, newest first; 0 means all.
+    pub limit: u32,
+}
+
+/// One row, whatever its kind. Serializes as the JSON object that every interface shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Item {
+    /// Our id.
+    pub id: Id,
+    /// What it is.
+    pub kind: Noun,
+    /// Where it stands; `darkroom help states` lists the words.
+    pub state: String,
+    /// The vendor's id, once known.
+    pub remote_id: Option<String>,
+    /// Why it failed or waits for a person.
+    pub error: Option<String>,
+    /// The same as one word for programs.
+    pub error_class: Option<String>,
+    /// When it was asked for.
+    pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// When something is done about it next; empty when something else wakes it.
+    pub due_at: Option<Time>,
+    /// When it ended.
+    pub finished_at: Option<Time>,
+    /// How people call it.
+    pub label: String,
+    /// One sentence: why it is not done yet and what happens next.
+    pub why: String,
+    /// Something noteworthy while it goes on.
+    pub flag: Option<String>,
+    /// The last soft failure.
+    pub note: Option<String>,
+    /// Calls that may have had an effect.
+    pub attempt: i64,
+    /// When the vendor took it.
+    pub accepted_at: Option<Time>,
+    /// When its end was asked for.
+    pub cancel_requested_at: Option<Time>,
+    /// The row that this one tries again.
+    pub retry_of: Option<String>,
+    /// The row that tries this one again.
+    pub retried_by: Option<String>,
+    /// What only this kind has.
+    #[serde(flatten)]
+    pub detail: Detail,
+}
+
+/// The fields that only one kind has.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// A trained person.
+    Model {
+        /// What it is called.
+        name: String,
+        /// Years.
+        age: Option<i64>,
+        /// `Female` or `Male`.
+        gender: Option<String>,
+        /// Free text.
+        ethnicity: Option<String>,
+        /// Free text.
+        eye_color: Option<String>,
+        /// Whether it was at the vendor before us.
+        imported: bool,
+        /// The vendor's word.
+        remote_status: Option<String>,
+        /// Training photos that arrived.
+        photos: i64,
+        /// Training photos in all.
+        photos_total: i64,
+        /// Its newest training.
+        training_id: Option<String>,
+        /// The same, with its state.
+        training: Option<TrainingBrief>,
+        /// The run it belongs to.
+        run_id: Option<String>,
+    },
+    /// A photo on its way to a model.
+    Upload {
+        /// Whose photo.
+        model_id: String,
+        /// `training` or `reference`.
+        purpose: String,
+        /// The file's own name.
+        file_name: String,
+        /// Lower-case hex of the content.
+        sha256: String,
+        /// Size.
+        bytes: i64,
+        /// By its first bytes.
+        media_type: String,
+    },
+    /// A training.
+    Training {
+        /// Which model.
+        model_id: String,
+        /// The model's name.
+        model: Option<String>,
+        /// The vendor's word for the model.
+        remote_status: Option<String>,
+        /// The run it belongs to.
+        run_id: Option<String>,
+    },
+    /// An image, upscale or video job.
+    Job {
+        /// `image`, `upscale` or `video`.
+        r#type: String,
+        /// A trained model's row.
+        model_id: Option<String>,
+        /// The model's name, or the public model's id.
+        model: Option<String>,
+        /// What to draw.
+        prompt: Option<String>,
+        /// What was asked for, whole.
+        request: Value,
+        /// The run it belongs to.
+        run_id: Option<String>,
+        /// The recipe's step.
+        step: Option<String>,
+        /// The vendor's word.
+        remote_status: Option<String>,
+        /// What it cost, as the vendor's list says.
+        credits: Option<f64>,
+        /// Files still on their way.
+        outputs_missing: i64,
+        /// Files at home.
+        outputs: Vec<OutputFile>,
+    },
+    /// A produced file.
+    Output {
+        /// Whose.
+        job_id: String,
+        /// From 1.
+        number: i64,
+        /// `image` or `video`.
+        media: String,
+        /// Where it is; absolute. Empty until it is home.
+        path: Option<PathBuf>,
+        /// Lower-case hex.
+        sha256: Option<String>,
+        /// Size.
+        bytes: Option<i64>,
+        /// By its first bytes.
+        media_type: Option<String>,
+    },
+    /// An update or delete of a model.
+    Change {
+        /// Which model.
+        model_id: String,
+        /// `update` or `delete`.
+        action: String,
+        /// The fields to set.
+        fields: Value,
+    },
+    /// An execution of a recipe.
+    Run {
+        /// The recipe's name.
+        name: String,
+        /// Members that succeeded.
+        done: i64,
+        /// Members in all.
+        total: i64,
+        /// Everything in it; left out of lists.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        members: Option<Vec<Item>>,
+        /// Every file at home.
+        outputs: Vec<OutputFile>,
+    },
+}
+
+/// A model's newest training.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingBrief {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why it failed or waits for a person.
+    pub error: Option<String>,
+}
+
+/// A file at home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutputFile {
+    /// Our id.
+    pub id: String,
+    /// The vendor's id.
+    pub remote_id: Option<String>,
+    /// Absolute.
+    pub path: PathBuf,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Size.
+    pub bytes: i64,
+    /// By its first bytes.
+    pub media_type: String,
+    /// The job that made it.
+    pub job_id: String,
+}
+
+impl Item {
+    /// Whether nothing can happen any more.
+    pub fn is_finished(&self) -> bool {
+        self.finished_at.is_some()
+    }
+
+    /// The files that it brought home, of a job, an output or a run.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.detail {
+            Detail::Job { outputs, .. } | Detail::Run { outputs, .. } => {
+                outputs.iter().map(|file| file.path.as_path()).collect()
+            }
+            Detail::Output { path, .. } => path.as_deref().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct Base {
+    id: String,
+    state: String,
+    remote_id: Option<String>,
+    error: Option<String>,
+    error_class: Option<String>,
+    created_at: Millis,
+    updated_at: Millis,
+    next_at: Option<Millis>,
+    finished_at: Option<Millis>,
+    label: String,
+    why: Option<String>,
+    flag: Option<String>,
+    note: Option<String>,
+    attempt: i64,
+    accepted_at: Option<Millis>,
+    cancel_requested_at: Option<Millis>,
+    retry_of: Option<String>,
+    retried_by: Option<String>,
+}
+
+/// The columns that only one kind has, in SQL.
+fn own_columns(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Model => {
+            "t.name, t.age, t.gender, t.ethnicity, t.eye_color, t.imported, t.remote_status, \
+             t.run_id, (SELECT count(*) FROM uploads u WHERE u.model_id = t.id \
+               AND u.purpose = 'training' AND u.retried_by IS NULL) AS photos_total, \
+             (SELECT count(*) FROM uploads u WHERE u.model_id = t.id AND u.purpose = 'training' \
+               AND u.retried_by IS NULL AND u.state = 'succeeded') AS photos, \
+             (SELECT json_array(r.id, r.state, r.error) FROM trainings r \
+               WHERE r.model_id = t.id ORDER BY r.id DESC LIMIT 1) AS training"
+        }
+        Kind::Upload => "t.model_id, t.purpose, t.file_name, t.sha256, t.bytes, t.media_type",
+        Kind::Training => {
+            "t.model_id, (SELECT name FROM models m WHERE m.id = t.model_id) AS model, \
+             t.remote_status, t.run_id"
+        }
+        Kind::Job => {
+            "t.type, t.model_id, coalesce((SELECT name FROM models m WHERE m.id = t.model_id), \
+             t.model_name) AS model, t.prompt, t.request, t.run_id, t.step, t.remote_status, \
+             t.credits, t.waiting_for"
+        }
+        Kind::Output => {
+            "t.job_id, t.position + 1 AS number, t.media, t.path, t.sha256, t.bytes, t.media_type"
+        }
+        Kind::Change => "t.model_id, t.action, t.fields",
+    }
+}
+
+impl Store {
+    /// One row.
+    ///
+    /// # Errors
+    /// A database error, or no such row.
+    pub async fn item(&self, noun: Noun, id: Id) -> Result<Item> {
+        let found = match noun {
+            Noun::Work(kind) => self.items(kind, &[id]).await?,
+            Noun::Run => self.runs(&[id]).await?,
+        };
+        found
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::NotFound(noun.as_str(), id.to_string()))
+    }
+
+    /// Rows of one kind, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn list(&self, noun: Noun, filter: &Filter) -> Result<Vec<Item>> {
+        let Noun::Work(kind) = noun else {
+            return self.list_runs(filter).await;
+        };
+        let of_model = match kind {
+            Kind::Model => "id = $2",
+            Kind::Output => "job_id IN (SELECT id FROM jobs WHERE model_id = $2)",
+            _ => "model_id = $2",
+        };
+        let sql = format!(
+            "SELECT id FROM {} WHERE ($1 = '[]' OR state IN (SELECT value FROM json_each($1))) \
+             AND ($2 IS NULL OR {of_model}) ORDER BY id DESC LIMIT $3",
+            table(kind)
+        );
+        let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(json_list(&filter.states))
+            .bind(filter.model.map(|id| id.to_string()))
+            .bind(sql_limit(filter.limit))
+            .fetch_all(self.readers())
+            .await?;
+        let ids = ids
+            .iter()
+            .map(|id| rows::id(id, table(kind)))
+            .collect::<Result<Vec<_>>>()?;
+        self.items(kind, &ids).await
+    }
+
+    /// What is live, then what ended last, across kinds. Photos and files are details of models and
+    /// jobs: they appear only when they need a person.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn overview(&self, limit: u32) -> Result<Vec<Item>> {
+        let mut out = self
+            .list_runs(&Filter {
+                limit,
+                ..Filter::default()
+            })
+            .await?;
+        for kind in Kind::ALL {
+            let only = match kind {
+                Kind::Upload | Kind::Output => "state = 'attention'",
+                _ => "retried_by IS NULL",
+            };
+            let sql = format!(
+                "SELECT id FROM {} WHERE {only} \
+                 ORDER BY finished_at IS NOT NULL, updated_at DESC, id DESC LIMIT $1",
+                table(kind)
+            );
+            let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+                .bind(sql_limit(limit))
+                .fetch_all(self.readers())
+                .await?;
+            let ids = ids
+                .iter()
+                .map(|id| rows::id(id, table(kind)))
+                .collect::<Result<Vec<_>>>()?;
+            out.extend(self.items(kind, &ids).await?);
+        }
+        out.sort_by_key(|item| (item.is_finished(), std::cmp::Reverse(item.updated_at)));
+        if limit > 0 {
+            out.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        Ok(out)
+    }
+
+    /// Everything that waits for a person, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn attention(&self) -> Result<Vec<Item>> {
+        let waiting: Vec<(String, String)> =
+            sqlx::query_as("SELECT kind, id FROM attention ORDER BY id DESC")
+                .fetch_all(self.readers())
+                .await?;
+        let mut out = Vec::new();
+        for kind in Kind::ALL {
+            let ids = waiting
+                .iter()
+                .filter(|(word, _)| word == kind.as_str())
+                .map(|(_, id)| rows::id(id, table(kind)))
+                .collect::<Result<Vec<_>>>()?;
+            out.extend(self.items(kind, &ids).await?);
+        }
+        Ok(out)
+    }
+
+    /// These rows, newest first; ids that are not there are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn items(&self, kind: Kind, ids: &[Id]) -> Result<Vec<Item>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT t.id, t.state, t.remote_id, t.error, t.error_class, t.created_at, \
+             t.updated_at, y.next_at, t.finished_at, y.label, y.why, t.flag, t.note, t.attempt, \
+             t.accepted_at, t.cancel_requested_at, t.retry_of, t.retried_by, {} \
+             FROM {} t JOIN why y ON y.kind = '{kind}' AND y.id = t.id \
+             WHERE t.id IN (SELECT value FROM json_each($1)) ORDER BY t.id DESC",
+            own_columns(kind),
+            table(kind)
+        );
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .bind(json_list(ids))
+            .fetch_all(self.readers())
+            .await?;
+        let mut files = match kind {
+            Kind::Job => self.output_files(ids).await?,
+            _ => BTreeMap::new(),
+        };
+        found
+            .iter()
+            .map(|row| {
+                let base = Base::from_row(row)?;
+                let files = files.remove(&base.id).unwrap_or_default();
+                let detail = detail(kind, row, files, self.data_dir())?;
+                item(kind, base, detail)
+            })
+            .collect()
+    }
+
+    /// The files at home of these jobs, by job.
+    async fn output_files(&self, jobs: &[Id]) -> Result<BTreeMap<String, Vec<OutputFile>>> {
+        #[derive(FromRow)]
+        struct Row {
+            id: String,
+            job_id: String,
+            remote_id: Option<String>,
+            path: String,
+            sha256: String,
+            bytes: i64,
+            media_type: String,
+        }
+        let found: Vec<Row> = sqlx::query_as(
+            "SELECT id, job_id, remote_id, path, sha256, bytes, media_type FROM outputs \
+             WHERE job_id IN (SELECT value FROM json_each($1)) AND state = 'succeeded' \
+             ORDER BY job_id, position",
+        )
+        .bind(json_list(jobs))
+        .fetch_all(self.readers())
+        .await?;
+        let mut out: BTreeMap<String, Vec<OutputFile>> = BTreeMap::new();
+        for row in found {
+            out.entry(row.job_id.clone()).or_default().push(OutputFile {
+                id: row.id,
+                remote_id: row.remote_id,
+                path: absolute(self.data_dir(), &row.path),
+                sha256: row.sha256,
+                bytes: row.bytes,
+                media_type: row.media_type,
+                job_id: row.job_id,
+            });
+        }
+        Ok(out)
+    }
+}
+
+/// Stored paths count from the data directory, so that it can be moved; shown ones are absolute.
+fn absolute(data_dir: &Path, below: &str) -> PathBuf {
+    let path = data_dir.join(below);
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+pub(super) fn json_list<T: Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// SQLite takes a negative limit as none.
+pub(super) fn sql_limit(limit: u32) -> i64 {
+    if limit == 0 { -1 } else { i64::from(limit) }
+}
+
+fn item(kind: Kind, base: Base, detail: Detail) -> Result<Item> {
+    Ok(Item {
+        id: rows::id(&base.id, table(kind))?,
+        kind: Noun::Work(kind),
+        state: base.state,
+        remote_id: base.remote_id,
+        error: base.error,
+        error_class: base.error_class,
+        created_at: Time(base.created_at),
+        updated_at: Time(base.updated_at),
+        due_at: base.next_at.map(Time),
+        finished_at: base.finished_at.map(Time),
+        label: base.label,
+        why: base.why.unwrap_or_default(),
+        flag: base.flag,
+        note: base.note,
+        attempt: base.attempt,
+        accepted_at: base.accepted_at.map(Time),
+        cancel_requested_at: base.cancel_requested_at.map(Time),
+        retry_of: base.retry_of,
+        retried_by: base.retried_by,
+        detail,
+    })
+}
+
+fn detail(
+    kind: Kind,
+    row: &SqliteRow,
+    outputs: Vec<OutputFile>,
+    data_dir: &Path,
+) -> Result<Detail> {
+    use sqlx::Row;
+    Ok(match kind {
+        Kind::Model => model_detail(row)?,
+        Kind::Upload => Detail::Upload {
+            model_id: row.try_get("model_id")?,
+            purpose: row.try_get("purpose")?,
+            file_name: row.try_get("file_name")?,
+            sha256: row.try_get("sha256")?,
+            bytes: row.try_get("bytes")?,
+            media_type: row.try_get("media_type")?,
+        },
+        Kind::Training => Detail::Training {
+            model_id: row.try_get("model_id")?,
+            model: row.try_get("model")?,
+            remote_status: row.try_get("remote_status")?,
+            run_id: row.try_get("run_id")?,
+        },
+        Kind::Job => {
+            let missing: i64 = row.try_get("waiting_for")?;
+            let state: String = row.try_get("state")?;
+            Detail::Job {
+                r#type: row.try_get("type")?,
+                model_id: row.try_get("model_id")?,
+                model: row.try_get("model")?,
+                prompt: row.try_get("prompt")?,
+                request: json_column(row, "request")?,
+                run_id: row.try_get("run_id")?,
+                step: row.try_get("step")?,
+                remote_status: row.try_get("remote_status")?,
+                credits: row.try_get("credits")?,
+                // While it is `waiting`, the column counts parents.
+                outputs_missing: if state == "waiting" { 0 } else { missing },
+                outputs,
+            }
+        }
+        Kind::Output => Detail::Output {
+            job_id: row.try_get("job_id")?,
+            number: row.try_get("number")?,
+            media: row.try_get("media")?,
+            path: row
+                .try_get::<Option<String>, _>("path")?
+                .map(|path| absolute(data_dir, &path)),
+            sha256: row.try_get("sha256")?,
+            bytes: row.try_get("bytes")?,
+            media_type: row.try_get("media_type")?,
+        },
+        Kind::Change => Detail::Change {
+            model_id: row.try_get("model_id")?,
+            action: row.try_get("action")?,
+            fields: json_column(row, "fields")?,
+        },
+    })
+}
+
+fn model_detail(row: &SqliteRow) -> Result<Detail> {
+    use sqlx::Row;
+    let training: Option<String> = row.try_get("training")?;
+    let training = training
+        .and_then(|text| serde_json::from_str::<(String, String, Option<String>)>(&text).ok())
+        .map(|(id, state, error)| TrainingBrief { id, state, error });
+    Ok(Detail::Model {
+        name: row.try_get("name")?,
+        age: row.try_get("age")?,
+        gender: row.try_get("gender")?,
+        ethnicity: row.try_get("ethnicity")?,
+        eye_color: row.try_get("eye_color")?,
+        imported: row.try_get("imported")?,
+        remote_status: row.try_get("remote_status")?,
+        photos: row.try_get("photos")?,
+        photos_total: row.try_get("photos_total")?,
+        training_id: training.as_ref().map(|training| training.id.clone()),
+        training,
+        run_id: row.try_get("run_id")?,
+    })
+}
+
+/// A column that a CHECK keeps valid JSON.
+fn json_column(row: &SqliteRow, name: &str) -> Result<Value> {
+    use sqlx::Row;
+    let text: String = row.try_get(name)?;
+    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}

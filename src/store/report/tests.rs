@@ -1,0 +1,1 @@
+//! The read model against a real file.

@@ -218,7 +218,7 @@ impl Demo {
     }
 
     async fn look(&mut self, store: &Store, run: Id) -> Result<News, CliError> {
-        let members = store.run_members(run).await?;
+        let members = store.run_progress(run).await?;
         let mut news = News::default();
         let uploads = members.iter().filter(|member| member.kind == "upload");
         let done = uploads

@@ -122,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// A database error.
-    pub async fn run_members(&self, run: Id) -> Result<Vec<MemberRow>> {
+    pub async fn run_progress(&self, run: Id) -> Result<Vec<MemberRow>> {
         Ok(sqlx::query_as(
             "SELECT m.kind, m.id, w.label, m.state, w.accepted_at FROM run_members m \
              JOIN work w ON w.kind = m.kind AND w.id = m.id WHERE m.run_id = $1 ORDER BY m.id",

@@ -116,8 +116,8 @@ pub fn relative(delta: Millis) -> String {
     let span = span(delta.abs());
     match delta {
         -999..=999 => "now".to_owned(),
-        ..0 => format!("{span} ago"),
-        _ => format!("in {span}"),
+        1000.. => format!("in {span}"),
+        _ => format!("{span} ago"),
     }
 }
 
@@ -128,10 +128,10 @@ pub fn span(millis: Millis) -> String {
     const DAY: Millis = 24 * HOUR;
     let seconds = millis / 1000;
     match seconds {
-        ..MINUTE => format!("{seconds} s"),
-        ..HOUR => format!("{} min", seconds / MINUTE),
-        ..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
-        _ => format!("{} days", seconds / DAY),
+        DAY.. => format!("{} days", seconds / DAY),
+        HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        _ => format!("{seconds} s"),
     }
 }
 

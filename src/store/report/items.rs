@@ -7,6 +7,7 @@ use crate::domain::ids::{Id, Millis};
 use crate::domain::work::Kind;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,6 +20,20 @@ pub struct Filter {
     pub model: Option<Id>,
     /// At most this many, newest first; 0 means all.
     pub limit: u32,
+}
+
+/// What people look for first: their own duties, then what moves, then what only waits.
+const RANK: &str = "CASE WHEN state = 'attention' THEN 0 WHEN finished_at IS NOT NULL THEN 3 \
+     WHEN state = 'waiting' THEN 2 ELSE 1 END";
+
+/// The same order for rows at hand.
+fn rank(state: &str) -> u8 {
+    match state {
+        "attention" => 0,
+        "succeeded" | "failed" | "cancelled" => 3,
+        "waiting" => 2,
+        _ => 1,
+    }
 }
 
 /// One row, whatever its kind. Serializes as the JSON object that every interface shows.
@@ -154,7 +169,7 @@ impl Store {
         self.items(kind, &ids).await
     }
 
-    /// What is live, then what ended last, across kinds. Photos and files are details of models and
+    /// What needs a person, what is live, then what ended last, across kinds. Photos and files are details of models and
     /// jobs: they appear only when they need a person.
     ///
     /// # Errors
@@ -173,7 +188,7 @@ impl Store {
             };
             let sql = format!(
                 "SELECT id FROM {} WHERE {only} \
-                 ORDER BY finished_at IS NOT NULL, updated_at DESC, id DESC LIMIT $1",
+                 ORDER BY {RANK}, updated_at DESC, id DESC LIMIT $1",
                 table(kind)
             );
             let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
@@ -186,7 +201,13 @@ impl Store {
                 .collect::<Result<Vec<_>>>()?;
             out.extend(self.items(kind, &ids).await?);
         }
-        out.sort_by_key(|item| (item.is_finished(), std::cmp::Reverse(item.updated_at)));
+        out.sort_by_key(|item| {
+            (
+                rank(&item.state),
+                Reverse(item.updated_at),
+                Reverse(item.id),
+            )
+        });
         if limit > 0 {
             out.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }

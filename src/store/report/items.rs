@@ -43,7 +43,7 @@ pub struct Item {
     pub id: Id,
     /// What it is.
     pub kind: Noun,
-    /// Where it stands; `darkroom help states` lists the words.
+    /// Where it stands; `darkroom help formatting` lists the words.
     pub state: String,
     /// The vendor's id, once known.
     pub remote_id: Option<String>,

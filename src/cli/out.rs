@@ -34,7 +34,7 @@ pub fn line(text: &str) -> Result<(), CliError> {
 /// Prints one JSON value on stdout: indented for a person, on one line for a program.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(value)
@@ -47,7 +47,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
 /// Prints one JSON value on one line: for streams, whose reader counts on one value per line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json_line<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string(value);
     line(&text.map_err(|error| CliError::Error(format!("a result is not JSON: {error}")))?)

@@ -226,7 +226,7 @@ pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> 
     let label = store.label(noun, id).await?;
     if !matches!(work.state, State::Attention { .. }) {
         return Err(CliError::Refused(format!(
-            "the {label} is {}, so there is nothing to decide",
+            "nothing about the {label} waits for a decision: it is {}",
             work.state.as_str()
         )));
     }

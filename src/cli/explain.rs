@@ -75,7 +75,18 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
 fn next(item: &Item, daemon_running: bool) -> String {
     let id = item.id;
     let by_itself = match item.state.as_str() {
-        "succeeded" => return "nothing; it is done".to_owned(),
+        "succeeded" => {
+            return match &item.detail {
+                Detail::Model {
+                    training: Some(training),
+                    ..
+                } if training.state != "succeeded" => format!(
+                    "its training is {}: `darkroom explain {}`",
+                    training.state, training.id
+                ),
+                _ => "nothing; it is done".to_owned(),
+            };
+        }
         "failed" | "cancelled" => {
             return match &item.retried_by {
                 Some(newer) => format!("nothing; {newer} tries it again"),

@@ -55,9 +55,9 @@ pub struct Ls {
     /// Only what belongs to this model.
     #[arg(long, value_name = "ID")]
     model: Option<String>,
-    /// At most this many rows, newest first; 0 lists all.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: u32,
+    /// At most this many rows, newest first; 0 lists all [default: 50, without a kind 20].
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
     /// Leave out the line of column names.
     #[arg(long)]
     no_header: bool,
@@ -98,31 +98,34 @@ async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
         }
         None => None,
     };
+    let limit = args
+        .limit
+        .unwrap_or(if args.what.is_some() { 50 } else { 20 });
     let filter = Filter {
         states: args.state.clone(),
         model,
-        limit: args.limit,
+        limit,
     };
     if let Some(noun) = args.what.and_then(What::noun) {
         return Ok(store.list(noun, &filter).await?);
     }
     if args.what == Some(What::Attention) {
         let mut items = store.attention().await?;
-        if args.limit > 0 {
-            items.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+        if limit > 0 {
+            items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
         return Ok(items);
     }
     if filter.states.is_empty() && model.is_none() {
-        return Ok(store.overview(args.limit).await?);
+        return Ok(store.overview(limit).await?);
     }
     let mut items = Vec::new();
     for noun in Noun::ALL {
         items.extend(store.list(noun, &filter).await?);
     }
     items.sort_by_key(|item| std::cmp::Reverse(item.updated_at));
-    if args.limit > 0 {
-        items.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    if limit > 0 {
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     Ok(items)
 }

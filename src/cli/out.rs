@@ -34,7 +34,7 @@ pub fn line(text: &str) -> Result<(), CliError> {
 /// Prints one JSON value on stdout: indented for a person, on one line for a program.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(value)
@@ -47,7 +47,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
 /// Prints one JSON value on one line: for streams, whose reader counts on one value per line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json_line<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string(value);
     line(&text.map_err(|error| CliError::Error(format!("a result is not JSON: {error}")))?)
@@ -116,8 +116,8 @@ pub fn relative(delta: Millis) -> String {
     let span = span(delta.abs());
     match delta {
         -999..=999 => "now".to_owned(),
-        ..0 => format!("{span} ago"),
-        _ => format!("in {span}"),
+        1000.. => format!("in {span}"),
+        _ => format!("{span} ago"),
     }
 }
 
@@ -128,10 +128,10 @@ pub fn span(millis: Millis) -> String {
     const DAY: Millis = 24 * HOUR;
     let seconds = millis / 1000;
     match seconds {
-        ..MINUTE => format!("{seconds} s"),
-        ..HOUR => format!("{} min", seconds / MINUTE),
-        ..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
-        _ => format!("{} days", seconds / DAY),
+        DAY.. => format!("{} days", seconds / DAY),
+        HOUR..DAY => format!("{} h {} min", seconds / HOUR, seconds % HOUR / MINUTE),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        _ => format!("{seconds} s"),
     }
 }
 

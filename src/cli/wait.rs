@@ -86,6 +86,8 @@ pub async fn tail(
     let Some(snapshot) = wait(context, store, &mut target, timeout).await? else {
         return Ok(exit::INTERRUPTED);
     };
+    // Retried meanwhile: the row that took its place is what was waited for.
+    let (noun, id) = target.subjects().first().copied().unwrap_or((noun, id));
     let item = store.item(noun, id).await?;
     if context.global.json {
         out::json(&shape::object(&item, extra)?)?;
@@ -214,3 +216,7 @@ fn say_item(item: &Item) {
         out::talk(&format!("  {}", clean(&file.display().to_string())));
     }
 }
+
+#[cfg(test)]
+#[path = "wait_tests.rs"]
+mod tests;

@@ -7,14 +7,16 @@
 //! due_at, finished_at, label, why`. Times are RFC 3339 in UTC with milliseconds. Fields may be
 //! added, never renamed.
 
+mod detail;
 mod find;
 mod items;
 mod run;
 mod story;
 mod watch;
 
+pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
-pub use items::{Detail, Filter, Item, OutputFile, TrainingBrief};
+pub use items::{Filter, Item};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 
@@ -103,4 +105,4 @@ impl Serialize for Time {
 pub type Counts = Vec<(Kind, String, i64)>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

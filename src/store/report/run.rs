@@ -1,7 +1,8 @@
 //! Runs: as far as their members are.
 
 use super::super::{Result, Store, rows};
-use super::items::{Detail, Filter, Item, OutputFile, json_list, sql_limit};
+use super::detail::{Detail, OutputFile};
+use super::items::{Filter, Item, json_list, sql_limit};
 use super::{Noun, Time};
 use crate::domain::ids::{Id, Millis};
 use crate::domain::work::Kind;

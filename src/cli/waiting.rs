@@ -131,7 +131,7 @@ async fn newest(store: &Store, subject: (Noun, Id)) -> Result<(Noun, Id), CliErr
 fn by_daemon(pause: &Option<Pause>) -> Option<&str> {
     pause
         .as_ref()
-        .filter(|pause| pause.by == "daemon")
+        .filter(|pause| pause.is_automatic())
         .map(|pause| pause.reason.as_str())
 }
 

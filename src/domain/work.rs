@@ -554,7 +554,10 @@ impl Work {
     fn accepted(&mut self, remote_id: &str, now: Millis, timing: &Timing) {
         self.remote_id = Some(remote_id.to_owned());
         self.accepted_at = Some(now);
-        self.clear_trouble();
+        // A prepared video file is no success yet: only the fetched one ends the count.
+        if self.kind != Kind::Output {
+            self.clear_trouble();
+        }
         if self.kind.ends_when_accepted() {
             return self.finish(now);
         }
@@ -638,7 +641,6 @@ impl Work {
             }
             (Kind::Model | Kind::Training, 0) => self.finish(now),
             (Kind::Output, 0) => {
-                self.clear_trouble();
                 self.state = State::Fetching { due: now };
             }
             _ => return None,

@@ -329,3 +329,16 @@ fn a_person_cannot_resubmit_what_the_vendor_already_has() {
         "running"
     );
 }
+
+#[test]
+fn a_video_file_that_is_prepared_again_and_again_is_given_up_after_its_time() {
+    let mut row = work(Kind::Output, State::Queued { due: NOW });
+    row.remote_id = Some("video_1".into());
+    for round in 0..3 {
+        row = step(&row, Event::SendStarted { intent: 1 });
+        row = step(&row, Event::Accepted { remote_id: "video_1".into() });
+        row = step(&row, Event::PrepareAgain { note: "error".into() });
+        assert_eq!((row.failures, row.trouble_since), (round + 1, Some(NOW)));
+    }
+    assert!(row.state.due().unwrap() > NOW + 4_000, "the back-off grows");
+}

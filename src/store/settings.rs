@@ -51,6 +51,14 @@ pub struct Pause {
     pub at: Millis,
 }
 
+impl Pause {
+    /// Whether the daemon set it because something has to be mended, not a person for a reason of
+    /// their own.
+    pub fn is_automatic(&self) -> bool {
+        self.by == BY_KEY_CHECK || self.by == BY_DAEMON
+    }
+}
+
 /// What is paused right now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pauses {

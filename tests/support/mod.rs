@@ -44,6 +44,29 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Runs a command to its end; one that hangs is killed and fails the test.
+pub fn finish(mut command: Command, what: &str) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id().to_string();
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let hangs = ended.recv_timeout(PATIENCE).is_err();
+        if hangs {
+            let _ = Command::new("kill").args(["-9", &pid]).status();
+        }
+        hangs
+    });
+    child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    let _ = done.send(());
+    assert!(
+        !watchdog.join().unwrap(),
+        "it hangs: darkroom {what}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
 /// A child process that dies with the test.
 pub struct Process {
     child: Child,
@@ -272,7 +295,7 @@ impl World {
 
     /// Runs a command to its end.
     pub fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        finish(self.command(args), &args.join(" "))
     }
 
     /// Runs a command that must exit with `code`, and reads its JSON.

@@ -101,13 +101,17 @@ impl World {
         })
     }
 
-    /// Asks for a downloadable file; asking again while there is one changes nothing.
+    /// Asks for a downloadable file; asking again while there is one, or one on its way, changes
+    /// nothing. A preparation that ended badly is begun anew.
     pub(crate) fn create_download(
         &mut self,
         caller: &Caller,
         id: &str,
     ) -> Result<Option<u64>, Refusal> {
-        if self.video(caller, id)?.download.is_some() {
+        let now = self.clock.progress();
+        if let Some(known) = &self.video(caller, id)?.download
+            && (known.percent(now) < 100 || known.end == "ready")
+        {
             return Ok(None);
         }
         if self.strike(Kind::HlsOnly, caller.op).is_some() {

@@ -65,19 +65,9 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let clock = Arc::new(SystemClock::new());
     let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
     prepare_folders(context).await?;
-    let boot = store
-        .writer()
-        .write(Boot {
-            version: env!("CARGO_PKG_VERSION"),
-        })
-        .await?;
+    let boot = store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") }).await?;
     remember_settings(context, &store).await?;
-    let recovered = store
-        .writer()
-        .write(Recover {
-            timing: context.timing(),
-        })
-        .await?;
+    let recovered = store.writer().write(Recover { timing: context.timing() }).await?;
     for (kind, id) in &recovered {
         tracing::info!(%kind, %id, "{kind} {id}: the last daemon ended while its call was out");
     }
@@ -86,18 +76,10 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
             "cannot listen on {listen}: {error}; choose another address with --listen"
         ))
     })?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| CliError::Error(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?;
     announce(data_dir, address, boot)?;
-    let engine = Arc::new(Engine::new(
-        store.clone(),
-        client,
-        media,
-        context.config.clone(),
-        boot,
-        clock,
-    ));
+    let engine =
+        Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     let result = work(context, &store, engine, listener).await;
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
@@ -181,10 +163,7 @@ fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
         ..MediaConfig::new(base_url)
     };
     let bad = |error: crate::vendor::BuildError| CliError::Usage(error.to_string());
-    Ok((
-        Client::new(&client).map_err(bad)?,
-        MediaClient::new(&media).map_err(bad)?,
-    ))
+    Ok((Client::new(&client).map_err(bad)?, MediaClient::new(&media).map_err(bad)?))
 }
 
 /// Makes the folders and removes what a killed download or copy left behind.
@@ -201,11 +180,7 @@ async fn prepare_folders(context: &Context) -> Result<(), CliError> {
                 tracing::info!(count, "removed unfinished files from {}", folder.display());
             }
             Ok(Err(source)) => {
-                return Err(StoreError::Io {
-                    path: folder,
-                    source,
-                }
-                .into());
+                return Err(StoreError::Io { path: folder, source }.into());
             }
             Err(error) => return Err(CliError::Error(error.to_string())),
         }
@@ -220,13 +195,7 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
         "training": timing.poll_training, "job": timing.poll_job,
         "download": timing.poll_download,
     });
-    store
-        .writer()
-        .write(PutSetting {
-            name: "poll",
-            value,
-        })
-        .await?;
+    store.writer().write(PutSetting { name: "poll", value }).await?;
     Ok(())
 }
 
@@ -271,10 +240,9 @@ async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToke
 
 async fn wait_for_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received");
         return;
     };

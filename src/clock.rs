@@ -25,9 +25,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic time starts at zero now.
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 }
 
@@ -60,9 +58,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock whose wall time is `now` (Unix milliseconds) and whose monotonic time is zero.
     pub fn new(now: Millis) -> Self {
-        Self {
-            time: Mutex::new((now, Duration::ZERO)),
-        }
+        Self { time: Mutex::new((now, Duration::ZERO)) }
     }
 
     /// Lets `by` pass: both clocks move on.
@@ -107,15 +103,9 @@ mod tests {
         let clock = ManualClock::new(1_000);
         assert_eq!((clock.now(), clock.monotonic()), (1_000, Duration::ZERO));
         clock.advance(Duration::from_secs(2));
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (3_000, Duration::from_secs(2))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (3_000, Duration::from_secs(2)));
         clock.set(500);
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (500, Duration::from_secs(2))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (500, Duration::from_secs(2)));
     }
 
     #[test]

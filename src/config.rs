@@ -89,16 +89,14 @@ impl Config {
 
     /// Every key with its value as loaded and where that came from, in the order of [`KEYS`].
     pub fn origins(&self) -> impl Iterator<Item = Setting<'_>> {
-        KEYS.iter()
-            .zip(&self.sources.values)
-            .map(|(key, value)| Setting {
-                key,
-                value: match key.name {
-                    "proxy" => value::mask_proxy(&value.text),
-                    _ => value.text.clone(),
-                },
-                origin: &value.origin,
-            })
+        KEYS.iter().zip(&self.sources.values).map(|(key, value)| Setting {
+            key,
+            value: match key.name {
+                "proxy" => value::mask_proxy(&value.text),
+                _ => value.text.clone(),
+            },
+            origin: &value.origin,
+        })
     }
 
     /// Where the value of `section.name` came from; `None` when there is no such key.
@@ -130,10 +128,9 @@ impl Config {
                 let text = env.text("PHOTOGPT_API_KEY")?.unwrap_or_default();
                 ("PHOTOGPT_API_KEY", text.to_owned())
             }
-            ApiKeySource::File(path) => (
-                "vendor.api_key_file",
-                read_key("vendor.api_key_file", path)?,
-            ),
+            ApiKeySource::File(path) => {
+                ("vendor.api_key_file", read_key("vendor.api_key_file", path)?)
+            }
             ApiKeySource::Credential(path) => (CREDENTIAL, read_key(CREDENTIAL, path)?),
         };
         let key = text.trim();
@@ -163,10 +160,7 @@ impl Default for Config {
 /// Reads a key file. The path is not repeated, since it may be the key itself.
 fn read_key(place: &str, path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| {
-        Problem::new(
-            place,
-            format!("the file that holds the API key cannot be read: {error}"),
-        )
-        .help("it must be a path, not the key; `darkroom config show` prints it")
+        Problem::new(place, format!("the file that holds the API key cannot be read: {error}"))
+            .help("it must be a path, not the key; `darkroom config show` prints it")
     })
 }

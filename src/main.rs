@@ -9,15 +9,10 @@ fn main() -> ExitCode {
     // Photos, prompts and results are the user's own business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return report(&CliError::Error(format!(
-                "the runtime cannot start: {error}"
-            )));
+            return report(&CliError::Error(format!("the runtime cannot start: {error}")));
         }
     };
     let result = runtime.block_on(app::run(cli));

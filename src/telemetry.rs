@@ -66,9 +66,7 @@ pub enum TelemetryError {
 /// `level` is `off`, `error`, `warn`, `info`, `debug`, `trace` or a list of directives such as
 /// `darkroom=debug,hyper=info`. A set `RUST_LOG` replaces it.
 pub fn init(format: Format, level: &str, output: Output) -> Result<(), TelemetryError> {
-    let chosen = std::env::var("RUST_LOG")
-        .ok()
-        .filter(|text| !text.trim().is_empty());
+    let chosen = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
     let filter = filter(chosen.as_deref().unwrap_or(level))?;
     let terminal = output.is_terminal();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -78,12 +76,7 @@ pub fn init(format: Format, level: &str, output: Output) -> Result<(), Telemetry
         .log_internal_errors(false) // a closed pipe must not stop the daemon
         .with_writer(output.writer());
     let started = if json(format, terminal) {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .finish()
-            .try_init()
+        lines.json().flatten_event(true).with_span_list(false).finish().try_init()
     } else {
         lines.finish().try_init()
     };
@@ -106,10 +99,7 @@ fn json(format: Format, terminal: bool) -> bool {
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let level = level.trim();
-    let error = |reason: String| TelemetryError::Level {
-        directives: level.to_owned(),
-        reason,
-    };
+    let error = |reason: String| TelemetryError::Level { directives: level.to_owned(), reason };
     let word = level.to_ascii_lowercase();
     let directives = if word == "off" || word == "error" {
         word
@@ -124,9 +114,7 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
             LEVELS.join(", ")
         )));
     };
-    EnvFilter::builder()
-        .parse(directives)
-        .map_err(|failure| error(failure.to_string()))
+    EnvFilter::builder().parse(directives).map_err(|failure| error(failure.to_string()))
 }
 
 #[cfg(test)]
@@ -138,11 +126,7 @@ mod tests {
         assert_eq!(filter("debug").unwrap().to_string(), "darkroom=debug,warn");
         assert_eq!(filter("OFF").unwrap().to_string(), "off");
         assert_eq!(
-            filter("darkroom=trace,hyper=info")
-                .unwrap()
-                .to_string()
-                .matches('=')
-                .count(),
+            filter("darkroom=trace,hyper=info").unwrap().to_string().matches('=').count(),
             2
         );
     }

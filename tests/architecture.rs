@@ -1,10 +1,6 @@
 //! Imports point one way, SQL and vendor HTTP have one home each, and nobody moves a row but
 //! `store/apply`. Read from the sources, so that a drawing in a document cannot drift from them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
@@ -18,18 +14,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("files", &["files", "domain"]),
     ("store", &["store", "domain", "clock"]),
     ("vendor", &["vendor", "domain"]),
-    (
-        "engine",
-        &[
-            "engine", "store", "vendor", "files", "domain", "config", "clock",
-        ],
-    ),
-    (
-        "http",
-        &[
-            "http", "engine", "store", "files", "domain", "config", "clock",
-        ],
-    ),
+    ("engine", &["engine", "store", "vendor", "files", "domain", "config", "clock"]),
+    ("http", &["http", "engine", "store", "files", "domain", "config", "clock"]),
     (
         "cli",
         &[
@@ -69,12 +55,7 @@ fn modules() -> Vec<(String, PathBuf, String)> {
         .into_iter()
         .map(|path| {
             let below = path.strip_prefix(&src).unwrap();
-            let first = below
-                .components()
-                .next()
-                .unwrap()
-                .as_os_str()
-                .to_string_lossy();
+            let first = below.components().next().unwrap().as_os_str().to_string_lossy();
             let module = first.trim_end_matches(".rs").to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
             (module, path, text)
@@ -85,10 +66,7 @@ fn modules() -> Vec<(String, PathBuf, String)> {
 /// The code of a file: comments and everything from its test module on left out.
 fn code(text: &str) -> String {
     let body = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
-    body.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -96,17 +74,12 @@ fn imports_point_one_way() {
     let mut wrong = Vec::new();
     for (module, path, text) in modules() {
         let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
-            assert!(
-                ["app", "main", "lib"].contains(&module.as_str()),
-                "a new module: {module}"
-            );
+            assert!(["app", "main", "lib"].contains(&module.as_str()), "a new module: {module}");
             continue;
         };
         for part in code(&text).split("crate::").skip(1) {
-            let name: String = part
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
+            let name: String =
+                part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             if !name.is_empty() && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{} imports {name}", path.display()));
             }
@@ -132,11 +105,7 @@ fn the_domain_is_pure() {
             "now_v7",
             "async ",
         ] {
-            assert!(
-                !code(&text).contains(banned),
-                "{} uses {banned}",
-                path.display()
-            );
+            assert!(!code(&text).contains(banned), "{} uses {banned}", path.display());
         }
     }
 }
@@ -150,11 +119,7 @@ fn sql_and_vendor_http_have_one_home_each() {
         }
         // The demo reads the simulator's ledger; the health command asks the daemon.
         if !["vendor", "simulator", "app", "cli"].contains(&module.as_str()) {
-            assert!(
-                !code.contains("reqwest::"),
-                "{} speaks HTTP",
-                path.display()
-            );
+            assert!(!code.contains("reqwest::"), "{} speaks HTTP", path.display());
         }
     }
 }
@@ -171,10 +136,7 @@ fn one_place_moves_a_row() {
             assert!(name.ends_with("src/store/apply.rs"), "{name} evolves a row");
         }
         if code.contains("rows::update(") {
-            assert!(
-                name.ends_with("src/store/apply.rs"),
-                "{name} writes a lifecycle back"
-            );
+            assert!(name.ends_with("src/store/apply.rs"), "{name} writes a lifecycle back");
         }
     }
 }

@@ -1,9 +1,5 @@
 //! The main job through the real binary: photos in, trained model, finished media on disk.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -12,9 +8,7 @@ use std::path::Path;
 use support::{World, photos, sha256};
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {field} in {value}"))
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
 
 /// Every output is on disk with the hash of its row.
@@ -25,10 +19,7 @@ fn assert_files_match(job: &Value, count: usize) {
         let path = Path::new(text(output, "path"));
         assert!(path.is_absolute());
         assert_eq!(sha256(path), text(output, "sha256"));
-        assert_eq!(
-            std::fs::metadata(path).unwrap().len(),
-            output["bytes"].as_u64().unwrap()
-        );
+        assert_eq!(std::fs::metadata(path).unwrap().len(), output["bytes"].as_u64().unwrap());
         assert!(!text(output, "remote_id").is_empty() && !text(output, "id").is_empty());
     }
 }
@@ -50,15 +41,7 @@ fn photos_become_a_model_pictures_an_upscale_and_a_video() {
     let photos = photos.to_str().unwrap();
 
     let model = world.json(&train(photos, &["--wait"]), 0);
-    for field in [
-        "id",
-        "training_id",
-        "kind",
-        "state",
-        "remote_id",
-        "created_at",
-        "updated_at",
-    ] {
+    for field in ["id", "training_id", "kind", "state", "remote_id", "created_at", "updated_at"] {
         assert!(model[field].is_string(), "no {field} in {model}");
     }
     for field in ["error", "due_at"] {
@@ -66,16 +49,7 @@ fn photos_become_a_model_pictures_an_upscale_and_a_video() {
     }
     let id = text(&model, "id");
 
-    let args = [
-        "image",
-        "--model",
-        id,
-        "--prompt",
-        "at a café",
-        "--num-images",
-        "2",
-        "--wait",
-    ];
+    let args = ["image", "--model", id, "--prompt", "at a café", "--num-images", "2", "--wait"];
     let image = world.json(&args, 0);
     assert_eq!(text(&image, "state"), "succeeded");
     assert_files_match(&image, 2);
@@ -106,11 +80,7 @@ fn photos_become_a_model_pictures_an_upscale_and_a_video() {
     assert_eq!(world.vendor.counts(), [1, 14, 1, 3]);
     let ledger = world.vendor.ledger();
     assert_eq!(ledger["downloads"], 1, "the video's file was prepared once");
-    assert_eq!(
-        world.stop(),
-        Some(0),
-        "SIGTERM ends the daemon in an orderly way"
-    );
+    assert_eq!(world.stop(), Some(0), "SIGTERM ends the daemon in an orderly way");
 }
 
 #[test]
@@ -125,11 +95,7 @@ fn what_was_submitted_while_the_daemon_was_down_starts_when_it_is_up() {
     world.serve();
     let image = text(&image, "id");
     let done = world.json(&["wait", image], 0);
-    let done = if done.is_array() {
-        done[0].clone()
-    } else {
-        done
-    };
+    let done = if done.is_array() { done[0].clone() } else { done };
     assert_eq!(text(&done, "state"), "succeeded");
     assert_eq!(world.vendor.counts(), [1, 14, 1, 1]);
 }
@@ -142,25 +108,15 @@ fn a_recipe_runs_to_its_end() {
     let recipe = recipe.to_str().unwrap();
     let photos = photos();
     let photos = photos.to_str().unwrap();
-    let run = world.json(
-        &["run", recipe, "--images", photos, "--key", "k1", "--wait"],
-        0,
-    );
+    let run = world.json(&["run", recipe, "--images", photos, "--key", "k1", "--wait"], 0);
     assert_eq!(text(&run, "state"), "succeeded");
     let counts = world.vendor.counts();
     assert_eq!(counts[..3], [1, 14, 1]);
     assert!(counts[3] >= 4, "{counts:?}");
 
-    let again = world.json(
-        &["run", recipe, "--images", photos, "--key", "k1", "--wait"],
-        0,
-    );
+    let again = world.json(&["run", recipe, "--images", photos, "--key", "k1", "--wait"], 0);
     assert_eq!(text(&again, "id"), text(&run, "id"));
-    assert_eq!(
-        world.vendor.counts(),
-        counts,
-        "the same key buys nothing more"
-    );
+    assert_eq!(world.vendor.counts(), counts, "the same key buys nothing more");
 }
 
 #[test]
@@ -174,16 +130,8 @@ fn the_file_reads_well_with_sqlite3_and_reading_hurts_nobody() {
     let db = world.data().join("darkroom.db");
     // A reader that holds a snapshot while the daemon writes.
     let read = |sql: &str| {
-        let output = std::process::Command::new("sqlite3")
-            .arg(&db)
-            .arg(sql)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = std::process::Command::new("sqlite3").arg(&db).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     support::eventually("the job is done", || {
@@ -191,14 +139,8 @@ fn the_file_reads_well_with_sqlite3_and_reading_hurts_nobody() {
         let (state, why) = row.trim().split_once('|').unwrap();
         match state {
             "succeeded" => return Some(()),
-            "waiting" => assert!(
-                why.starts_with("waits for the training of UGC Creator"),
-                "{why}"
-            ),
-            "running" => assert!(
-                why.starts_with("the vendor works on it; next look at"),
-                "{why}"
-            ),
+            "waiting" => assert!(why.starts_with("waits for the training of UGC Creator"), "{why}"),
+            "running" => assert!(why.starts_with("the vendor works on it; next look at"), "{why}"),
             "queued" | "submitting" | "collecting" => assert!(!why.is_empty()),
             other => panic!("{other}: {why}"),
         }

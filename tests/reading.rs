@@ -15,9 +15,7 @@ struct Shell {
 
 impl Shell {
     fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -32,11 +30,7 @@ impl Shell {
     }
 
     fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(args).output().unwrap();
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         (
             status.code().unwrap(),
             String::from_utf8(stdout).unwrap(),
@@ -47,9 +41,8 @@ impl Shell {
     /// Takes over two models, so that there is something to read.
     async fn two_models(&self) -> [Id; 2] {
         let clock = Arc::new(SystemClock::new());
-        let store = Store::open(&self.dir.path().join("data"), clock, Timing::default())
-            .await
-            .unwrap();
+        let store =
+            Store::open(&self.dir.path().join("data"), clock, Timing::default()).await.unwrap();
         let ids = [Id(uuid::Uuid::now_v7()), Id(uuid::Uuid::now_v7())];
         for (n, id) in ids.iter().enumerate() {
             let mut new = Submission::new(("model", *id), "cli");
@@ -97,10 +90,7 @@ async fn bad_ids_are_told_apart() {
     let [first, second] = shell.two_models().await;
     let (code, out, err) = shell.run(&["show", "nobody"]);
     assert_eq!((code, out.as_str()), (2, ""));
-    assert!(
-        err.contains("there is no id nobody; `darkroom ls`"),
-        "{err}"
-    );
+    assert!(err.contains("there is no id nobody; `darkroom ls`"), "{err}");
     let (code, _, err) = shell.run(&["explain", &first.to_string()[..6]]);
     assert_eq!(code, 2);
     assert!(err.contains(&first.to_string()) && err.contains(&second.to_string()));
@@ -120,10 +110,7 @@ async fn waiting_stops_at_the_deadline_and_cancelling_says_what_it_did() {
     assert_eq!(row["state"], "running");
     let (code, out, _) = shell.run(&["cancel", "model_0"]);
     assert_eq!(code, 0);
-    assert!(
-        out.starts_with(&format!("model {first}: running; ")),
-        "{out}"
-    );
+    assert!(out.starts_with(&format!("model {first}: running; ")), "{out}");
     let (_, out, _) = shell.run(&["events", "model_0", "--json"]);
     let events: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(events[1]["cause"], "cancel_requested");
@@ -150,11 +137,7 @@ fn pauses_are_told_and_lifted() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let shell = Shell::new();
-    let mut child = shell
-        .command(&["help", "formatting"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = shell.command(&["help", "formatting"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     child.wait().unwrap();
     let mut child = shell

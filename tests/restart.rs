@@ -1,9 +1,5 @@
 //! `kill -9` at many moments, and orderly restarts: the vendor's ledger shows each effect once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -29,18 +25,7 @@ fn submit(world: &World) -> String {
     let image = world.json(&["image", "--model", &id, "--prompt", "a garden"], 0);
     let image = image["id"].as_str().unwrap();
     world.json(&["upscale", "--image", image], 0);
-    world.json(
-        &[
-            "video",
-            "--model",
-            "veo-3.1",
-            "--prompt",
-            "walking",
-            "--first-frame",
-            image,
-        ],
-        0,
-    );
+    world.json(&["video", "--model", "veo-3.1", "--prompt", "walking", "--first-frame", image], 0);
     id
 }
 
@@ -71,11 +56,7 @@ fn killed_again_and_again_until_everything_is_done() {
             let enough = world.sql(&events).as_deref() == Some("1");
             (enough || world.sql(OPEN).as_deref() == Some("0")).then_some(())
         });
-        reach = world
-            .sql("select max(seq) from events")
-            .unwrap()
-            .parse()
-            .unwrap();
+        reach = world.sql("select max(seq) from events").unwrap().parse().unwrap();
         world.kill();
         lives += 1;
         assert!(lives < 200, "it never ends");
@@ -114,10 +95,7 @@ fn a_second_daemon_on_the_same_folder_is_refused() {
     let second = world.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(2));
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(
-        said.contains("another darkroom daemon is running"),
-        "{said}"
-    );
+    assert!(said.contains("another darkroom daemon is running"), "{said}");
     world.kill();
     world.serve();
 }
@@ -125,12 +103,7 @@ fn a_second_daemon_on_the_same_folder_is_refused() {
 /// When the vendor was asked about the model, in its own milliseconds.
 fn looks(world: &World) -> Vec<i64> {
     let calls = world.vendor.get("/_sim/requests?op=getModel");
-    calls["last"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|call| call["at"].as_i64().unwrap())
-        .collect()
+    calls["last"].as_array().unwrap().iter().map(|call| call["at"].as_i64().unwrap()).collect()
 }
 
 /// Restarts do not make the daemon look more often than the interval allows.
@@ -149,26 +122,13 @@ fn restarts_neither_poll_early_nor_lose_their_place() {
         world.kill();
         world.serve();
     }
-    eventually("two looks after the restarts", || {
-        (looks(&world).len() >= first + 2).then_some(())
-    });
-    let accepted: i64 = world
-        .sql("select accepted_at from trainings")
-        .unwrap()
-        .parse()
-        .unwrap();
-    let anchor: i64 = world
-        .sql("select poll_anchor from trainings")
-        .unwrap()
-        .parse()
-        .unwrap();
+    eventually("two looks after the restarts", || (looks(&world).len() >= first + 2).then_some(()));
+    let accepted: i64 = world.sql("select accepted_at from trainings").unwrap().parse().unwrap();
+    let anchor: i64 = world.sql("select poll_anchor from trainings").unwrap().parse().unwrap();
     for at in looks(&world).into_iter().filter(|at| *at > accepted + 100) {
         let late = (at - anchor).rem_euclid(3_000);
         // A slow machine looks late; nothing makes it look early.
-        assert!(
-            at - anchor >= 3_000 && late < 2_000,
-            "a look {late} ms off the grid"
-        );
+        assert!(at - anchor >= 3_000 && late < 2_000, "a look {late} ms off the grid");
     }
     world.kill();
 }

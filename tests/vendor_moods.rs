@@ -1,10 +1,6 @@
 //! A vendor that misbehaves in every way its documentation leaves open: each ends as design 3.1
 //! says, and nothing is lost or bought twice.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -30,10 +26,7 @@ fn submit_training(world: &World) -> String {
         "--images",
         photos.to_str().unwrap(),
     ];
-    world.json(&args, 0)["training_id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    world.json(&args, 0)["training_id"].as_str().unwrap().to_owned()
 }
 
 fn started(faults: &[&str]) -> World {
@@ -53,17 +46,9 @@ fn image_succeeds_despite(fault: &str) {
     eventually(&format!("the job ends despite {fault}"), || {
         world.sql("select state from jobs where finished_at is not null")
     });
-    assert_eq!(
-        world.sql("select state from jobs").as_deref(),
-        Some("succeeded"),
-        "{fault}"
-    );
+    assert_eq!(world.sql("select state from jobs").as_deref(), Some("succeeded"), "{fault}");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1], "{fault}");
-    assert_eq!(
-        world.sql("select count(*) from outputs").as_deref(),
-        Some("1"),
-        "{fault}"
-    );
+    assert_eq!(world.sql("select count(*) from outputs").as_deref(), Some("1"), "{fault}");
 }
 
 #[test]
@@ -75,15 +60,9 @@ fn a_known_job_that_is_not_found_for_a_while_is_not_failed() {
 fn an_unknown_job_status_means_still_running_and_is_flagged() {
     let world = started(&["odd-status=paused", "job-time=3s"]);
     submit_image(&world);
-    eventually("the flag", || {
-        world.sql("select flag from jobs where flag like '%paused%'")
-    });
+    eventually("the flag", || world.sql("select flag from jobs where flag like '%paused%'"));
     world.until("select state from jobs", "succeeded");
-    assert_eq!(
-        world.sql("select flag from jobs"),
-        None,
-        "the flag goes with its cause"
-    );
+    assert_eq!(world.sql("select flag from jobs"), None, "the flag goes with its cause");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
 }
 
@@ -103,26 +82,17 @@ fn success_that_never_brings_an_image_fails_as_no_output_and_a_retry_fetches_it(
     let world = started(&["empty-success"]);
     let id = submit_image(&world);
     world.until("select state from jobs", "failed");
-    assert_eq!(
-        world.sql("select error_class from jobs").as_deref(),
-        Some("no_output")
-    );
+    assert_eq!(world.sql("select error_class from jobs").as_deref(), Some("no_output"));
     world.json(&["retry", &id], 0);
     world.until("select count(*) from jobs where state = 'failed'", "2");
-    assert_eq!(
-        world.vendor.counts(),
-        [0, 0, 0, 1],
-        "the retry of a paid job buys nothing"
-    );
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1], "the retry of a paid job buys nothing");
     world.json(&["wait", &id], 3);
 }
 
 #[test]
 fn a_failed_job_keeps_the_vendors_reason() {
-    let world = started(&[
-        "job-failed=The prompt was too dull,times=1",
-        "job-failed-silent,skip=1",
-    ]);
+    let world =
+        started(&["job-failed=The prompt was too dull,times=1", "job-failed-silent,skip=1"]);
     submit_image(&world);
     world.until("select count(*) from jobs where state = 'failed'", "1");
     let error = world.sql("select error from jobs").unwrap();
@@ -150,13 +120,7 @@ fn pages_that_are_not_json_and_odd_envelopes_lose_nothing() {
 
 #[test]
 fn a_lost_reply_to_a_paid_call_is_found_in_the_list() {
-    for fault in [
-        "lost-reply",
-        "html-after=502",
-        "nok-after",
-        "status-after=500",
-        "bad-json",
-    ] {
+    for fault in ["lost-reply", "html-after=502", "nok-after", "status-after=500", "bad-json"] {
         image_succeeds_despite(&format!("{fault}@triggerImageGenerationJob,times=1"));
     }
 }
@@ -219,10 +183,7 @@ fn a_model_that_turns_deleted_fails_its_training_and_what_waits_for_it() {
     world.json(&["wait", image["id"].as_str().unwrap()], 3);
     let error = world.sql("select error from trainings").unwrap();
     assert!(error.contains("deleted at the vendor"), "{error}");
-    assert_eq!(
-        world.sql("select error_class from jobs").as_deref(),
-        Some("dependency")
-    );
+    assert_eq!(world.sql("select error_class from jobs").as_deref(), Some("dependency"));
     assert_eq!(world.vendor.counts(), [1, 14, 1, 0]);
 }
 
@@ -235,15 +196,8 @@ fn a_training_that_fails_fails_and_one_that_falls_back_asks_a_person() {
     let world = started(&["training-reset", "training-time=2s"]);
     let training = submit_training(&world);
     world.json(&["wait", &training], 4);
-    assert_eq!(
-        world.sql("select error_class from trainings").as_deref(),
-        Some("fell_back")
-    );
-    assert_eq!(
-        world.vendor.ledger()["train_calls"],
-        1,
-        "it is not triggered again by itself"
-    );
+    assert_eq!(world.sql("select error_class from trainings").as_deref(), Some("fell_back"));
+    assert_eq!(world.vendor.ledger()["train_calls"], 1, "it is not triggered again by itself");
 }
 
 #[test]
@@ -252,9 +206,7 @@ fn a_slow_training_is_flagged_and_still_watched() {
     world.configure("[training]\nflag_after = \"1s\"\n");
     world.serve();
     let training = submit_training(&world);
-    eventually("the flag", || {
-        world.sql("select flag from trainings where flag is not null")
-    });
+    eventually("the flag", || world.sql("select flag from trainings where flag is not null"));
     world.json(&["wait", &training], 0);
 }
 
@@ -268,10 +220,7 @@ fn one_refused_photo_fails_its_training_and_names_the_photo() {
     // The retry uploads what is missing and trains.
     let again = world.json(&["retry", &training], 0);
     assert!(again.is_object() || again.is_array(), "{again}");
-    world.until(
-        "select count(*) from trainings where state = 'succeeded'",
-        "1",
-    );
+    world.until("select count(*) from trainings where state = 'succeeded'", "1");
     assert_eq!(world.vendor.counts(), [1, 14, 1, 0]);
 }
 
@@ -281,12 +230,7 @@ fn a_wrong_key_pauses_everything_and_fails_nothing() {
     world.serve();
     submit_image(&world);
     let waited = world.run(&[&NANO[..], &["--wait"]].concat());
-    assert_eq!(
-        waited.status.code(),
-        Some(4),
-        "{}",
-        String::from_utf8_lossy(&waited.stderr)
-    );
+    assert_eq!(waited.status.code(), Some(4), "{}", String::from_utf8_lossy(&waited.stderr));
     let said = String::from_utf8_lossy(&waited.stderr).into_owned();
     assert!(said.contains("key"), "{said}");
     for name in ["pause.spending", "pause.watching"] {
@@ -294,9 +238,7 @@ fn a_wrong_key_pauses_everything_and_fails_nothing() {
         assert_eq!(world.sql(&paused).as_deref(), Some("1"));
     }
     assert_eq!(
-        world
-            .sql("select count(*) from jobs where state <> 'queued'")
-            .as_deref(),
+        world.sql("select count(*) from jobs where state <> 'queued'").as_deref(),
         Some("0")
     );
     let why = world.sql("select why from job_status limit 1").unwrap();
@@ -314,14 +256,8 @@ fn a_wrong_key_pauses_everything_and_fails_nothing() {
 fn too_few_credits_pause_spending_and_fail_nothing() {
     let world = started(&["no-credits,times=1"]);
     let id = submit_image(&world);
-    world.until(
-        "select count(*) from settings where name = 'pause.spending'",
-        "1",
-    );
-    assert_eq!(
-        world.sql("select state from jobs").as_deref(),
-        Some("queued")
-    );
+    world.until("select count(*) from settings where name = 'pause.spending'", "1");
+    assert_eq!(world.sql("select state from jobs").as_deref(), Some("queued"));
     world.json(&["resume", "spending"], 0);
     world.json(&["wait", &id], 0);
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
@@ -336,10 +272,7 @@ fn work_is_accepted_while_the_vendor_is_out_of_reach() {
     eventually("the outage is noticed", || {
         world.sql("select value from settings where name = 'vendor.health' and value like '%unreachable%'")
     });
-    assert_eq!(
-        world.sql("select state from jobs").as_deref(),
-        Some("queued")
-    );
+    assert_eq!(world.sql("select state from jobs").as_deref(), Some("queued"));
     world.vendor.post("/_sim/up", &Value::Null);
     world.json(&["wait", &id], 0);
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
@@ -348,14 +281,7 @@ fn work_is_accepted_while_the_vendor_is_out_of_reach() {
 #[test]
 fn a_video_file_that_has_to_be_prepared_twice_comes_home() {
     let world = started(&["download-error,times=1"]);
-    let args = [
-        "video",
-        "--model",
-        "grok-imagine-1.5",
-        "--prompt",
-        "waves",
-        "--wait",
-    ];
+    let args = ["video", "--model", "grok-imagine-1.5", "--prompt", "waves", "--wait"];
     let video = world.json(&args, 0);
     assert_eq!(video["outputs"][0]["media_type"], "video/mp4");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
@@ -366,10 +292,7 @@ fn cancel_ends_what_has_not_been_sent_and_only_that() {
     let mut world = World::new(&[]);
     let id = submit_image(&world);
     world.json(&["cancel", &id], 0);
-    assert_eq!(
-        world.sql("select state from jobs").as_deref(),
-        Some("cancelled")
-    );
+    assert_eq!(world.sql("select state from jobs").as_deref(), Some("cancelled"));
     world.serve();
     world.vendor.post("/_sim/hold", &Value::Null);
     let sent = submit_image(&world);
@@ -379,9 +302,7 @@ fn cancel_ends_what_has_not_been_sent_and_only_that() {
     world.until("select count(*) from jobs where state = 'cancelled'", "2");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
     assert_eq!(
-        world
-            .sql("select count(*) from outputs where state = 'succeeded'")
-            .as_deref(),
+        world.sql("select count(*) from outputs where state = 'succeeded'").as_deref(),
         Some("1")
     );
 }

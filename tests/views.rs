@@ -32,10 +32,7 @@ const VIEWS: &[(&str, &str)] = &[
     ),
     ("run_members", "run_id kind id state step"),
     ("run_status", "id name state why done total created_at"),
-    (
-        "timeline",
-        "seq at kind subject from_state to_state cause actor note",
-    ),
+    ("timeline", "seq at kind subject from_state to_state cause actor note"),
     (
         "training_status",
         "id model state remote_status why model_id remote_id started_at minutes flag next_at \
@@ -56,9 +53,7 @@ const VIEWS: &[(&str, &str)] = &[
 ];
 
 async fn store(dir: &tempfile::TempDir) -> Store {
-    Store::open(dir.path(), Arc::new(SystemClock::new()), Timing::default())
-        .await
-        .unwrap()
+    Store::open(dir.path(), Arc::new(SystemClock::new()), Timing::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -91,30 +86,17 @@ async fn lookups_use_the_primary_keys() {
     let store = store(&dir).await;
     for (view, columns) in VIEWS {
         let all = format!("SELECT * FROM {view}");
-        sqlx::query(sqlx::AssertSqlSafe(all))
-            .fetch_all(store.readers())
-            .await
-            .unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(store.readers()).await.unwrap();
         let by_id = columns.split_whitespace().next() == Some("id");
         if !by_id || matches!(*view, "attention" | "run_status") {
             continue;
         }
         let plan = format!("EXPLAIN QUERY PLAN SELECT why FROM {view} WHERE id = 'x'");
-        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
-            .fetch_all(store.readers())
-            .await
-            .unwrap();
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(plan)).fetch_all(store.readers()).await.unwrap();
         for (_, _, _, step) in plan {
-            let whole = [
-                "MATERIALIZE named",
-                "MATERIALIZE work",
-                "MATERIALIZE why",
-                "AUTOMATIC",
-            ];
-            assert!(
-                !whole.iter().any(|bad| step.contains(bad)),
-                "{view}: {step}"
-            );
+            let whole = ["MATERIALIZE named", "MATERIALIZE work", "MATERIALIZE why", "AUTOMATIC"];
+            assert!(!whole.iter().any(|bad| step.contains(bad)), "{view}: {step}");
         }
     }
 }

@@ -109,12 +109,8 @@ impl Demo {
         let clock = Arc::new(SystemClock::new());
         let store = Store::open(&self.dir, clock, Timing::default()).await?;
 
-        self.watch_until(&store, run, |news| news.training_for >= Some(KILL_AFTER))
-            .await?;
-        daemon
-            .kill()
-            .await
-            .map_err(|error| CliError::Error(error.to_string()))?;
+        self.watch_until(&store, run, |news| news.training_for >= Some(KILL_AFTER)).await?;
+        daemon.kill().await.map_err(|error| CliError::Error(error.to_string()))?;
         self.say("kill -9: the daemon is dead, in the middle of the training");
         tokio::time::sleep(Duration::from_millis(500)).await;
         daemon = self.serve().await?;
@@ -127,10 +123,7 @@ impl Demo {
     }
 
     fn say(&self, text: &str) {
-        talk(&format!(
-            "{:6.1} s  {text}",
-            self.started.elapsed().as_secs_f64()
-        ));
+        talk(&format!("{:6.1} s  {text}", self.started.elapsed().as_secs_f64()));
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -169,10 +162,7 @@ impl Demo {
             .map_err(failed)?;
         let mut first = String::new();
         if let Some(out) = daemon.stdout.take() {
-            BufReader::new(out)
-                .read_line(&mut first)
-                .await
-                .map_err(failed)?;
+            BufReader::new(out).read_line(&mut first).await.map_err(failed)?;
         }
         if first.trim().is_empty() {
             return Err(CliError::Error(format!(
@@ -221,14 +211,8 @@ impl Demo {
         let members = store.run_progress(run).await?;
         let mut news = News::default();
         let uploads = members.iter().filter(|member| member.kind == "upload");
-        let done = uploads
-            .clone()
-            .filter(|member| member.state == "succeeded")
-            .count();
-        self.note(
-            "photos",
-            format!("{done} of {} photos uploaded", uploads.count()),
-        );
+        let done = uploads.clone().filter(|member| member.state == "succeeded").count();
+        self.note("photos", format!("{done} of {} photos uploaded", uploads.count()));
         for member in members {
             if !["succeeded", "failed", "cancelled", "attention"].contains(&member.state.as_str()) {
                 news.open += 1;
@@ -272,9 +256,7 @@ impl Demo {
                 damaged += 1;
             }
         }
-        let bought = effects
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"));
+        let bought = effects.iter().map(|(name, count)| format!("{count} {name}"));
         self.say(&format!(
             "the vendor's ledger: {}; nothing was bought twice",
             bought.collect::<Vec<_>>().join(", ")
@@ -323,16 +305,10 @@ struct News {
 async fn ledger(vendor: &simulator::Running) -> Result<Vec<(&'static str, i64)>, CliError> {
     let bad = |error: reqwest::Error| CliError::Error(format!("the ledger: {error}"));
     let client = reqwest::Client::builder().no_proxy().build().map_err(bad)?;
-    let reply = client
-        .get(vendor.control_url("ledger"))
-        .send()
-        .await
-        .map_err(bad)?;
+    let reply = client.get(vendor.control_url("ledger")).send().await.map_err(bad)?;
     let ledger: serde_json::Value = reply.json().await.map_err(bad)?;
     let count = |name: &'static str| (name, ledger.get(name).and_then(|n| n.as_i64()).unwrap_or(0));
-    Ok(["models", "images", "trainings", "jobs"]
-        .map(count)
-        .to_vec())
+    Ok(["models", "images", "trainings", "jobs"].map(count).to_vec())
 }
 
 /// SIGTERM, as a service manager would.

@@ -27,10 +27,7 @@ pub(super) async fn run(ctx: &Context, args: CheckArgs) -> Result<u8, CliError> 
     let facts = blocking(move || inspect_folder(&folder))
         .await?
         .map_err(|error| CliError::Usage(error.to_string()))?;
-    let rules = PhotoRules {
-        skip_bad: args.skip_bad,
-        ..PhotoRules::default()
-    };
+    let rules = PhotoRules { skip_bad: args.skip_bad, ..PhotoRules::default() };
     let report = preflight(&facts, &rules);
     if ctx.global.json {
         out::line(&as_json(&args.dir, &facts, &report).to_string())?;
@@ -53,10 +50,7 @@ fn print(facts: &[PhotoFacts], report: &Preflight, quiet: bool) -> Result<(), Cl
         out::talk(&format!("error: {problem}"));
     }
     if report.ok() {
-        out::talk(&format!(
-            "{} photos can be used for a training",
-            report.chosen.len()
-        ));
+        out::talk(&format!("{} photos can be used for a training", report.chosen.len()));
     }
     Ok(())
 }
@@ -64,16 +58,10 @@ fn print(facts: &[PhotoFacts], report: &Preflight, quiet: bool) -> Result<(), Cl
 /// Name, format, pixels, size and verdict, separated by tabs as `ls` in a pipe does.
 fn line(fact: &PhotoFacts, report: &Preflight) -> String {
     let media = fact.media.map_or("-", |media| media.label());
-    let pixels = fact.pixels.map_or_else(
-        || "-".to_owned(),
-        |(width, height)| format!("{width}x{height}"),
-    );
+    let pixels =
+        fact.pixels.map_or_else(|| "-".to_owned(), |(width, height)| format!("{width}x{height}"));
     let (verdict, _) = verdict(fact, report);
-    format!(
-        "{}\t{media}\t{pixels}\t{}\t{verdict}",
-        fact.name,
-        size(fact.bytes)
-    )
+    format!("{}\t{media}\t{pixels}\t{}\t{verdict}", fact.name, size(fact.bytes))
 }
 
 fn size(bytes: u64) -> String {

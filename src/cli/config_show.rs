@@ -61,19 +61,9 @@ pub fn show(context: &Context, origin: bool, header: bool) -> Result<u8, CliErro
     let mut rows: Vec<Vec<String>> = context
         .config
         .origins()
-        .map(|setting| {
-            vec![
-                setting.key.path(),
-                setting.value.clone(),
-                setting.origin.to_string(),
-            ]
-        })
+        .map(|setting| vec![setting.key.path(), setting.value.clone(), setting.origin.to_string()])
         .collect();
-    rows.push(vec![
-        "api key".to_owned(),
-        key_source(context),
-        String::new(),
-    ]);
+    rows.push(vec!["api key".to_owned(), key_source(context), String::new()]);
     let folder = context.paths.data_dir().display().to_string();
     rows.push(vec!["data directory".to_owned(), folder, String::new()]);
     if context.global.json {

@@ -16,32 +16,16 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct GlobalArgs {
     /// The folder for database, photos and outputs [env: DARKROOM_DATA_DIR].
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        help_heading = "Global options"
-    )]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub data_dir: Option<PathBuf>,
     /// The configuration file [env: DARKROOM_CONFIG].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help_heading = "Global options"
-    )]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
     /// Print one JSON object or array on stdout instead of text.
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// Print ids only, one per line.
-    #[arg(
-        short,
-        long,
-        global = true,
-        conflicts_with = "json",
-        help_heading = "Global options"
-    )]
+    #[arg(short, long, global = true, conflicts_with = "json", help_heading = "Global options")]
     pub quiet: bool,
     /// Say more; twice for even more.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
@@ -157,13 +141,7 @@ impl Context {
             extra_image_models: config.catalogue.image_models.clone(),
             extra_video_models: config.catalogue.video_models.clone(),
         };
-        Ok(Self {
-            config,
-            paths,
-            env,
-            global: global.clone(),
-            catalogue,
-        })
+        Ok(Self { config, paths, env, global: global.clone(), catalogue })
     }
 
     /// The configured durations, as the rules need them.
@@ -186,15 +164,13 @@ impl Context {
     /// A sentence that says that there is nothing yet (exit 2), or a database error.
     pub async fn existing_store(&self) -> Result<Store, CliError> {
         let clock = Arc::new(SystemClock::new());
-        Store::open_existing(self.paths.data_dir(), clock, self.timing())
-            .await?
-            .ok_or_else(|| {
-                CliError::Usage(format!(
-                    "there is no darkroom database in {}; submit something first, or name another \
+        Store::open_existing(self.paths.data_dir(), clock, self.timing()).await?.ok_or_else(|| {
+            CliError::Usage(format!(
+                "there is no darkroom database in {}; submit something first, or name another \
                  folder with --data-dir",
-                    self.paths.data_dir().display()
-                ))
-            })
+                self.paths.data_dir().display()
+            ))
+        })
     }
 
     /// Whether a daemon works on this data directory right now.

@@ -44,11 +44,8 @@ pub async fn cancel(context: &Context, args: &Cancel) -> Result<u8, CliError> {
     for (kind, id) in &rows {
         before.push(store.load(*kind, *id).await?.work.state.is_terminal());
     }
-    let write = CancelWrite {
-        rows: rows.clone(),
-        actor: ACTOR.to_owned(),
-        timing: *store.timing(),
-    };
+    let write =
+        CancelWrite { rows: rows.clone(), actor: ACTOR.to_owned(), timing: *store.timing() };
     store.writer().write(write).await?;
     let mut values = Vec::new();
     for ((kind, id), was_over) in rows.iter().zip(before) {
@@ -148,10 +145,7 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
 /// The rows that a retry of this one begins with, causes before victims.
 async fn to_retry(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>, CliError> {
     let ended = |state: &State| {
-        matches!(
-            state,
-            State::Failed { .. } | State::Cancelled { .. } | State::Attention { .. }
-        )
+        matches!(state, State::Failed { .. } | State::Cancelled { .. } | State::Attention { .. })
     };
     match noun {
         Noun::Run => {
@@ -172,10 +166,7 @@ async fn to_retry(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>, 
         // A model that exists is fine; what people mean is its training.
         Noun::Work(Kind::Model) => {
             let item = store.item(noun, id).await?;
-            if let Detail::Model {
-                training: Some(training),
-                ..
-            } = &item.detail
+            if let Detail::Model { training: Some(training), .. } = &item.detail
                 && item.state == "succeeded"
                 && let Some(training) = Id::parse(&training.id)
             {
@@ -247,30 +238,17 @@ pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> 
             if remote.trim().is_empty() {
                 return Err(CliError::Usage("--adopt needs the vendor's id".to_owned()));
             }
-            if !store
-                .claimed(kind, std::slice::from_ref(remote))
-                .await?
-                .is_empty()
-            {
+            if !store.claimed(kind, std::slice::from_ref(remote)).await?.is_empty() {
                 return Err(CliError::Refused(format!(
                     "the vendor's {remote} belongs to another row already: `darkroom show {remote}`"
                 )));
             }
-            Event::Adopt {
-                remote_id: remote.clone(),
-                by,
-            }
+            Event::Adopt { remote_id: remote.clone(), by }
         }
         None if args.resubmit => Event::Resubmit { by },
         None => Event::Abandon { by },
     };
-    let write = ResolveWrite {
-        kind,
-        id,
-        event,
-        actor: ACTOR.to_owned(),
-        timing: *store.timing(),
-    };
+    let write = ResolveWrite { kind, id, event, actor: ACTOR.to_owned(), timing: *store.timing() };
     store.writer().write(write).await?;
     let item = store.item(noun, id).await?;
     if context.global.json {
@@ -322,10 +300,7 @@ pub async fn pause(context: &Context, args: &Pause) -> Result<u8, CliError> {
     let was = is_paused(&store, switch).await?;
     let write = SetPause {
         switch,
-        reason: args
-            .reason
-            .clone()
-            .unwrap_or_else(|| "asked for on the command line".to_owned()),
+        reason: args.reason.clone().unwrap_or_else(|| "asked for on the command line".to_owned()),
         by: ACTOR.to_owned(),
     };
     store.writer().write(write).await?;
@@ -348,10 +323,7 @@ pub struct Resume {
 pub async fn resume(context: &Context, args: &Resume) -> Result<u8, CliError> {
     let store = context.store().await?;
     let switch = args.what.switch();
-    let write = ClearPause {
-        switch,
-        only_by: None,
-    };
+    let write = ClearPause { switch, only_by: None };
     let status = match store.writer().write(write).await? {
         true => "resumed",
         false => "already_running",

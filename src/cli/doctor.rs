@@ -64,12 +64,7 @@ impl Report {
     }
 
     fn add(&mut self, check: &'static str, state: Status, message: String, fix: Option<&str>) {
-        self.0.push(Check {
-            check,
-            state,
-            message,
-            fix: fix.map(str::to_owned),
-        });
+        self.0.push(Check { check, state, message, fix: fix.map(str::to_owned) });
     }
 }
 
@@ -103,10 +98,7 @@ fn print(global: &GlobalArgs, report: &Report) -> Result<(), CliError> {
     if global.json {
         return out::json(&report.0);
     }
-    let shown = report
-        .0
-        .iter()
-        .filter(|check| !global.quiet || check.state != Status::Ok);
+    let shown = report.0.iter().filter(|check| !global.quiet || check.state != Status::Ok);
     let rows: Vec<Vec<String>> = shown
         .map(|check| {
             let state = match check.state {
@@ -126,11 +118,7 @@ fn print(global: &GlobalArgs, report: &Report) -> Result<(), CliError> {
     if rows.is_empty() {
         return Ok(());
     }
-    table::grid(
-        &["state", "check", "finding", "what to do"],
-        &rows,
-        &Look::of_stdout(global),
-    )
+    table::grid(&["state", "check", "finding", "what to do"], &rows, &Look::of_stdout(global))
 }
 
 fn configuration(context: &Context, report: &mut Report) {
@@ -177,11 +165,7 @@ async fn vendor(context: &Context, offline: bool, report: &mut Report) {
     let client = match Client::new(&client) {
         Ok(client) => client,
         Err(error) => {
-            return report.fail(
-                "vendor",
-                format!("{base}: {error}"),
-                "correct vendor.base_url",
-            );
+            return report.fail("vendor", format!("{base}: {error}"), "correct vendor.base_url");
         }
     };
     match client.ping().await {
@@ -233,18 +217,11 @@ fn data_dir(context: &Context, report: &mut Report) {
     let dir = context.paths.data_dir();
     let name = dir.display().to_string();
     if !dir.exists() {
-        return report.ok(
-            "data directory",
-            format!("{name} is made when it is first needed"),
-        );
+        return report.ok("data directory", format!("{name} is made when it is first needed"));
     }
     if open_to_others(dir) {
         let fix = format!("chmod 700 '{name}'");
-        report.warn(
-            "data directory",
-            format!("{name} is open to other users"),
-            &fix,
-        );
+        report.warn("data directory", format!("{name} is open to other users"), &fix);
     } else {
         report.ok("data directory", name.clone());
     }
@@ -274,9 +251,7 @@ fn data_dir(context: &Context, report: &mut Report) {
 fn fsync_time(dir: &Path) -> std::io::Result<Duration> {
     use std::io::Write;
     let begin = Instant::now();
-    let mut file = tempfile::Builder::new()
-        .prefix(".doctor-")
-        .tempfile_in(dir)?;
+    let mut file = tempfile::Builder::new().prefix(".doctor-").tempfile_in(dir)?;
     file.write_all(b"darkroom doctor\n")?;
     file.as_file().sync_all()?;
     Ok(begin.elapsed())
@@ -301,11 +276,7 @@ fn disk(context: &Context, report: &mut Report) {
                 report.ok("disk", text);
             }
         }
-        _ => report.warn(
-            "disk",
-            "the free space is not known",
-            "look at it with `df`",
-        ),
+        _ => report.warn("disk", "the free space is not known", "look at it with `df`"),
     }
 }
 
@@ -334,10 +305,7 @@ async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::St
     let problems = store.check_integrity().await?;
     if problems.is_empty() {
         let path = open::db_path(store.data_dir());
-        report.ok(
-            "database",
-            format!("{} is sound (SQLite {version})", path.display()),
-        );
+        report.ok("database", format!("{} is sound (SQLite {version})", path.display()));
     } else {
         report.fail(
             "database",

@@ -53,10 +53,9 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
     let item = store.item(noun, id).await?;
     let daemon_running = context.daemon_is_running();
     let subjects: Vec<Id> = match &item.detail {
-        Detail::Run {
-            members: Some(members),
-            ..
-        } => members.iter().map(|member| member.id).collect(),
+        Detail::Run { members: Some(members), .. } => {
+            members.iter().map(|member| member.id).collect()
+        }
         _ => vec![id],
     };
     let mut events = store.events(&subjects, 0).await?;
@@ -77,13 +76,12 @@ fn next(item: &Item, daemon_running: bool) -> String {
     let by_itself = match item.state.as_str() {
         "succeeded" => {
             return match &item.detail {
-                Detail::Model {
-                    training: Some(training),
-                    ..
-                } if training.state != "succeeded" => format!(
-                    "its training is {}: `darkroom explain {}`",
-                    training.state, training.id
-                ),
+                Detail::Model { training: Some(training), .. } if training.state != "succeeded" => {
+                    format!(
+                        "its training is {}: `darkroom explain {}`",
+                        training.state, training.id
+                    )
+                }
                 _ => "nothing; it is done".to_owned(),
             };
         }
@@ -162,13 +160,7 @@ fn lines(story: &Story, look: &Look) -> Vec<String> {
 fn own_lines(item: &Item) -> Vec<String> {
     let mut out = Vec::new();
     match &item.detail {
-        Detail::Job {
-            model,
-            prompt,
-            credits,
-            outputs,
-            ..
-        } => {
+        Detail::Job { model, prompt, credits, outputs, .. } => {
             if let Some(model) = model {
                 out.push(format!("  model    {}", clean(model)));
             }
@@ -186,15 +178,8 @@ fn own_lines(item: &Item) -> Vec<String> {
                 out.push(format!("  file     {}", file.path.display()));
             }
         }
-        Detail::Model {
-            photos,
-            photos_total,
-            training,
-            ..
-        } => {
-            out.push(format!(
-                "  photos   {photos} of {photos_total} at the vendor"
-            ));
+        Detail::Model { photos, photos_total, training, .. } => {
+            out.push(format!("  photos   {photos} of {photos_total} at the vendor"));
             if let Some(training) = training {
                 out.push(format!("  training {} ({})", training.id, training.state));
             }

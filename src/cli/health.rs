@@ -60,11 +60,7 @@ pub fn print_token(context: &Context) -> Result<u8, CliError> {
 /// As [`out::line`].
 pub async fn run(context: &Context) -> Result<u8, CliError> {
     let answer = ask(context).await;
-    let code = if answer.is_ok() {
-        exit::DONE
-    } else {
-        exit::ERROR
-    };
+    let code = if answer.is_ok() { exit::DONE } else { exit::ERROR };
     if context.global.json {
         let value = match &answer {
             Ok(listen) => json!({ "ok": true, "listen": listen, "error": null }),
@@ -125,9 +121,7 @@ async fn get_status(listen: SocketAddr, path: &str) -> std::io::Result<u16> {
 fn status_of(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
-    words
-        .next()
-        .filter(|version| version.starts_with("HTTP/"))?;
+    words.next().filter(|version| version.starts_with("HTTP/"))?;
     words.next()?.parse().ok()
 }
 
@@ -138,10 +132,7 @@ mod tests {
     #[test]
     fn answers_are_read() {
         assert_eq!(status_of(b"HTTP/1.0 200 OK\r\n\r\nok"), Some(200));
-        assert_eq!(
-            status_of(b"HTTP/1.1 503 Service Unavailable\r\n"),
-            Some(503)
-        );
+        assert_eq!(status_of(b"HTTP/1.1 503 Service Unavailable\r\n"), Some(503));
         assert_eq!(status_of(b"SSH-2.0\r\n"), None);
         assert_eq!(status_of(b""), None);
     }
@@ -162,18 +153,10 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 1024];
             let n = stream.read(&mut request).await.unwrap();
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             String::from_utf8_lossy(&request[..n]).into_owned()
         });
         assert_eq!(get_status(address, "/healthz").await.unwrap(), 204);
-        assert!(
-            server
-                .await
-                .unwrap()
-                .starts_with("GET /healthz HTTP/1.0\r\n")
-        );
+        assert!(server.await.unwrap().starts_with("GET /healthz HTTP/1.0\r\n"));
     }
 }

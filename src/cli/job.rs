@@ -184,21 +184,11 @@ async fn place(
     if let Some(model) = &own {
         refuse_unusable(model)?;
     }
-    Finder::new(order.store(), order.catalogue())
-        .bind(&mut request)
-        .await?;
+    Finder::new(order.store(), order.catalogue()).bind(&mut request).await?;
     let id = new_id();
     let mut submission = Submission::new(("job", id), "cli");
-    submission.jobs.push(NewJob {
-        id,
-        request,
-        step: None,
-    });
-    order
-        .place(submission, Vec::new())
-        .await?
-        .end(Map::new())
-        .await
+    submission.jobs.push(NewJob { id, request, step: None });
+    order.place(submission, Vec::new()).await?.end(Map::new()).await
 }
 
 fn prompt(faults: &mut Faults, text: Option<&str>) -> Result<Option<String>, CliError> {

@@ -98,14 +98,8 @@ async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
         }
         None => None,
     };
-    let limit = args
-        .limit
-        .unwrap_or(if args.what.is_some() { 50 } else { 20 });
-    let filter = Filter {
-        states: args.state.clone(),
-        model,
-        limit,
-    };
+    let limit = args.limit.unwrap_or(if args.what.is_some() { 50 } else { 20 });
+    let filter = Filter { states: args.state.clone(), model, limit };
     if let Some(noun) = args.what.and_then(What::noun) {
         return Ok(store.list(noun, &filter).await?);
     }

@@ -62,12 +62,7 @@ pub mod exit {
 
 /// Gets paid AI media work done through the PhotoGPT API, and never loses it or buys it twice.
 #[derive(Debug, Parser)]
-#[command(
-    name = "darkroom",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true
-)]
+#[command(name = "darkroom", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Where things are and how output looks.
     #[command(flatten)]
@@ -131,7 +126,9 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
     let ctx = &Context::new(&cli.global)?;
     match cli.command {
         // These start processes; `app` runs them before it comes here.
-        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) | Command::Reading(_) => Ok(exit::DONE),
+        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) | Command::Reading(_) => {
+            Ok(exit::DONE)
+        }
         // --- commands that submit ---
         Command::Train(args) => train::run(ctx, args).await,
         Command::Image(args) => job::image(ctx, args).await,

@@ -199,13 +199,9 @@ fn merged(stored: Option<Identity>, args: &UpdateArgs) -> Result<Identity, CliEr
     }
     let base = match (stored, &args.name, args.age, gender) {
         (Some(stored), ..) => Some(stored),
-        (None, Some(name), Some(age), Some(gender)) => Some(Identity {
-            name: name.clone(),
-            age,
-            gender,
-            ethnicity: None,
-            eye_color: None,
-        }),
+        (None, Some(name), Some(age), Some(gender)) => {
+            Some(Identity { name: name.clone(), age, gender, ethnicity: None, eye_color: None })
+        }
         _ => None,
     };
     let Some(mut identity) = base else {
@@ -282,11 +278,7 @@ async fn change(
     }
     let id = new_id();
     let mut submission = Submission::new(("change", id), "cli");
-    submission.changes.push(NewChange {
-        id,
-        model: model.id,
-        fields,
-    });
+    submission.changes.push(NewChange { id, model: model.id, fields });
     let mut extra = Map::new();
     extra.insert("model_id".to_owned(), json!(model.id));
     order.place(submission, Vec::new()).await?.end(extra).await
@@ -297,11 +289,7 @@ async fn import(ctx: &Context, args: ImportArgs) -> Result<u8, CliError> {
     let remote_id = args.remote_id.trim().to_owned();
     let name = args.name.clone().unwrap_or_else(|| remote_id.clone());
     let mut faults = Faults::default();
-    if remote_id.is_empty()
-        || remote_id
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace())
-    {
+    if remote_id.is_empty() || remote_id.chars().any(|c| c.is_control() || c.is_whitespace()) {
         faults.add(format!(
             "{} is no model id of the vendor's: copy it as the vendor shows it",
             shown(&args.remote_id)
@@ -324,15 +312,6 @@ async fn import(ctx: &Context, args: ImportArgs) -> Result<u8, CliError> {
     }
     let id = new_id();
     let mut submission = Submission::new(("model", id), "cli");
-    submission.models.push(NewModel {
-        id,
-        name,
-        identity: None,
-        import: Some(remote_id),
-    });
-    order
-        .place(submission, Vec::new())
-        .await?
-        .end(Map::new())
-        .await
+    submission.models.push(NewModel { id, name, identity: None, import: Some(remote_id) });
+    order.place(submission, Vec::new()).await?.end(Map::new()).await
 }

@@ -25,9 +25,7 @@ pub fn line(text: &str) -> Result<(), CliError> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
             Err(CliError::Silent(super::exit::DONE))
         }
-        Err(error) => Err(CliError::Error(format!(
-            "stdout cannot be written: {error}"
-        ))),
+        Err(error) => Err(CliError::Error(format!("stdout cannot be written: {error}"))),
     }
 }
 
@@ -84,11 +82,7 @@ impl Look {
 
     /// A time: relative for a person, exact otherwise.
     pub fn time(&self, time: Time) -> String {
-        if self.terminal && !self.exact {
-            relative(time.0 - self.now)
-        } else {
-            time.to_string()
-        }
+        if self.terminal && !self.exact { relative(time.0 - self.now) } else { time.to_string() }
     }
 
     /// A text on one line, shortened for a person.
@@ -106,9 +100,7 @@ impl Look {
 /// A text on one line, without what could drive a terminal: prompts, file names and the vendor's
 /// messages come from outside.
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// "3 min ago", "in 2 h".

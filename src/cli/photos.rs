@@ -25,10 +25,7 @@ pub(super) async fn from_folder(
             return Ok(None);
         }
     };
-    let rules = PhotoRules {
-        skip_bad,
-        ..PhotoRules::default()
-    };
+    let rules = PhotoRules { skip_bad, ..PhotoRules::default() };
     let report = blocking(move || preflight(&facts, &rules)).await?;
     say_warnings(&report);
     if report.ok() {
@@ -47,10 +44,7 @@ pub(super) async fn from_file(
 ) -> Result<Option<ChosenPhoto>, CliError> {
     let path = file.to_owned();
     if path.is_dir() {
-        faults.add(format!(
-            "{} is a folder: name one photo",
-            shown(&path.to_string_lossy())
-        ));
+        faults.add(format!("{} is a folder: name one photo", shown(&path.to_string_lossy())));
         return Ok(None);
     }
     let facts = blocking(move || inspect_files(&[path])).await?;
@@ -59,11 +53,7 @@ pub(super) async fn from_file(
         faults.add(format!("\"{name}\" cannot be uploaded: {reason}."));
         return Ok(None);
     }
-    let rules = PhotoRules {
-        min_photos: 0,
-        max_photos: 1,
-        ..PhotoRules::default()
-    };
+    let rules = PhotoRules { min_photos: 0, max_photos: 1, ..PhotoRules::default() };
     let mut report = preflight(&facts, &rules);
     say_warnings(&report);
     for problem in report.problems.drain(..) {
@@ -103,10 +93,7 @@ pub(super) fn sources(photos: &[ChosenPhoto]) -> Vec<Source> {
 
 /// What a key stands for: names and contents, not folders.
 pub(super) fn canonical(photos: &[ChosenPhoto]) -> Value {
-    photos
-        .iter()
-        .map(|photo| json!({ "name": photo.name, "sha256": photo.sha256 }))
-        .collect()
+    photos.iter().map(|photo| json!({ "name": photo.name, "sha256": photo.sha256 })).collect()
 }
 
 /// The file's name with an ending that fits the content: the vendor may go by it.
@@ -134,10 +121,7 @@ mod tests {
             sha256: String::new(),
             pixels: None,
         };
-        assert_eq!(
-            file_name(&photo("été \\\"1\\\".JPEG")),
-            "été \\\"1\\\".JPEG"
-        );
+        assert_eq!(file_name(&photo("été \\\"1\\\".JPEG")), "été \\\"1\\\".JPEG");
         assert_eq!(file_name(&photo("really.PNG")), "really.jpg");
     }
 }

@@ -56,9 +56,8 @@ fn preparation(plan: &Plan, photos: Option<&[ChosenPhoto]>) -> Vec<String> {
 
 fn step_line(step: &PlannedStep) -> String {
     let plural = if step.outputs == 1 { "" } else { "s" };
-    let price = step
-        .credits
-        .map_or_else(|| "price not known".to_owned(), |n| format!("{n} credits"));
+    let price =
+        step.credits.map_or_else(|| "price not known".to_owned(), |n| format!("{n} credits"));
     let starts = if step.starts.is_zero() {
         "starts at once".to_owned()
     } else {
@@ -94,14 +93,10 @@ fn calls(plan: &Plan) -> String {
 fn credits(plan: &Plan) -> String {
     match plan.unpriced_calls {
         0 => format!("{}", plan.known_credits),
-        1 => format!(
-            "at least {}: the price of 1 call is not known",
-            plan.known_credits
-        ),
-        many => format!(
-            "at least {}: the prices of {many} calls are not known",
-            plan.known_credits
-        ),
+        1 => format!("at least {}: the price of 1 call is not known", plan.known_credits),
+        many => {
+            format!("at least {}: the prices of {many} calls are not known", plan.known_credits)
+        }
     }
 }
 

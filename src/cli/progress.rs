@@ -36,16 +36,10 @@ impl Pace {
     fn of(sorted: &[Millis]) -> Self {
         let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
         if sorted.len() < ENOUGH {
-            return Self {
-                typical: VENDOR_TYPICAL,
-                slow: VENDOR_SLOW,
-            };
+            return Self { typical: VENDOR_TYPICAL, slow: VENDOR_SLOW };
         }
         let typical = at(50).copied().unwrap_or(VENDOR_TYPICAL).max(1);
-        Self {
-            typical,
-            slow: at(90).copied().unwrap_or(VENDOR_SLOW).max(typical),
-        }
+        Self { typical, slow: at(90).copied().unwrap_or(VENDOR_SLOW).max(typical) }
     }
 
     /// How full the bar is: it reaches nine tenths at the typical time and then creeps, because a
@@ -53,11 +47,7 @@ impl Pace {
     fn steps(self, age: Millis) -> u64 {
         #[allow(clippy::cast_precision_loss)]
         let part = age.max(0) as f64 / self.typical as f64;
-        let filled = if part <= 1.0 {
-            0.9 * part
-        } else {
-            0.9 + 0.08 * (1.0 - (1.0 - part).exp())
-        };
+        let filled = if part <= 1.0 { 0.9 * part } else { 0.9 + 0.08 * (1.0 - (1.0 - part).exp()) };
         #[allow(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -80,13 +70,8 @@ impl Pace {
 }
 
 enum Mode {
-    Bars {
-        all: MultiProgress,
-        bars: BTreeMap<Key, ProgressBar>,
-    },
-    Lines {
-        states: BTreeMap<Id, String>,
-    },
+    Bars { all: MultiProgress, bars: BTreeMap<Key, ProgressBar> },
+    Lines { states: BTreeMap<Id, String> },
     Quiet,
 }
 
@@ -113,14 +98,9 @@ impl Progress {
     pub async fn new(global: &GlobalArgs, store: &Store) -> Result<Self, CliError> {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let mode = if std::io::stderr().is_terminal() && !global.quiet && !dumb {
-            Mode::Bars {
-                all: MultiProgress::new(),
-                bars: BTreeMap::new(),
-            }
+            Mode::Bars { all: MultiProgress::new(), bars: BTreeMap::new() }
         } else if global.verbose > 0 {
-            Mode::Lines {
-                states: BTreeMap::new(),
-            }
+            Mode::Lines { states: BTreeMap::new() }
         } else {
             Mode::Quiet
         };
@@ -168,10 +148,7 @@ impl Progress {
     /// A pause explains why nothing moves; each is told once.
     fn say_pauses(&mut self, snapshot: &Snapshot) {
         let pauses = &snapshot.pauses;
-        for (word, pause) in [
-            ("spending", &pauses.spending),
-            ("watching", &pauses.watching),
-        ] {
+        for (word, pause) in [("spending", &pauses.spending), ("watching", &pauses.watching)] {
             let Some(pause) = pause else { continue };
             let text = format!(
                 "{word} is paused by {}: {}; `darkroom resume {word}` lifts it",
@@ -194,9 +171,7 @@ impl Progress {
         };
         let mut drawn = Vec::new();
         let mut draw = |key: Key, length: Option<u64>, at: u64, message: String| {
-            let bar = bars
-                .entry(key)
-                .or_insert_with(|| all.add(new_bar(length.is_some())));
+            let bar = bars.entry(key).or_insert_with(|| all.add(new_bar(length.is_some())));
             if let Some(length) = length {
                 bar.set_length(length);
                 bar.set_position(at);
@@ -204,24 +179,14 @@ impl Progress {
             bar.set_message(message);
             drawn.push(key);
         };
-        let (uploads, others): (Vec<&Item>, Vec<&Item>) = snapshot
-            .items
-            .iter()
-            .partition(|item| item.kind == Noun::Work(Kind::Upload));
+        let (uploads, others): (Vec<&Item>, Vec<&Item>) =
+            snapshot.items.iter().partition(|item| item.kind == Noun::Work(Kind::Upload));
         let home = uploads.iter().filter(|item| item.is_finished()).count();
         if home < uploads.len() {
             let (home, total) = (count(home), count(uploads.len()));
-            draw(
-                Key::Uploads,
-                Some(total),
-                home,
-                format!("photos {home}/{total}"),
-            );
+            draw(Key::Uploads, Some(total), home, format!("photos {home}/{total}"));
         }
-        let live: Vec<&Item> = others
-            .into_iter()
-            .filter(|item| !item.is_finished())
-            .collect();
+        let live: Vec<&Item> = others.into_iter().filter(|item| !item.is_finished()).collect();
         for item in live.iter().take(MAX_BARS) {
             let started = item
                 .accepted_at

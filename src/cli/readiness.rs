@@ -83,18 +83,9 @@ mod tests {
         assert_eq!(of("queued", None, None), Readiness::Untrained);
         assert_eq!(of("succeeded", Some("new"), None), Readiness::Untrained);
         assert_eq!(of("succeeded", Some("Ready"), None), Readiness::Usable);
-        assert_eq!(
-            of("queued", None, Some("waiting")),
-            Readiness::InTraining(id)
-        );
-        assert_eq!(
-            of("succeeded", Some("new"), Some("failed")),
-            Readiness::TrainingEnded(id)
-        );
-        assert!(matches!(
-            of("succeeded", Some("deleted"), None),
-            Readiness::Gone(_)
-        ));
+        assert_eq!(of("queued", None, Some("waiting")), Readiness::InTraining(id));
+        assert_eq!(of("succeeded", Some("new"), Some("failed")), Readiness::TrainingEnded(id));
+        assert!(matches!(of("succeeded", Some("deleted"), None), Readiness::Gone(_)));
         assert!(matches!(of("failed", None, None), Readiness::Gone(_)));
     }
 }

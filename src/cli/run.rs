@@ -136,9 +136,7 @@ async fn prepare(
             );
         }
         // The plan goes by what the recipe says.
-        *images = folder
-            .as_ref()
-            .map(|folder| folder.to_string_lossy().into_owned());
+        *images = folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     }
     let photos = match &folder {
         Some(folder) => photos::from_folder(folder, args.skip_bad, &mut faults).await?,
@@ -148,13 +146,7 @@ async fn prepare(
     let stem = path.file_stem().unwrap_or(path.as_os_str());
     let stem = stem.to_string_lossy().replace(char::is_control, " ");
     let name = recipe.name.clone();
-    Ok(Prepared {
-        text,
-        name: name.unwrap_or(stem),
-        recipe,
-        model,
-        photos,
-    })
+    Ok(Prepared { text, name: name.unwrap_or(stem), recipe, model, photos })
 }
 
 fn needs_no_training(model: &FoundModel) -> bool {
@@ -176,9 +168,7 @@ fn read_recipe(path: &Path) -> Result<String, CliError> {
     // One byte more than allowed, so that the rule about length does the talking.
     let limit = u64::try_from(MAX_RECIPE_BYTES).unwrap_or(u64::MAX) + 1;
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(limit)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    file.take(limit).read_to_string(&mut text).map_err(unreadable)?;
     Ok(text)
 }
 
@@ -205,13 +195,9 @@ fn photo_folder(
 }
 
 fn step_requests(recipe: &Recipe, model: Option<Id>) -> Result<Vec<StepRequest>, CliError> {
-    let jobs: BTreeMap<String, Id> = recipe
-        .order()
-        .map(|step| (step.name.clone(), new_id()))
-        .collect();
-    recipe
-        .requests(model, &jobs)
-        .map_err(|missing| CliError::Usage(missing.to_string()))
+    let jobs: BTreeMap<String, Id> =
+        recipe.order().map(|step| (step.name.clone(), new_id())).collect();
+    recipe.requests(model, &jobs).map_err(|missing| CliError::Usage(missing.to_string()))
 }
 
 /// Whether every output and upload that steps name by id is there.
@@ -292,11 +278,7 @@ async fn place(
     steps: Vec<StepRequest>,
 ) -> Result<u8, CliError> {
     let mut submission = Submission::new(("run", run), "cli");
-    submission.run = Some(NewRun {
-        id: run,
-        name: prepared.name,
-        recipe: prepared.text,
-    });
+    submission.run = Some(NewRun { id: run, name: prepared.name, recipe: prepared.text });
     if let (Some(RecipeModel::New { identity, .. }), Some(id)) = (&prepared.recipe.model, model) {
         submission.models.push(NewModel {
             id,
@@ -309,10 +291,7 @@ async fn place(
     if let (Some(chosen), Some(model)) = (prepared.photos, model) {
         let new = new_photos(order.store(), model, chosen).await?;
         submission.uploads = photos::uploads(&new, model, UploadPurpose::Training);
-        submission.training = Some(NewTraining {
-            id: new_id(),
-            model,
-        });
+        submission.training = Some(NewTraining { id: new_id(), model });
         sources = photos::sources(&new);
     }
     let jobs = steps.into_iter().map(|step| NewJob {
@@ -321,9 +300,5 @@ async fn place(
         step: Some(step.step),
     });
     submission.jobs.extend(jobs);
-    order
-        .place(submission, sources)
-        .await?
-        .end(Map::new())
-        .await
+    order.place(submission, sources).await?.end(Map::new()).await
 }

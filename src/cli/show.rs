@@ -63,17 +63,9 @@ fn print(item: &Item, look: &Look) -> Result<(), CliError> {
         out::line(&format!("{name:<20} {text}"))?;
     }
     for file in item.files() {
-        out::line(&format!(
-            "{:<20} {}",
-            "file",
-            clean(&file.display().to_string())
-        ))?;
+        out::line(&format!("{:<20} {}", "file", clean(&file.display().to_string())))?;
     }
-    if let Detail::Run {
-        members: Some(members),
-        ..
-    } = &item.detail
-    {
+    if let Detail::Run { members: Some(members), .. } = &item.detail {
         out::line("")?;
         table::print(members, table::columns(None), look)?;
     }
@@ -82,10 +74,7 @@ fn print(item: &Item, look: &Look) -> Result<(), CliError> {
 
 fn relative(text: &str, look: &Look) -> String {
     match chrono::DateTime::parse_from_rfc3339(text) {
-        Ok(time) => format!(
-            "{text} ({})",
-            out::relative(time.timestamp_millis() - look.now)
-        ),
+        Ok(time) => format!("{text} ({})", out::relative(time.timestamp_millis() - look.now)),
         Err(_) => clean(text),
     }
 }
@@ -116,17 +105,13 @@ pub async fn events(context: &Context, args: &Events) -> Result<u8, CliError> {
     if args.follow {
         return follow(context, &store, noun, id).await;
     }
-    let events = store
-        .events(&event_subjects(&store, noun, id).await?, 0)
-        .await?;
+    let events = store.events(&event_subjects(&store, noun, id).await?, 0).await?;
     if context.global.json {
         out::json(&events)?;
         return Ok(super::exit::DONE);
     }
     let rows: Vec<Vec<String>> = events.iter().map(|event| row(event, &look)).collect();
-    let columns = [
-        "at", "kind", "from", "state", "cause", "actor", "note", "id",
-    ];
+    let columns = ["at", "kind", "from", "state", "cause", "actor", "note", "id"];
     table::grid(&columns, &rows, &look)?;
     Ok(super::exit::DONE)
 }

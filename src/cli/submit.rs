@@ -108,12 +108,7 @@ impl<'a> Order<'a> {
     pub(super) async fn open(ctx: &'a Context, tail: &'a TailArgs) -> Result<Self, CliError> {
         check_tail(tail)?;
         let store = open_if_there(ctx).await?;
-        Ok(Self {
-            ctx,
-            tail,
-            store,
-            key: None,
-        })
+        Ok(Self { ctx, tail, store, key: None })
     }
 
     /// The database, if there is one already.
@@ -142,10 +137,7 @@ impl<'a> Order<'a> {
             Some(store) => store.used_key(key).await?,
             None => None,
         };
-        self.key = Some(Key {
-            key: key.clone(),
-            request_hash: request_hash.clone(),
-        });
+        self.key = Some(Key { key: key.clone(), request_hash: request_hash.clone() });
         match used {
             None => Ok(None),
             Some(used) if used.request_hash == request_hash => Ok(Some(used.subject)),
@@ -196,19 +188,9 @@ impl<'a> Order<'a> {
         note: Option<&'static str>,
     ) -> Result<Placed<'a>, CliError> {
         let Some(store) = self.store else {
-            return Err(CliError::Error(
-                "the database went away meanwhile".to_owned(),
-            ));
+            return Err(CliError::Error("the database went away meanwhile".to_owned()));
         };
-        Ok(Placed {
-            ctx: self.ctx,
-            tail: self.tail,
-            store,
-            kind,
-            id,
-            note,
-            is_new: false,
-        })
+        Ok(Placed { ctx: self.ctx, tail: self.tail, store, kind, id, note, is_new: false })
     }
 }
 
@@ -252,10 +234,7 @@ impl Placed<'_> {
                 "{accepted}no daemon is running: work starts once `darkroom serve` runs"
             ));
         } else if self.is_new {
-            out::talk(&format!(
-                "accepted; `darkroom wait {}` waits for it",
-                self.id
-            ));
+            out::talk(&format!("accepted; `darkroom wait {}` waits for it", self.id));
         }
     }
 }
@@ -310,15 +289,10 @@ async fn keep_photos(ctx: &Context, photos: Vec<Source>) -> Result<(), CliError>
     }
     crate::store::open::create_data_dir(ctx.paths.data_dir())?;
     let blobs = BlobStore::new(ctx.paths.blobs());
-    blocking(move || blobs.put_many(&photos))
-        .await?
-        .map(drop)
-        .map_err(|error| match error {
-            BlobError::Write { .. } => CliError::Error(error.to_string()),
-            BlobError::Read { .. } | BlobError::Changed { .. } => {
-                CliError::Usage(error.to_string())
-            }
-        })
+    blocking(move || blobs.put_many(&photos)).await?.map(drop).map_err(|error| match error {
+        BlobError::Write { .. } => CliError::Error(error.to_string()),
+        BlobError::Read { .. } | BlobError::Changed { .. } => CliError::Usage(error.to_string()),
+    })
 }
 
 /// Runs what blocks beside the runtime.

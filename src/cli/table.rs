@@ -12,14 +12,10 @@ pub fn columns(noun: Option<Noun>) -> &'static [&'static str] {
         None => &["id", "kind", "state", "what", "why", "updated"],
         Some(Noun::Run) => &["id", "name", "state", "done", "why", "created"],
         Some(Noun::Work(kind)) => match kind {
-            Kind::Model => &[
-                "id", "name", "state", "photos", "training", "why", "created",
-            ],
+            Kind::Model => &["id", "name", "state", "photos", "training", "why", "created"],
             Kind::Upload => &["id", "file", "state", "purpose", "why", "created"],
             Kind::Training => &["id", "model", "state", "why", "created"],
-            Kind::Job => &[
-                "id", "type", "state", "model", "prompt", "files", "why", "created",
-            ],
+            Kind::Job => &["id", "type", "state", "model", "prompt", "files", "why", "created"],
             Kind::Output => &["id", "job", "state", "media", "bytes", "path", "created"],
             Kind::Change => &["id", "what", "state", "why", "created"],
         },
@@ -45,19 +41,12 @@ fn own_cell(item: &Item, column: &str, look: &Look) -> String {
     let option = |text: &Option<String>| text.clone().unwrap_or_default();
     let text = match (&item.detail, column) {
         (Detail::Model { name, .. } | Detail::Run { name, .. }, "name") => look.text(name, 40),
-        (
-            Detail::Model {
-                photos,
-                photos_total,
-                ..
-            },
-            "photos",
-        ) => {
+        (Detail::Model { photos, photos_total, .. }, "photos") => {
             format!("{photos}/{photos_total}")
         }
-        (Detail::Model { training, .. }, "training") => training
-            .as_ref()
-            .map_or(String::new(), |training| training.state.clone()),
+        (Detail::Model { training, .. }, "training") => {
+            training.as_ref().map_or(String::new(), |training| training.state.clone())
+        }
         (Detail::Run { done, total, .. }, "done") => format!("{done}/{total}"),
         (Detail::Upload { file_name, .. }, "file") => look.text(file_name, 40),
         (Detail::Upload { purpose, .. }, "purpose") => purpose.clone(),
@@ -72,9 +61,9 @@ fn own_cell(item: &Item, column: &str, look: &Look) -> String {
         (Detail::Output { bytes, .. }, "bytes") => {
             bytes.map_or(String::new(), |bytes| bytes.to_string())
         }
-        (Detail::Output { path, .. }, "path") => path
-            .as_ref()
-            .map_or(String::new(), |path| path.display().to_string()),
+        (Detail::Output { path, .. }, "path") => {
+            path.as_ref().map_or(String::new(), |path| path.display().to_string())
+        }
         _ => String::new(),
     };
     clean(&text)
@@ -87,12 +76,7 @@ fn own_cell(item: &Item, column: &str, look: &Look) -> String {
 pub fn print(items: &[Item], columns: &[&str], look: &Look) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = items
         .iter()
-        .map(|item| {
-            columns
-                .iter()
-                .map(|column| cell(item, column, look))
-                .collect()
-        })
+        .map(|item| columns.iter().map(|column| cell(item, column, look)).collect())
         .collect();
     grid(columns, &rows, look)
 }
@@ -108,16 +92,10 @@ pub fn grid(columns: &[&str], rows: &[Vec<String>], look: &Look) -> Result<(), C
             text.push(columns.join("\t"));
         }
         text.extend(rows.iter().map(|row| row.join("\t")));
-        return if text.is_empty() {
-            Ok(())
-        } else {
-            out::line(&text.join("\n"))
-        };
+        return if text.is_empty() { Ok(()) } else { out::line(&text.join("\n")) };
     }
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if look.colour {
         table.enforce_styling();
     }

@@ -30,12 +30,9 @@ pub(super) fn resolve(flag: &str, value: &str) -> Result<String, CliError> {
 
 fn read(flag: &str, name: &str, source: impl std::io::Read) -> Result<String, CliError> {
     let mut bytes = Vec::new();
-    source
-        .take(MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| {
-            CliError::Usage(format!("{flag}: {} cannot be read ({error})", shown(name)))
-        })?;
+    source.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| {
+        CliError::Usage(format!("{flag}: {} cannot be read ({error})", shown(name)))
+    })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| CliError::Usage(format!("{flag}: {} is not UTF-8 text", shown(name))))?;
     // Editors and `echo` end every file with a line break that nobody meant.

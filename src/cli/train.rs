@@ -86,10 +86,7 @@ pub(super) async fn run(ctx: &Context, args: TrainArgs) -> Result<u8, CliError> 
     };
     let id = submission.subject.1;
     submission.uploads = photos::uploads(&new_photos, id, UploadPurpose::Training);
-    submission.training = Some(NewTraining {
-        id: new_id(),
-        model: id,
-    });
+    submission.training = Some(NewTraining { id: new_id(), model: id });
     let sources = photos::sources(&new_photos);
     end(order.place(submission, sources).await?).await
 }
@@ -166,10 +163,8 @@ pub(super) async fn new_photos(
         None => Vec::new(),
     };
     let all = chosen.len();
-    let new: Vec<ChosenPhoto> = chosen
-        .into_iter()
-        .filter(|photo| !held.contains(&photo.sha256))
-        .collect();
+    let new: Vec<ChosenPhoto> =
+        chosen.into_iter().filter(|photo| !held.contains(&photo.sha256)).collect();
     let total = held.len() + new.len();
     if total > MAX_PHOTOS {
         return Err(CliError::Refused(format!(

@@ -178,15 +178,8 @@ async fn until(deadline: Option<Instant>) {
 }
 
 fn detached(target: &Target) -> String {
-    let ids: Vec<String> = target
-        .subjects()
-        .iter()
-        .map(|(_, id)| id.to_string())
-        .collect();
-    format!(
-        "detached, the work goes on; `darkroom wait {}` comes back",
-        ids.join(" ")
-    )
+    let ids: Vec<String> = target.subjects().iter().map(|(_, id)| id.to_string()).collect();
+    format!("detached, the work goes on; `darkroom wait {}` comes back", ids.join(" "))
 }
 
 /// Says why it did not end well and answers the exit code.

@@ -19,10 +19,7 @@ fn context(bench: &Bench) -> Context {
 }
 
 async fn verdict(bench: &Bench, subjects: &[(Noun, Id)]) -> Snapshot {
-    Target::new(subjects.to_vec())
-        .look(&bench.store)
-        .await
-        .unwrap()
+    Target::new(subjects.to_vec()).look(&bench.store).await.unwrap()
 }
 
 async fn pause(bench: &Bench, switch: Switch, by: &str) {
@@ -45,9 +42,7 @@ async fn every_end_has_its_code() {
     ];
     bench.finish_job(done, "job_1").await;
     bench.fail(Kind::Job, failed).await;
-    bench
-        .event(Kind::Job, cancelled, Event::CancelRequested)
-        .await;
+    bench.event(Kind::Job, cancelled, Event::CancelRequested).await;
     bench.park(Kind::Job, parked).await;
     let code = async |ids: &[Id]| {
         let subjects: Vec<(Noun, Id)> = ids.iter().map(|id| (JOB, *id)).collect();
@@ -77,10 +72,7 @@ async fn a_refused_key_needs_a_person_but_a_persons_pause_does_not() {
     pause(&bench, Switch::Spending, "daemon").await;
     let paused = look().await;
     assert_eq!(paused.verdict().code(), 4);
-    assert_eq!(
-        paused.reasons(),
-        ["spending is paused: the vendor refused the key"]
-    );
+    assert_eq!(paused.reasons(), ["spending is paused: the vendor refused the key"]);
 }
 
 #[tokio::test]
@@ -104,18 +96,11 @@ async fn a_model_is_done_when_its_training_is() {
     assert_eq!((first.items.len(), first.verdict()), (5, Verdict::Running));
     bench.accept(Kind::Model, person.model, "model_1").await;
     for upload in &person.uploads {
-        bench
-            .accept(Kind::Upload, *upload, &upload.to_string())
-            .await;
+        bench.accept(Kind::Upload, *upload, &upload.to_string()).await;
     }
     let waiting = target.look(&bench.store).await.unwrap();
-    assert_eq!(
-        (waiting.items.len(), waiting.verdict()),
-        (5, Verdict::Running)
-    );
-    bench
-        .accept(Kind::Training, person.training, "model_1")
-        .await;
+    assert_eq!((waiting.items.len(), waiting.verdict()), (5, Verdict::Running));
+    bench.accept(Kind::Training, person.training, "model_1").await;
     let finished = Event::VendorDone { outputs: 0 };
     bench.event(Kind::Training, person.training, finished).await;
     let done = target.look(&bench.store).await.unwrap();
@@ -141,9 +126,7 @@ async fn a_parked_photo_does_not_hide_a_running_one() {
     let subjects = [(Noun::Work(Kind::Model), person.model)];
     assert_eq!(verdict(&bench, &subjects).await.verdict(), Verdict::Running);
     for upload in &person.uploads[1..] {
-        bench
-            .accept(Kind::Upload, *upload, &upload.to_string())
-            .await;
+        bench.accept(Kind::Upload, *upload, &upload.to_string()).await;
     }
     assert_eq!(verdict(&bench, &subjects).await.verdict(), Verdict::Person);
 }

@@ -54,10 +54,7 @@ impl Verdict {
 impl Target {
     /// Waits for these.
     pub fn new(subjects: Vec<(Noun, Id)>) -> Self {
-        Self {
-            subjects,
-            seen: Vec::new(),
-        }
+        Self { subjects, seen: Vec::new() }
     }
 
     /// The rows that were asked for, or those that took their place.
@@ -78,21 +75,13 @@ impl Target {
             rows.extend(find::expand(store, *noun, *id).await?);
         }
         // Uploads leave a model's list when they end; everything else is found again.
-        let uploads = self
-            .seen
-            .iter()
-            .filter(|(kind, _)| *kind == Kind::Upload)
-            .copied();
+        let uploads = self.seen.iter().filter(|(kind, _)| *kind == Kind::Upload).copied();
         rows.extend(uploads.collect::<Vec<_>>());
         rows.sort_unstable();
         rows.dedup();
         let mut items = Vec::new();
         for kind in Kind::ALL {
-            let ids: Vec<Id> = rows
-                .iter()
-                .filter(|row| row.0 == kind)
-                .map(|row| row.1)
-                .collect();
+            let ids: Vec<Id> = rows.iter().filter(|row| row.0 == kind).map(|row| row.1).collect();
             items.extend(store.items(kind, &ids).await?.into_iter().rev());
         }
         // The retry of an upload is a member of its own.
@@ -105,11 +94,7 @@ impl Target {
                 stuck.push((item.id, why));
             }
         }
-        Ok(Snapshot {
-            items,
-            pauses,
-            stuck,
-        })
+        Ok(Snapshot { items, pauses, stuck })
     }
 }
 
@@ -129,10 +114,7 @@ async fn newest(store: &Store, subject: (Noun, Id)) -> Result<(Noun, Id), CliErr
 
 /// A pause that the daemon set itself: the key was refused, or the credits are gone.
 fn by_daemon(pause: &Option<Pause>) -> Option<&str> {
-    pause
-        .as_ref()
-        .filter(|pause| pause.is_automatic())
-        .map(|pause| pause.reason.as_str())
+    pause.as_ref().filter(|pause| pause.is_automatic()).map(|pause| pause.reason.as_str())
 }
 
 /// Why a row in this state does not move without a person.
@@ -159,10 +141,7 @@ async fn stuck_because(
             // succeed before the person has acted, so that is what to say.
             Ok(parents.iter().find_map(|parent| {
                 if parent.state == "attention" {
-                    return Some(format!(
-                        "waits for the {}, which {}",
-                        parent.label, parent.why
-                    ));
+                    return Some(format!("waits for the {}, which {}", parent.label, parent.why));
                 }
                 stuck_in(&parent.state, pauses)
             }))
@@ -175,11 +154,7 @@ impl Snapshot {
     /// Whether waiting is over.
     pub fn verdict(&self) -> Verdict {
         let stuck = |item: &Item| self.stuck.iter().any(|(id, _)| *id == item.id);
-        if self
-            .items
-            .iter()
-            .any(|item| !item.is_finished() && !stuck(item))
-        {
+        if self.items.iter().any(|item| !item.is_finished() && !stuck(item)) {
             return Verdict::Running;
         }
         if !self.stuck.is_empty() {
@@ -210,11 +185,7 @@ impl Snapshot {
                     "{} ({}) {}: {}",
                     item.label,
                     item.id,
-                    if item.state == "failed" {
-                        "failed"
-                    } else {
-                        "was cancelled"
-                    },
+                    if item.state == "failed" { "failed" } else { "was cancelled" },
                     item.why
                 ));
             }

@@ -26,10 +26,7 @@ impl Env {
 
     /// The folder that a variable names; an empty variable counts as unset.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.0
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+        self.0.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
     /// The first of the folders that systemd lists in a variable, separated by colons.
@@ -58,10 +55,7 @@ impl Env {
 
     /// The names that begin with `prefix`.
     pub(super) fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .keys()
-            .map(String::as_str)
-            .filter(move |name| name.starts_with(prefix))
+        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
     }
 }
 
@@ -74,12 +68,7 @@ impl fmt::Debug for Env {
 
 impl<K: Into<String>, V: Into<OsString>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 
@@ -110,9 +99,7 @@ pub struct Paths {
 impl Paths {
     /// The files below `data_dir`.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-        }
+        Self { data_dir: data_dir.into() }
     }
 
     /// Finds the data directory: `--data-dir`, `DARKROOM_DATA_DIR`, systemd's `STATE_DIRECTORY`,
@@ -123,12 +110,7 @@ impl Paths {
             .clone()
             .or_else(|| env.path("DARKROOM_DATA_DIR"))
             .or_else(|| env.systemd_folder("STATE_DIRECTORY"))
-            .or_else(|| {
-                Some(
-                    env.xdg_folder("XDG_DATA_HOME", ".local/share")?
-                        .join("darkroom"),
-                )
-            });
+            .or_else(|| Some(env.xdg_folder("XDG_DATA_HOME", ".local/share")?.join("darkroom")));
         found.map(Self::new).ok_or_else(|| {
             Problem::new("data directory", "there is no home folder to put it in")
                 .help("name one with --data-dir or DARKROOM_DATA_DIR")

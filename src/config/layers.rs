@@ -32,22 +32,15 @@ pub(super) struct Value {
 
 impl Sources {
     pub(super) fn defaults() -> Self {
-        let value = |key: &Key| Value {
-            text: key.default.to_owned(),
-            origin: Origin::Default,
-            span: None,
-        };
-        Self {
-            values: KEYS.iter().map(value).collect(),
-        }
+        let value =
+            |key: &Key| Value { text: key.default.to_owned(), origin: Origin::Default, span: None };
+        Self { values: KEYS.iter().map(value).collect() }
     }
 }
 
 /// Short names for keys that are often set from outside. The long form wins over them.
-const SHORT_NAMES: [(&str, &str, &str); 2] = [
-    ("PHOTOGPT_BASE_URL", "vendor", "base_url"),
-    ("DARKROOM_LISTEN", "daemon", "listen"),
-];
+const SHORT_NAMES: [(&str, &str, &str); 2] =
+    [("PHOTOGPT_BASE_URL", "vendor", "base_url"), ("DARKROOM_LISTEN", "daemon", "listen")];
 
 /// Collects values and problems until all layers are in.
 pub(super) struct Layers<'a> {
@@ -58,11 +51,7 @@ pub(super) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(source: Option<Source<'a>>) -> Self {
-        Self {
-            sources: Sources::defaults(),
-            problems: Problems::default(),
-            source,
-        }
+        Self { sources: Sources::defaults(), problems: Problems::default(), source }
     }
 
     /// Takes the layers in their order and builds the configuration.
@@ -74,14 +63,9 @@ impl<'a> Layers<'a> {
         self.environment(env);
         for (key, flag, text) in &flags.values {
             let origin = Origin::Flag((*flag).to_owned());
-            match key
-                .split_once('.')
-                .and_then(|(section, name)| find(section, name))
-            {
+            match key.split_once('.').and_then(|(section, name)| find(section, name)) {
                 Some((index, _)) => self.set(index, text.clone(), origin, None),
-                None => self
-                    .problems
-                    .push(Problem::new(origin, format!("sets no key `{key}`"))),
+                None => self.problems.push(Problem::new(origin, format!("sets no key `{key}`"))),
             }
         }
         self.problems.into_result()?;
@@ -170,8 +154,7 @@ impl<'a> Layers<'a> {
             match text_of(key, value.get_ref()) {
                 Ok(text) => self.set(index, text, origin, Some(value.span())),
                 Err(message) => {
-                    self.problems
-                        .push(Problem::in_file(source, value.span(), message));
+                    self.problems.push(Problem::in_file(source, value.span(), message));
                 }
             }
         }
@@ -256,10 +239,7 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
         _ if key.kind == Kind::Text => format!(", as in \"{}\"", key.default),
         _ => String::new(),
     };
-    Err(format!(
-        "`{}` must be {wanted}{example}; this is {found}",
-        key.path()
-    ))
+    Err(format!("`{}` must be {wanted}{example}; this is {found}", key.path()))
 }
 
 fn is_api_key(name: &str) -> bool {
@@ -293,10 +273,7 @@ fn unknown_section(source: Source<'_>, name: &str, span: Range<usize>, is_table:
     let mut sections: Vec<&str> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
     let (message, help) = if sections.contains(&name) {
-        (
-            format!("`{name}` is a section"),
-            format!("write [{name}] and its keys below it"),
-        )
+        (format!("`{name}` is a section"), format!("write [{name}] and its keys below it"))
     } else if let (false, Some(key)) = (is_table, KEYS.iter().find(|key| key.name == name)) {
         (
             format!("`{name}` stands outside of a section"),
@@ -314,20 +291,14 @@ fn unknown_section(source: Source<'_>, name: &str, span: Range<usize>, is_table:
 }
 
 fn unknown_key(source: Source<'_>, section: &str, name: &str, span: Range<usize>) -> Problem {
-    let own: Vec<&str> = KEYS
-        .iter()
-        .filter(|key| key.section == section)
-        .map(|key| key.name)
-        .collect();
+    let own: Vec<&str> =
+        KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
     let help = if let Some(key) = KEYS.iter().find(|key| key.name == name) {
         format!("`{name}` belongs below [{}]", key.section)
     } else if let Some((near, true)) = nearest(name, own.iter().copied()) {
         format!("did you mean `{near}`?")
     } else if let Some((near, true)) = nearest(name, KEYS.iter().map(|key| key.name)) {
-        let home = KEYS
-            .iter()
-            .find(|key| key.name == near)
-            .map_or("", |key| key.section);
+        let home = KEYS.iter().find(|key| key.name == near).map_or("", |key| key.section);
         format!("did you mean `{near}` below [{home}]?")
     } else {
         format!("the keys are {}", own.join(", "))

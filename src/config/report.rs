@@ -47,9 +47,7 @@ impl ConfigError {
 
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
-        Self {
-            problems: vec![problem.to_string()],
-        }
+        Self { problems: vec![problem.to_string()] }
     }
 }
 
@@ -122,9 +120,7 @@ impl Problems {
         if self.0.is_empty() {
             return Ok(());
         }
-        Err(ConfigError {
-            problems: self.0.iter().map(Problem::to_string).collect(),
-        })
+        Err(ConfigError { problems: self.0.iter().map(Problem::to_string).collect() })
     }
 }
 
@@ -140,10 +136,7 @@ impl Source<'_> {
     pub(super) fn position(self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
     }
 
     /// The first line of `span` with carets under it; a value that may be secret is cut off.
@@ -151,21 +144,12 @@ impl Source<'_> {
         let (number, column) = self.position(span.start);
         let line = self.text.lines().nth(number - 1).unwrap_or_default();
         let shown = shown(line);
-        let marked = self
-            .text
-            .get(span)
-            .unwrap_or_default()
-            .lines()
-            .next()
-            .unwrap_or_default();
+        let marked = self.text.get(span).unwrap_or_default().lines().next().unwrap_or_default();
         let room = shown.chars().count().saturating_sub(column - 1);
         let carets = "^".repeat(marked.chars().count().min(room).max(1));
         // Tabs are kept so that the carets stand under what they mark.
-        let indent: String = line
-            .chars()
-            .take(column - 1)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        let indent: String =
+            line.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let gutter = " ".repeat(number.to_string().len());
         format!("\n {number} | {shown}\n {gutter} | {indent}{carets}")
     }
@@ -183,11 +167,8 @@ fn shown(line: &str) -> String {
 
 /// Whether a value under this name must not be repeated in a message.
 fn may_be_secret(key: &str) -> bool {
-    let letters: String = key
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_lowercase();
+    let letters: String =
+        key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     let secret = ["key", "token", "secret", "password", "proxy"];
     secret.iter().any(|word| letters.contains(word))
 }

@@ -40,9 +40,7 @@ pub(super) const PREFIX: &str = "DARKROOM__";
 
 /// The key `section.name`, if there is one: its index in [`KEYS`] and itself.
 pub(super) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
-    KEYS.iter()
-        .enumerate()
-        .find(|(_, key)| key.section == section && key.name == name)
+    KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)
 }
 
 macro_rules! schema {

@@ -22,9 +22,7 @@ fn message(text: &str) -> String {
 }
 
 fn env_message(name: &str, value: &str) -> String {
-    with("", &[(name, value)], &Flags::default())
-        .unwrap_err()
-        .to_string()
+    with("", &[(name, value)], &Flags::default()).unwrap_err().to_string()
 }
 
 #[test]
@@ -36,31 +34,19 @@ fn the_documented_file_is_exactly_the_defaults() {
     for setting in config.origins() {
         let key = setting.key;
         assert_eq!(setting.value, key.default, "{}", key.path());
-        let Origin::File(_, line) = setting.origin else {
-            panic!("{} is missing", key.path())
-        };
+        let Origin::File(_, line) = setting.origin else { panic!("{} is missing", key.path()) };
         let before = text.lines().nth(line - 2).unwrap();
         let shares_comment = key.name == "video_models";
-        assert!(
-            before.starts_with("# ") || shares_comment,
-            "{} has no comment",
-            key.path()
-        );
+        assert!(before.starts_with("# ") || shares_comment, "{} has no comment", key.path());
         seen.push(*line);
     }
-    assert!(
-        seen.is_sorted(),
-        "the file has another order than the schema"
-    );
+    assert!(seen.is_sorted(), "the file has another order than the schema");
 }
 
 #[test]
 fn the_defaults_are_the_designed_ones() {
     let config = Config::default();
-    assert_eq!(
-        config.vendor.base_url.as_str(),
-        "https://developer.photogptai.com/api"
-    );
+    assert_eq!(config.vendor.base_url.as_str(), "https://developer.photogptai.com/api");
     assert_eq!(config.vendor.request_timeout, Duration::from_secs(120));
     assert_eq!(config.poll.training, Duration::from_secs(300));
     assert_eq!(config.outputs.max_bytes, ByteSize(2 << 30));
@@ -74,19 +60,13 @@ fn the_defaults_are_the_designed_ones() {
 #[test]
 fn flag_over_environment_over_file_over_default() {
     let file = "[poll]\njob = \"1s\"\ntraining = \"1s\"\ndownload = \"1s\"\n";
-    let pairs = [
-        ("DARKROOM__POLL__JOB", "2s"),
-        ("DARKROOM__POLL__TRAINING", "2s"),
-    ];
+    let pairs = [("DARKROOM__POLL__JOB", "2s"), ("DARKROOM__POLL__TRAINING", "2s")];
     let mut flags = Flags::default();
     flags.set("poll.job", "--poll-job", Some("3s".to_owned()));
     flags.set("poll.training", "--poll-training", None);
     let config = with(file, &pairs, &flags).unwrap();
     let shown = |path: &str| {
-        let setting = config
-            .origins()
-            .find(|setting| setting.key.path() == path)
-            .unwrap();
+        let setting = config.origins().find(|setting| setting.key.path() == path).unwrap();
         format!("{} from {}", setting.value, setting.origin)
     };
     assert_eq!(config.poll.job, Duration::from_secs(3));
@@ -94,10 +74,7 @@ fn flag_over_environment_over_file_over_default() {
     assert_eq!(shown("poll.training"), "2s from DARKROOM__POLL__TRAINING");
     assert_eq!(shown("poll.download"), "1s from darkroom.toml:4");
     assert_eq!(shown("sweep.every"), "10m from default");
-    assert_eq!(
-        config.origin("poll.download"),
-        Some(&Origin::File("darkroom.toml".into(), 4))
-    );
+    assert_eq!(config.origin("poll.download"), Some(&Origin::File("darkroom.toml".into(), 4)));
 }
 
 #[test]
@@ -106,37 +83,21 @@ fn every_key_has_a_variable_and_short_names_give_way_to_it() {
         let config = with("", &[(&key.variable(), key.default)], &Flags::default());
         assert_eq!(config.unwrap(), Config::default(), "{}", key.variable());
     }
-    let short = [
-        ("DARKROOM_LISTEN", "127.0.0.1:1"),
-        ("PHOTOGPT_BASE_URL", "http://localhost:9/x/"),
-    ];
+    let short =
+        [("DARKROOM_LISTEN", "127.0.0.1:1"), ("PHOTOGPT_BASE_URL", "http://localhost:9/x/")];
     let config = with("", &short, &Flags::default()).unwrap();
     assert_eq!(config.daemon.listen.port(), 1);
     assert_eq!(config.vendor.base_url.as_str(), "http://localhost:9/x");
     assert!(config.vendor.base_url.is_loopback());
-    let both = [
-        ("DARKROOM_LISTEN", "127.0.0.1:1"),
-        ("DARKROOM__DAEMON__LISTEN", "127.0.0.1:2"),
-    ];
-    assert_eq!(
-        with("", &both, &Flags::default())
-            .unwrap()
-            .daemon
-            .listen
-            .port(),
-        2
-    );
+    let both = [("DARKROOM_LISTEN", "127.0.0.1:1"), ("DARKROOM__DAEMON__LISTEN", "127.0.0.1:2")];
+    assert_eq!(with("", &both, &Flags::default()).unwrap().daemon.listen.port(), 2);
     let emptied = with(
         "[vendor]\nproxy = \"http://p:1\"\n",
         &[("DARKROOM__VENDOR__PROXY", ""), ("DARKROOM_LISTEN", "")],
         &Flags::default(),
     );
     assert_eq!(emptied.unwrap(), Config::default());
-    let lists = with(
-        "",
-        &[("DARKROOM__CATALOGUE__IMAGE_MODELS", "one, two")],
-        &Flags::default(),
-    );
+    let lists = with("", &[("DARKROOM__CATALOGUE__IMAGE_MODELS", "one, two")], &Flags::default());
     assert_eq!(lists.unwrap().catalogue.image_models, ["one", "two"]);
 }
 
@@ -153,14 +114,8 @@ fn unknown_keys_of_the_file() {
          mean [poll]?"
     );
     let help = |text: &str| message(text).rsplit_once("help: ").unwrap().1.to_owned();
-    assert_eq!(
-        help("[poll]\nsettle = \"5m\"\n"),
-        "`settle` belongs below [doubt]"
-    );
-    assert_eq!(
-        help("[log]\nflag-after = \"5m\"\n"),
-        "did you mean `flag_after` below [training]?"
-    );
+    assert_eq!(help("[poll]\nsettle = \"5m\"\n"), "`settle` belongs below [doubt]");
+    assert_eq!(help("[log]\nflag-after = \"5m\"\n"), "did you mean `flag_after` below [training]?");
     assert_eq!(help("[log]\nxyzzy = 1\n"), "the keys are format, level");
     assert_eq!(help("listen = \"127.0.0.1:1\"\n"), "move it below [daemon]");
     assert_eq!(help("poll = 5\n"), "write [poll] and its keys below it");
@@ -173,18 +128,12 @@ fn all_problems_are_reported_at_once() {
     flags.set("log.format", "--log-format", Some("xml".to_owned()));
     let error = with(
         "[poll]\njob = \"soon\"\n[limits]\nuploads = 0\n",
-        &[
-            ("DARKROOM__POLL__JOBS", "5s"),
-            ("DARKROOM__POLL__TRAINING", "5 minutes"),
-        ],
+        &[("DARKROOM__POLL__JOBS", "5s"), ("DARKROOM__POLL__TRAINING", "5 minutes")],
         &flags,
     )
     .unwrap_err();
-    let places: Vec<&str> = error
-        .problems()
-        .iter()
-        .map(|problem| problem.split_once(": ").unwrap().0)
-        .collect();
+    let places: Vec<&str> =
+        error.problems().iter().map(|problem| problem.split_once(": ").unwrap().0).collect();
     assert_eq!(
         places,
         [
@@ -269,42 +218,19 @@ fn other_machines_are_let_in_only_on_purpose() {
 
 #[test]
 fn durations_and_sizes() {
-    let good = [
-        ("300ms", 300),
-        ("5s", 5_000),
-        ("5m", 300_000),
-        ("2h", 7_200_000),
-        ("1d", 86_400_000),
-    ];
+    let good =
+        [("300ms", 300), ("5s", 5_000), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000)];
     for (text, millis) in good {
-        assert_eq!(
-            parse_duration(text),
-            Ok(Duration::from_millis(millis)),
-            "{text}"
-        );
+        assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
     }
-    for text in [
-        "",
-        "5",
-        "s",
-        "-5s",
-        "1.5h",
-        "5S",
-        "5 minutes",
-        "5s ",
-        "99999999999999999999s",
-        "3651d",
-    ] {
+    for text in
+        ["", "5", "s", "-5s", "1.5h", "5S", "5 minutes", "5s ", "99999999999999999999s", "3651d"]
+    {
         assert!(parse_duration(text).is_err(), "{text}");
     }
     use value::Setting;
-    let good = [
-        ("7B", 7),
-        ("1kB", 1_000),
-        ("200MB", 200_000_000),
-        ("2GiB", 2 << 30),
-        ("1 mib", 1 << 20),
-    ];
+    let good =
+        [("7B", 7), ("1kB", 1_000), ("200MB", 200_000_000), ("2GiB", 2 << 30), ("1 mib", 1 << 20)];
     for (text, bytes) in good {
         assert_eq!(ByteSize::parse(text), Ok(ByteSize(bytes)), "{text}");
     }
@@ -318,12 +244,7 @@ fn the_data_directory_is_found_in_order() {
     let mut pairs = vec![("HOME", "/home/ann")];
     let mut flags = Flags::default();
     let found = |flags: &Flags, pairs: &[(&str, &str)]| {
-        Paths::locate(flags, &env(pairs))
-            .unwrap()
-            .data_dir()
-            .to_str()
-            .unwrap()
-            .to_owned()
+        Paths::locate(flags, &env(pairs)).unwrap().data_dir().to_str().unwrap().to_owned()
     };
     assert_eq!(found(&flags, &pairs), "/home/ann/.local/share/darkroom");
     pairs.push(("XDG_DATA_HOME", "relative/is/ignored"));
@@ -337,9 +258,7 @@ fn the_data_directory_is_found_in_order() {
     flags.data_dir = Some("/flag".into());
     assert_eq!(found(&flags, &pairs), "/flag");
     assert_eq!(
-        Paths::locate(&Flags::default(), &env(&[]))
-            .unwrap_err()
-            .to_string(),
+        Paths::locate(&Flags::default(), &env(&[])).unwrap_err().to_string(),
         "data directory: there is no home folder to put it in\nhelp: name one with --data-dir or \
          DARKROOM_DATA_DIR"
     );
@@ -353,20 +272,10 @@ fn the_file_is_found_in_order_and_must_exist_when_named() {
     let mut pairs = vec![("HOME", "/home/ann")];
     let mut flags = Flags::default();
     let found = |flags: &Flags, pairs: &[(&str, &str)]| {
-        Config::file(flags, &env(pairs))
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned()
+        Config::file(flags, &env(pairs)).unwrap().to_str().unwrap().to_owned()
     };
-    assert_eq!(
-        found(&flags, &pairs),
-        "/home/ann/.config/darkroom/darkroom.toml"
-    );
-    assert_eq!(
-        Config::load(&flags, &env(&pairs)).unwrap(),
-        Config::default()
-    );
+    assert_eq!(found(&flags, &pairs), "/home/ann/.config/darkroom/darkroom.toml");
+    assert_eq!(Config::load(&flags, &env(&pairs)).unwrap(), Config::default());
     pairs.push(("CONFIGURATION_DIRECTORY", "/etc/darkroom"));
     assert_eq!(found(&flags, &pairs), "/etc/darkroom/darkroom.toml");
     pairs.push(("DARKROOM_CONFIG", "/nowhere/d.toml"));
@@ -375,10 +284,5 @@ fn the_file_is_found_in_order_and_must_exist_when_named() {
         "DARKROOM_CONFIG: `/nowhere/d.toml` cannot be read: No such file or directory (os error 2)"
     );
     flags.config = Some("/nowhere/f.toml".into());
-    assert!(
-        Config::load(&flags, &env(&pairs))
-            .unwrap_err()
-            .to_string()
-            .starts_with("--config: ")
-    );
+    assert!(Config::load(&flags, &env(&pairs)).unwrap_err().to_string().starts_with("--config: "));
 }

@@ -47,9 +47,7 @@ impl<T: Setting> Setting for Auto<T> {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
-            _ => T::parse(text)
-                .map(Self::Set)
-                .map_err(|error| format!("{error}, or auto")),
+            _ => T::parse(text).map(Self::Set).map_err(|error| format!("{error}, or auto")),
         }
     }
 }
@@ -62,13 +60,8 @@ impl Setting for Duration {
 
 /// Reads `300ms`, `5s`, `5m`, `2h` or `1d`: a whole number and a unit, ten years at most.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 5] = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-    ];
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     const MOST: u64 = 3_650 * 86_400_000;
     let wrong = || {
         format!(
@@ -76,10 +69,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         )
     };
     let (number, unit) = split_unit(text).ok_or_else(wrong)?;
-    let (_, scale) = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .ok_or_else(wrong)?;
+    let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
     match number.checked_mul(*scale) {
         Some(millis) if millis <= MOST => Ok(Duration::from_millis(millis)),
         _ => Err(format!("`{text}` is too long: 3650d is the most")),
@@ -109,10 +99,8 @@ impl Setting for ByteSize {
         let wrong =
             || format!("`{text}` is not a size: write a number and a unit, as in 200MB or 2GiB");
         let (number, unit) = split_unit(text).ok_or_else(wrong)?;
-        let (_, scale) = UNITS
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-            .ok_or_else(wrong)?;
+        let (_, scale) =
+            UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(wrong)?;
         match number.checked_mul(*scale) {
             // Larger ones do not fit the database's integers.
             Some(bytes) if i64::try_from(bytes).is_ok() => Ok(Self(bytes)),
@@ -143,8 +131,7 @@ impl Setting for bool {
     const KIND: Kind = Kind::Switch;
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("`{text}` is not true or false"))
+        text.parse().map_err(|_| format!("`{text}` is not true or false"))
     }
 }
 
@@ -156,10 +143,7 @@ impl Setting for Vec<String> {
             return Ok(Self::new());
         }
         let items: Self = text.split(',').map(|item| item.trim().to_owned()).collect();
-        match items
-            .iter()
-            .find(|item| item.is_empty() || item.contains(char::is_whitespace))
-        {
+        match items.iter().find(|item| item.is_empty() || item.contains(char::is_whitespace)) {
             Some(item) => Err(format!("`{item}` is not an id: no spaces, and not empty")),
             None => Ok(items),
         }
@@ -217,9 +201,7 @@ impl LogLevel {
 
 impl Setting for LogLevel {
     fn parse(text: &str) -> Result<Self, String> {
-        check_level(text)
-            .map(|()| Self(text.to_owned()))
-            .map_err(|error| error.to_string())
+        check_level(text).map(|()| Self(text.to_owned())).map_err(|error| error.to_string())
     }
 }
 
@@ -305,9 +287,7 @@ impl Setting for Proxy {
 pub(super) fn mask_proxy(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) if has_credentials(&url) => {
-            let masked = url
-                .set_username("***")
-                .and_then(|()| url.set_password(None));
+            let masked = url.set_username("***").and_then(|()| url.set_password(None));
             masked.map_or_else(|()| "***".to_owned(), |()| url.to_string())
         }
         _ => text.to_owned(),

@@ -117,8 +117,7 @@ pub struct Catalogue {
 impl Catalogue {
     /// The model with exactly this id; a documented one wins over a configured one.
     pub fn find(&self, id: &str, makes: Makes) -> Option<PublicModel<'_>> {
-        self.models()
-            .find(|model| model.makes == makes && model.id == id)
+        self.models().find(|model| model.makes == makes && model.id == id)
     }
 
     /// Every model: the documented ones first, then the configured ones.
@@ -214,12 +213,7 @@ mod tests {
         let pro = catalogue.find("nanobanana-pro", Makes::Images).unwrap();
         assert_eq!(pro.max_references, Some(14));
         assert_eq!(catalogue.find("nanobanana-pro", Makes::Videos), None);
-        assert!(
-            !catalogue
-                .find("veo-3.1", Makes::Videos)
-                .unwrap()
-                .reference_videos
-        );
+        assert!(!catalogue.find("veo-3.1", Makes::Videos).unwrap().reference_videos);
     }
 
     #[test]
@@ -228,13 +222,7 @@ mod tests {
             extra_image_models: vec!["flux-9".to_owned()],
             extra_video_models: vec!["veo-4".to_owned()],
         };
-        assert_eq!(
-            catalogue
-                .find("flux-9", Makes::Images)
-                .unwrap()
-                .option_group,
-            None
-        );
+        assert_eq!(catalogue.find("flux-9", Makes::Images).unwrap().option_group, None);
         assert_eq!(catalogue.nearest("flux9", Makes::Images), Some("flux-9"));
         assert_eq!(catalogue.nearest("veo4", Makes::Videos), Some("veo-4"));
     }

@@ -160,9 +160,7 @@ pub fn preflight(facts: &[PhotoFacts], rules: &PhotoRules) -> Preflight {
     let chosen: Vec<&PhotoFacts> = usable.iter().map(|(photo, _)| photo).collect();
     report.warnings.extend(doubts(&chosen, rules));
     report.chosen = usable.into_iter().map(|(_, chosen)| chosen).collect();
-    report
-        .left_out
-        .sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    report.left_out.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     report
 }
 
@@ -180,20 +178,20 @@ fn admit(photo: &PhotoFacts, rules: &PhotoRules) -> Result<ChosenPhoto, String> 
         Integrity::Ok => None,
         Integrity::NotRead => Some("was not read: check it again.".to_owned()),
         Integrity::Empty => Some("is empty (0 bytes): export it again or remove it.".to_owned()),
-        Integrity::Truncated(why) => Some(format!(
-            "is cut short ({why}): copy it again from where it came."
-        )),
+        Integrity::Truncated(why) => {
+            Some(format!("is cut short ({why}): copy it again from where it came."))
+        }
         Integrity::Corrupt(why) => Some(format!("is damaged ({why}): export it again.")),
-        Integrity::NotAnImage(what) => Some(format!(
-            "is {what}, not a picture: remove it or replace it."
-        )),
+        Integrity::NotAnImage(what) => {
+            Some(format!("is {what}, not a picture: remove it or replace it."))
+        }
         Integrity::Unsupported(what) => Some(format!(
             "is {what}, whatever its name says, and the vendor takes JPEG, PNG, WebP and HEIC: \
              convert it or remove it."
         )),
-        Integrity::Unreadable(why) => Some(format!(
-            "cannot be read ({why}): make it readable or remove it."
-        )),
+        Integrity::Unreadable(why) => {
+            Some(format!("cannot be read ({why}): make it readable or remove it."))
+        }
     };
     if let Some(fault) = fault {
         return Err(format!("\"{name}\" {fault}"));
@@ -207,9 +205,7 @@ fn admit(photo: &PhotoFacts, rules: &PhotoRules) -> Result<ChosenPhoto, String> 
         ));
     }
     let (Some(media), Some(sha256)) = (photo.media, photo.sha256.clone()) else {
-        return Err(format!(
-            "\"{name}\" was not read to its end: check it again."
-        ));
+        return Err(format!("\"{name}\" was not read to its end: check it again."));
     };
     Ok(ChosenPhoto {
         name: name.clone(),
@@ -234,21 +230,14 @@ fn count(usable: &mut Vec<(PhotoFacts, ChosenPhoto)>, rules: &PhotoRules, report
     }
     if found > max {
         let surplus = usable.split_off(max);
-        let names: Vec<&str> = surplus
-            .iter()
-            .map(|(photo, _)| photo.name.as_str())
-            .collect();
+        let names: Vec<&str> = surplus.iter().map(|(photo, _)| photo.name.as_str()).collect();
         report.warnings.push(format!(
             "{found} usable photos, the vendor takes {max}: the first {max} by name are used, left \
              out: {}.",
             listed(&names)
         ));
         let reason = format!("more than {max} photos; the first {max} by name are used");
-        report.left_out.extend(
-            surplus
-                .iter()
-                .map(|(photo, _)| left_out(photo, reason.clone())),
-        );
+        report.left_out.extend(surplus.iter().map(|(photo, _)| left_out(photo, reason.clone())));
     }
 }
 
@@ -275,10 +264,7 @@ fn doubts(chosen: &[&PhotoFacts], rules: &PhotoRules) -> Vec<String> {
                 rules.min_side
             ));
         }
-        let alike = chosen
-            .iter()
-            .take(index)
-            .find(|other| near_duplicates(photo, other));
+        let alike = chosen.iter().take(index).find(|other| near_duplicates(photo, other));
         if let Some(other) = alike {
             sentences.push(format!(
                 "\"{name}\" looks almost the same as \"{}\": varied photos train better.",
@@ -297,20 +283,13 @@ fn near_duplicates(a: &PhotoFacts, b: &PhotoFacts) -> bool {
 }
 
 fn left_out(photo: &PhotoFacts, reason: String) -> LeftOut {
-    LeftOut {
-        name: photo.name.clone(),
-        path: photo.path.clone(),
-        reason,
-    }
+    LeftOut { name: photo.name.clone(), path: photo.path.clone(), reason }
 }
 
 fn listed(names: &[&str]) -> String {
     let shown = names.len().min(NAMES_IN_A_SENTENCE);
-    let mut text = names[..shown]
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut text =
+        names[..shown].iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     if names.len() > shown {
         // Writing to a String cannot fail.
         let _ = write!(text, " and {} more", names.len() - shown);

@@ -108,20 +108,15 @@ impl Candidate {
 
 /// Decides what a complete look at the vendor's list proves.
 pub fn judge(doubt: &Doubt, candidates: &[Candidate], timing: &Timing) -> Verdict {
-    let mut open: Vec<&Candidate> = candidates
-        .iter()
-        .filter(|candidate| !candidate.conflicts(doubt))
-        .collect();
+    let mut open: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| !candidate.conflicts(doubt)).collect();
     open.sort_by(|a, b| a.remote_id.cmp(&b.remote_id));
     match open.as_slice() {
         [] => nothing_found(doubt, timing),
         [one] => one_found(doubt, one),
         many => Verdict::Park {
             why: format!("{} jobs at the vendor could be this one", many.len()),
-            candidates: many
-                .iter()
-                .map(|candidate| candidate.remote_id.clone())
-                .collect(),
+            candidates: many.iter().map(|candidate| candidate.remote_id.clone()).collect(),
         },
     }
 }
@@ -152,9 +147,7 @@ fn one_found(doubt: &Doubt, one: &Candidate) -> Verdict {
 
 fn nothing_found(doubt: &Doubt, timing: &Timing) -> Verdict {
     let settled = doubt.vendor_now - doubt.doubt_since >= timing.settle;
-    let apart = doubt
-        .first_look
-        .is_some_and(|first| doubt.vendor_now - first >= timing.relist);
+    let apart = doubt.first_look.is_some_and(|first| doubt.vendor_now - first >= timing.relist);
     if settled && apart && doubt.looks > 0 {
         return Verdict::Absent {
             why: format!(
@@ -164,9 +157,7 @@ fn nothing_found(doubt: &Doubt, timing: &Timing) -> Verdict {
             ),
         };
     }
-    Verdict::Wait {
-        why: "not in the vendor's list so far".to_owned(),
-    }
+    Verdict::Wait { why: "not in the vendor's list so far".to_owned() }
 }
 
 #[cfg(test)]
@@ -176,10 +167,7 @@ mod tests {
 
     fn doubt() -> Doubt {
         Doubt {
-            expected: Expected {
-                model: Some("m".into()),
-                media: Media::Images,
-            },
+            expected: Expected { model: Some("m".into()), media: Media::Images },
             sent_at: 1_000_000,
             doubt_since: 1_000_000,
             vendor_now: 1_010_000,
@@ -191,12 +179,7 @@ mod tests {
     }
 
     fn candidate(id: &str) -> Candidate {
-        Candidate {
-            remote_id: id.into(),
-            created_at: None,
-            model: None,
-            media: None,
-        }
+        Candidate { remote_id: id.into(), created_at: None, model: None, media: None }
     }
 
     #[test]
@@ -208,59 +191,25 @@ mod tests {
     #[test]
     fn hard_conflicts_drop_and_a_shared_account_parks() {
         let timing = Timing::default();
-        let other_model = Candidate {
-            model: Some("x".into()),
-            ..candidate("a")
-        };
-        let a_video = Candidate {
-            media: Some(Media::Videos),
-            ..candidate("b")
-        };
-        let older = Candidate {
-            created_at: Some(900_000),
-            ..candidate("c")
-        };
+        let other_model = Candidate { model: Some("x".into()), ..candidate("a") };
+        let a_video = Candidate { media: Some(Media::Videos), ..candidate("b") };
+        let older = Candidate { created_at: Some(900_000), ..candidate("c") };
         let verdict = judge(&doubt(), &[other_model, a_video, older], &timing);
         assert!(matches!(verdict, Verdict::Wait { .. }));
-        let shared = Doubt {
-            exclusive: false,
-            ..doubt()
-        };
-        assert!(matches!(
-            judge(&shared, &[candidate("a")], &timing),
-            Verdict::Park { .. }
-        ));
+        let shared = Doubt { exclusive: false, ..doubt() };
+        assert!(matches!(judge(&shared, &[candidate("a")], &timing), Verdict::Park { .. }));
         let two = [candidate("a"), candidate("b")];
-        assert!(matches!(
-            judge(&doubt(), &two, &timing),
-            Verdict::Park { .. }
-        ));
+        assert!(matches!(judge(&doubt(), &two, &timing), Verdict::Park { .. }));
     }
 
     #[test]
     fn absence_needs_the_settle_time_and_two_looks_apart() {
         let timing = Timing::default();
-        let late = Doubt {
-            vendor_now: 1_000_000 + timing.settle,
-            ..doubt()
-        };
-        assert!(
-            matches!(judge(&late, &[], &timing), Verdict::Wait { .. }),
-            "a single look"
-        );
-        let twice = Doubt {
-            looks: 1,
-            first_look: Some(late.vendor_now - timing.relist),
-            ..late
-        };
-        assert!(matches!(
-            judge(&twice, &[], &timing),
-            Verdict::Absent { .. }
-        ));
-        let early = Doubt {
-            vendor_now: twice.vendor_now - 1,
-            ..twice
-        };
+        let late = Doubt { vendor_now: 1_000_000 + timing.settle, ..doubt() };
+        assert!(matches!(judge(&late, &[], &timing), Verdict::Wait { .. }), "a single look");
+        let twice = Doubt { looks: 1, first_look: Some(late.vendor_now - timing.relist), ..late };
+        assert!(matches!(judge(&twice, &[], &timing), Verdict::Absent { .. }));
+        let early = Doubt { vendor_now: twice.vendor_now - 1, ..twice };
         assert!(matches!(judge(&early, &[], &timing), Verdict::Wait { .. }));
     }
 

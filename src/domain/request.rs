@@ -165,12 +165,9 @@ impl JobRequest {
         match self {
             Self::Image(image) => image.references.iter().collect(),
             Self::Upscale(upscale) => vec![&upscale.image],
-            Self::Video(video) => video
-                .first_frame
-                .iter()
-                .chain(&video.last_frame)
-                .chain(&video.references)
-                .collect(),
+            Self::Video(video) => {
+                video.first_frame.iter().chain(&video.last_frame).chain(&video.references).collect()
+            }
         }
     }
 

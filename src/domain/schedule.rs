@@ -72,17 +72,13 @@ pub fn poll_anchor(id: Id, accepted_at: Millis, interval: Millis) -> Millis {
 
 /// Delay before try number `failures + 1`: 1 s, 2 s, 4 s ... 5 min, plus up to a quarter.
 pub fn backoff(id: Id, failures: u32) -> Millis {
-    let plain = BACKOFF_BASE
-        .saturating_mul(1 << failures.min(16))
-        .min(BACKOFF_CAP);
+    let plain = BACKOFF_BASE.saturating_mul(1 << failures.min(16)).min(BACKOFF_CAP);
     plain + jitter(id, plain / 4)
 }
 
 /// Delay before the next look at an id the vendor does not know: 5 s doubling up to an hour.
 pub fn backoff_missing(id: Id, failures: u32) -> Millis {
-    let plain = (5 * BACKOFF_BASE)
-        .saturating_mul(1 << failures.min(16))
-        .min(HOURLY);
+    let plain = (5 * BACKOFF_BASE).saturating_mul(1 << failures.min(16)).min(HOURLY);
     plain + jitter(id, plain / 10)
 }
 

@@ -35,14 +35,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, parents before children.
-    pub const ALL: [Self; 6] = [
-        Self::Model,
-        Self::Upload,
-        Self::Training,
-        Self::Job,
-        Self::Output,
-        Self::Change,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Model, Self::Upload, Self::Training, Self::Job, Self::Output, Self::Change];
 
     /// The singular word used in tables and JSON.
     pub fn as_str(self) -> &'static str {
@@ -349,17 +343,12 @@ impl Work {
     fn on_waiting(&mut self, parents: u32, event: &Event, now: Millis) -> Option<()> {
         match event {
             Event::ParentReady if parents > 1 => {
-                self.state = State::Waiting {
-                    parents: parents - 1,
-                };
+                self.state = State::Waiting { parents: parents - 1 };
             }
             Event::ParentReady => self.state = State::Queued { due: now },
             Event::ParentFailed { message } => self.fail(Reason::Dependency, message, now),
             Event::ParentCancelled { message } => {
-                self.error = Some(Trouble {
-                    reason: Reason::Dependency,
-                    message: message.clone(),
-                });
+                self.error = Some(Trouble { reason: Reason::Dependency, message: message.clone() });
                 self.state = State::Cancelled { at: now };
             }
             Event::CancelRequested => self.cancel(now),
@@ -417,10 +406,7 @@ impl Work {
             }
             Event::LookFailed { until, note } => {
                 self.soft_failure(note);
-                self.state = State::InDoubt {
-                    intent,
-                    due: *until,
-                };
+                self.state = State::InDoubt { intent, due: *until };
             }
             Event::Found { remote_id, .. } => self.accepted(remote_id, now, timing),
             Event::Absent { note } => self.absent(note, now),
@@ -447,11 +433,7 @@ impl Work {
             Event::Flagged { flag } => self.flag = Some(flag.clone()),
             Event::VendorDone { outputs } => return self.vendor_done(*outputs, now),
             Event::VendorFailed { message, no_output } => {
-                let reason = if *no_output {
-                    Reason::NoOutput
-                } else {
-                    Reason::VendorFailed
-                };
+                let reason = if *no_output { Reason::NoOutput } else { Reason::VendorFailed };
                 self.fail(reason, message, now);
             }
             Event::PrepareAgain { note } if self.kind == Kind::Output => {
@@ -467,9 +449,7 @@ impl Work {
     fn on_collecting(&mut self, missing: u32, event: &Event, now: Millis) -> Option<()> {
         match event {
             Event::OutputHome if missing > 1 => {
-                self.state = State::Collecting {
-                    missing: missing - 1,
-                };
+                self.state = State::Collecting { missing: missing - 1 };
             }
             Event::OutputHome => self.finish(now),
             Event::OutputLost { message } => self.park(Reason::Unfetched, message, missing),
@@ -540,9 +520,7 @@ impl Work {
             Event::OutputLost { .. } if missing > 0 => {}
             // Another output may still arrive while one waits for a person.
             Event::OutputHome if missing > 1 => {
-                self.state = State::Attention {
-                    missing: missing - 1,
-                }
+                self.state = State::Attention { missing: missing - 1 }
             }
             Event::CancelRequested => self.cancel(now),
             _ => return None,
@@ -564,9 +542,7 @@ impl Work {
         let interval = self.kind.poll_interval(timing);
         let anchor = schedule::poll_anchor(self.id, now, interval);
         self.poll_anchor = Some(anchor);
-        self.state = State::Running {
-            due: anchor.saturating_add(interval),
-        };
+        self.state = State::Running { due: anchor.saturating_add(interval) };
     }
 
     fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {
@@ -594,17 +570,13 @@ impl Work {
             Kind::Output => {
                 self.poll_anchor = Some(now);
                 self.note = Some(note.to_owned());
-                self.state = State::Running {
-                    due: now.saturating_add(timing.poll_download),
-                };
+                self.state = State::Running { due: now.saturating_add(timing.poll_download) };
             }
             // Setting the same fields or deleting again changes nothing more.
             Kind::Change => {
                 let delay = schedule::backoff(self.id, self.failures);
                 self.soft_failure(note);
-                self.state = State::Queued {
-                    due: now.saturating_add(delay),
-                };
+                self.state = State::Queued { due: now.saturating_add(delay) };
             }
             Kind::Model | Kind::Upload | Kind::Training | Kind::Job => {
                 self.note = Some(note.to_owned());
@@ -627,9 +599,7 @@ impl Work {
         }
         let delay = schedule::backoff(self.id, self.absences);
         self.soft_failure(note);
-        self.state = State::Queued {
-            due: now.saturating_add(delay),
-        };
+        self.state = State::Queued { due: now.saturating_add(delay) };
     }
 
     fn vendor_done(&mut self, outputs: u32, now: Millis) -> Option<()> {
@@ -652,9 +622,7 @@ impl Work {
         let delay = schedule::backoff(self.id, self.failures);
         self.soft_failure(note);
         self.trouble_since = self.trouble_since.or(Some(now));
-        self.state = State::Queued {
-            due: now.saturating_add(delay),
-        };
+        self.state = State::Queued { due: now.saturating_add(delay) };
     }
 
     /// Nothing happened at the vendor: the attempt does not count.
@@ -701,19 +669,13 @@ impl Work {
 
     fn fail(&mut self, reason: Reason, message: &str, now: Millis) {
         self.note = None;
-        self.error = Some(Trouble {
-            reason,
-            message: message.to_owned(),
-        });
+        self.error = Some(Trouble { reason, message: message.to_owned() });
         self.state = State::Failed { at: now };
     }
 
     fn park(&mut self, reason: Reason, message: &str, missing: u32) {
         self.note = None;
-        self.error = Some(Trouble {
-            reason,
-            message: message.to_owned(),
-        });
+        self.error = Some(Trouble { reason, message: message.to_owned() });
         self.state = State::Attention { missing };
     }
 }

@@ -4,23 +4,11 @@ use proptest::prelude::*;
 const NOW: Millis = 1_700_000_000_000;
 
 fn work(kind: Kind, state: State) -> Work {
-    Work::new(
-        Id(uuid::Uuid::from_u128(
-            0x0190_0000_0000_7000_8000_0000_0000_0001,
-        )),
-        kind,
-        state,
-    )
+    Work::new(Id(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)), kind, state)
 }
 
 fn failure(class: FailureClass) -> Failure {
-    Failure {
-        class,
-        message: "m".into(),
-        http_status: None,
-        reply: None,
-        retry_after: None,
-    }
+    Failure { class, message: "m".into(), http_status: None, reply: None, retry_after: None }
 }
 
 fn step(work: &Work, event: Event) -> Work {
@@ -81,14 +69,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 fn any_start() -> impl Strategy<Value = (Kind, State)> {
     (any_kind(), 0u32..3).prop_map(|(kind, parents)| {
-        (
-            kind,
-            if parents > 0 {
-                State::Waiting { parents }
-            } else {
-                State::Queued { due: NOW }
-            },
-        )
+        (kind, if parents > 0 { State::Waiting { parents } } else { State::Queued { due: NOW } })
     })
 }
 
@@ -100,10 +81,7 @@ fn assert_has_reason_to_wake(work: &Work) {
             assert!(work.next_look(NOW, &Timing::default()).is_some());
         }
         State::Running { .. } => {
-            assert!(
-                work.next_look(NOW, &Timing::default())
-                    .is_some_and(|at| at > NOW)
-            );
+            assert!(work.next_look(NOW, &Timing::default()).is_some_and(|at| at > NOW));
             assert!(work.poll_anchor.is_some(), "running on no grid: {work:?}");
         }
         State::Submitting { intent } => assert!(intent > 0),
@@ -112,10 +90,7 @@ fn assert_has_reason_to_wake(work: &Work) {
         State::Succeeded { .. } => assert!(work.error.is_none(), "{work:?}"),
         State::Failed { .. } => assert!(work.error.is_some(), "failed for no reason: {work:?}"),
         State::Cancelled { .. } => {
-            assert!(
-                work.cancel_requested_at.is_some() || work.error.is_some(),
-                "{work:?}"
-            );
+            assert!(work.cancel_requested_at.is_some() || work.error.is_some(), "{work:?}");
         }
     }
     if work.state.is_terminal() {
@@ -178,12 +153,7 @@ fn a_training_goes_from_waiting_to_succeeded() {
     let queued = step(&waiting, Event::ParentReady);
     assert_eq!(queued.state, State::Queued { due: NOW });
     let sent = step(&queued, Event::SendStarted { intent: 1 });
-    let running = step(
-        &sent,
-        Event::Accepted {
-            remote_id: "m".into(),
-        },
-    );
+    let running = step(&sent, Event::Accepted { remote_id: "m".into() });
     let due = running.state.due().unwrap();
     let minute = 60_000;
     assert!((NOW + 5 * minute..NOW + 5 * minute + minute / 2).contains(&due));
@@ -204,34 +174,17 @@ fn every_failure_class_has_its_rule() {
         (FailureClass::ReadFailed, "in_doubt", 1),
     ];
     for (class, state, attempts) in cases {
-        let sent = step(
-            &work(Kind::Job, State::Queued { due: NOW }),
-            Event::SendStarted { intent: 1 },
-        );
-        let next = step(
-            &sent,
-            Event::CallFailed {
-                failure: failure(class),
-            },
-        );
-        assert_eq!(
-            (next.state.as_str(), next.attempt),
-            (state, attempts),
-            "{class:?}"
-        );
+        let sent =
+            step(&work(Kind::Job, State::Queued { due: NOW }), Event::SendStarted { intent: 1 });
+        let next = step(&sent, Event::CallFailed { failure: failure(class) });
+        assert_eq!((next.state.as_str(), next.attempt), (state, attempts), "{class:?}");
     }
 }
 
 #[test]
 fn retry_after_is_honoured() {
-    let sent = step(
-        &work(Kind::Job, State::Queued { due: NOW }),
-        Event::SendStarted { intent: 1 },
-    );
-    let failure = Failure {
-        retry_after: Some(90_000),
-        ..failure(FailureClass::RefusedForNow)
-    };
+    let sent = step(&work(Kind::Job, State::Queued { due: NOW }), Event::SendStarted { intent: 1 });
+    let failure = Failure { retry_after: Some(90_000), ..failure(FailureClass::RefusedForNow) };
     let next = step(&sent, Event::CallFailed { failure });
     assert_eq!(next.state, State::Queued { due: NOW + 90_000 });
 }
@@ -242,18 +195,8 @@ fn a_second_absence_asks_a_person_but_only_for_paid_calls() {
         let mut row = work(kind, State::Queued { due: NOW });
         for _ in 0..2 {
             row = step(&row, Event::SendStarted { intent: 1 });
-            row = step(
-                &row,
-                Event::OutcomeUnknown {
-                    note: "killed".into(),
-                },
-            );
-            row = step(
-                &row,
-                Event::Absent {
-                    note: "not listed".into(),
-                },
-            );
+            row = step(&row, Event::OutcomeUnknown { note: "killed".into() });
+            row = step(&row, Event::Absent { note: "not listed".into() });
         }
         assert_eq!(row.state.as_str(), end);
     }
@@ -262,49 +205,24 @@ fn a_second_absence_asks_a_person_but_only_for_paid_calls() {
 #[test]
 fn cancel_is_a_wish_once_the_call_is_out() {
     let queued = work(Kind::Job, State::Queued { due: NOW });
-    assert_eq!(
-        step(&queued, Event::CancelRequested).state.as_str(),
-        "cancelled"
-    );
+    assert_eq!(step(&queued, Event::CancelRequested).state.as_str(), "cancelled");
 
     let sent = step(&queued, Event::SendStarted { intent: 1 });
     let wished = step(&sent, Event::CancelRequested);
     assert_eq!(wished.state, sent.state);
     let doubt = step(&wished, Event::OutcomeUnknown { note: "x".into() });
-    assert_eq!(
-        step(&doubt, Event::Absent { note: "n".into() })
-            .state
-            .as_str(),
-        "cancelled"
-    );
+    assert_eq!(step(&doubt, Event::Absent { note: "n".into() }).state.as_str(), "cancelled");
 
-    let running = step(
-        &doubt,
-        Event::Found {
-            remote_id: "j".into(),
-            note: "n".into(),
-        },
-    );
+    let running = step(&doubt, Event::Found { remote_id: "j".into(), note: "n".into() });
     let collecting = step(&running, Event::VendorDone { outputs: 1 });
-    assert_eq!(
-        step(&collecting, Event::OutputHome).state.as_str(),
-        "cancelled"
-    );
+    assert_eq!(step(&collecting, Event::OutputHome).state.as_str(), "cancelled");
 }
 
 #[test]
 fn a_repeatable_effect_is_never_in_doubt() {
     for (kind, state) in [(Kind::Output, "running"), (Kind::Change, "queued")] {
-        let sent = step(
-            &work(kind, State::Queued { due: NOW }),
-            Event::SendStarted { intent: 1 },
-        );
-        let next = step(
-            &sent,
-            Event::OutcomeUnknown {
-                note: "killed".into(),
-            },
-        );
+        let sent = step(&work(kind, State::Queued { due: NOW }), Event::SendStarted { intent: 1 });
+        let next = step(&sent, Event::OutcomeUnknown { note: "killed".into() });
         assert_eq!(next.state.as_str(), state);
     }
 }
@@ -312,22 +230,11 @@ fn a_repeatable_effect_is_never_in_doubt() {
 #[test]
 fn a_person_cannot_resubmit_what_the_vendor_already_has() {
     let mut row = work(Kind::Job, State::Attention { missing: 0 });
-    row.error = Some(Trouble {
-        reason: Reason::Missing,
-        message: "404".into(),
-    });
+    row.error = Some(Trouble { reason: Reason::Missing, message: "404".into() });
     row.remote_id = Some("job_1".into());
     let timing = Timing::default();
-    assert!(
-        row.evolve(&Event::Resubmit { by: "me".into() }, NOW, &timing)
-            .is_err()
-    );
-    assert_eq!(
-        step(&row, Event::Rewatch { by: "me".into() })
-            .state
-            .as_str(),
-        "running"
-    );
+    assert!(row.evolve(&Event::Resubmit { by: "me".into() }, NOW, &timing).is_err());
+    assert_eq!(step(&row, Event::Rewatch { by: "me".into() }).state.as_str(), "running");
 }
 
 #[test]

@@ -78,10 +78,7 @@ impl Engine {
             }
         }
         work.tasks.close();
-        if tokio::time::timeout(grace, work.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace, work.tasks.wait()).await.is_err() {
             tracing::warn!(
                 open = work.tasks.len(),
                 "some calls did not end in time; they are looked up at the next start"
@@ -108,13 +105,9 @@ impl Loop {
             self.start_sends(now).await?;
         }
         let stored = engine.store.next_due(now).await?;
-        let watched = lock(&self.watch)
-            .next()
-            .filter(|_| pauses.watching.is_none());
+        let watched = lock(&self.watch).next().filter(|_| pauses.watching.is_none());
         let next = [stored, watched].into_iter().flatten().min();
-        Ok(next.map_or(LONGEST_SLEEP, |at| {
-            until(at, engine.now()).min(LONGEST_SLEEP)
-        }))
+        Ok(next.map_or(LONGEST_SLEEP, |at| until(at, engine.now()).min(LONGEST_SLEEP)))
     }
 
     /// Rows that began to run since the last round, whoever moved them.
@@ -175,10 +168,8 @@ impl Loop {
         let store = &self.engine.store;
         let limits = &self.engine.config.limits;
         let mut heads = Vec::new();
-        for (kind, most) in [
-            (Kind::Training, limits.open_trainings),
-            (Kind::Job, limits.open_jobs),
-        ] {
+        for (kind, most) in [(Kind::Training, limits.open_trainings), (Kind::Job, limits.open_jobs)]
+        {
             if store.count_running(kind).await? < most {
                 heads.extend(store.due_to_send(kind, now, 1).await?);
             }
@@ -200,11 +191,7 @@ impl Loop {
         if lock(&self.in_flight).insert(row, role).is_some() {
             return;
         }
-        let guard = Landing {
-            row,
-            in_flight: self.in_flight.clone(),
-            engine: self.engine.clone(),
-        };
+        let guard = Landing { row, in_flight: self.in_flight.clone(), engine: self.engine.clone() };
         let (engine, watch) = (self.engine.clone(), self.watch.clone());
         self.tasks.spawn(async move {
             let guard = guard;
@@ -228,18 +215,12 @@ impl Loop {
     }
 
     fn busy(&self, kind: Kind) -> usize {
-        lock(&self.in_flight)
-            .keys()
-            .filter(|row| row.0 == kind)
-            .count()
+        lock(&self.in_flight).keys().filter(|row| row.0 == kind).count()
     }
 
     fn sending(&self, kind: Kind) -> usize {
         let in_flight = lock(&self.in_flight);
-        in_flight
-            .iter()
-            .filter(|(row, role)| row.0 == kind && **role == Role::Send)
-            .count()
+        in_flight.iter().filter(|(row, role)| row.0 == kind && **role == Role::Send).count()
     }
 
     fn uploads(&self) -> usize {

@@ -43,10 +43,7 @@ impl Engine {
             return self.apply(Kind::Output, work.id, event).await.map(drop);
         }
         // The link the job came with is fresh; after a failure only the record has a fresh one.
-        let known = row
-            .remote_url
-            .clone()
-            .filter(|_| work.failures == 0 || row.media == "video");
+        let known = row.remote_url.clone().filter(|_| work.failures == 0 || row.media == "video");
         let mut outcome = match known {
             Some(url) => self.download(work, &row, &url).await,
             None => Err(Problem::Stale("there is no link yet".to_owned())),
@@ -60,10 +57,7 @@ impl Engine {
         match outcome {
             Ok(file) => {
                 let (id, timing) = (work.id, *self.timing());
-                self.store
-                    .writer()
-                    .write(FileArrived { id, file, timing })
-                    .await?;
+                self.store.writer().write(FileArrived { id, file, timing }).await?;
                 tracing::info!(id = %work.id, "output {} is home", work.id);
                 self.wake();
                 Ok(())
@@ -73,11 +67,8 @@ impl Engine {
     }
 
     fn no_room(&self) -> Result<Option<String>> {
-        let free =
-            crate::files::disk::free_bytes(self.data_dir()).map_err(|source| EngineError::Io {
-                path: self.data_dir().to_path_buf(),
-                source,
-            })?;
+        let free = crate::files::disk::free_bytes(self.data_dir())
+            .map_err(|source| EngineError::Io { path: self.data_dir().to_path_buf(), source })?;
         let floor = self.config.disk.floor.0;
         Ok((free < floor).then(|| format!("only {free} bytes are free on the disk")))
     }
@@ -102,20 +93,11 @@ impl Engine {
         let folder = self.data_dir().join("outputs");
         let failed = |error: std::io::Error| Problem::Other(format!("cannot write: {error}"));
         let file = AtomicFile::create(&folder).await.map_err(failed)?;
-        let mut sink = Sink {
-            file,
-            head: Vec::with_capacity(HEAD),
-        };
-        self.media
-            .fetch(url, self.config.outputs.max_bytes.0, &mut sink)
-            .await?;
+        let mut sink = Sink { file, head: Vec::with_capacity(HEAD) };
+        self.media.fetch(url, self.config.outputs.max_bytes.0, &mut sink).await?;
         let (media_type, extension) = accepted_type(&sink.head, &row.media)?;
         let path = Path::new("outputs").join(format!("{}.{extension}", work.id));
-        let written = sink
-            .file
-            .finish(&self.data_dir().join(&path))
-            .await
-            .map_err(failed)?;
+        let written = sink.file.finish(&self.data_dir().join(&path)).await.map_err(failed)?;
         Ok(StoredFile {
             path: text(path),
             sha256: written.sha256,
@@ -163,12 +145,10 @@ fn text(path: PathBuf) -> String {
 fn accepted_type(head: &[u8], media: &str) -> Result<(&'static str, &'static str), Problem> {
     match vendor::sniff_media_type(head) {
         Some((kind, extension)) if kind.starts_with(&format!("{media}/")) => Ok((kind, extension)),
-        Some((kind, _)) => Err(Problem::Other(format!(
-            "the link delivers {kind} where {media} is wanted"
-        ))),
-        None => Err(Problem::Other(format!(
-            "the link delivers something that is no {media}"
-        ))),
+        Some((kind, _)) => {
+            Err(Problem::Other(format!("the link delivers {kind} where {media} is wanted")))
+        }
+        None => Err(Problem::Other(format!("the link delivers something that is no {media}"))),
     }
 }
 
@@ -181,8 +161,7 @@ struct Sink {
 impl AsyncChunkSink for Sink {
     fn write<'a>(&'a mut self, chunk: &'a [u8]) -> SinkFuture<'a> {
         let room = HEAD.saturating_sub(self.head.len()).min(chunk.len());
-        self.head
-            .extend_from_slice(chunk.get(..room).unwrap_or_default());
+        self.head.extend_from_slice(chunk.get(..room).unwrap_or_default());
         Box::pin(self.file.write_chunk(chunk.to_vec()))
     }
 }

@@ -51,11 +51,7 @@ impl Governor {
     /// A governor that lets `per_second` requests through.
     pub fn new(per_second: u32, clock: Arc<dyn Clock>) -> Self {
         let now = Instant::now();
-        let health = Health {
-            state: "ok",
-            since: clock.now(),
-            problem: None,
-        };
+        let health = Health { state: "ok", since: clock.now(), problem: None };
         Self {
             per_second: f64::from(per_second.max(1)),
             clock,
@@ -93,9 +89,7 @@ impl Governor {
 
     /// While the breaker is open: until when nothing should be tried.
     pub fn closed_until(&self) -> Option<Instant> {
-        self.lock()
-            .closed_until
-            .filter(|until| *until > Instant::now())
+        self.lock().closed_until.filter(|until| *until > Instant::now())
     }
 
     /// How the vendor is doing.
@@ -142,11 +136,7 @@ impl Governor {
         if inner.health.state == state {
             return None;
         }
-        inner.health = Health {
-            state,
-            since: self.clock.now(),
-            problem,
-        };
+        inner.health = Health { state, since: self.clock.now(), problem };
         Some(inner.health.clone())
     }
 }

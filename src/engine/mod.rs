@@ -136,17 +136,12 @@ impl Engine {
 
     /// How long ago the loop last looked for work.
     pub fn since_last_round(&self) -> Duration {
-        self.last_round
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
+        self.last_round.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     fn mark_round(&self) {
-        *self
-            .last_round
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = tokio::time::Instant::now();
+        *self.last_round.lock().unwrap_or_else(PoisonError::into_inner) =
+            tokio::time::Instant::now();
     }
 
     /// Whether the database takes a write.
@@ -154,10 +149,7 @@ impl Engine {
     /// # Errors
     /// What it said instead.
     pub async fn check_database(&self) -> std::result::Result<(), StoreError> {
-        self.store
-            .writer()
-            .write(crate::store::writer::Nothing)
-            .await
+        self.store.writer().write(crate::store::writer::Nothing).await
     }
 
     fn timing(&self) -> &Timing {
@@ -216,11 +208,7 @@ impl Engine {
     async fn pause_both(&self, message: &str) {
         let reason = key_refused(message);
         for switch in Switch::ALL {
-            let pause = SetPause {
-                switch,
-                reason: reason.clone(),
-                by: BY_KEY_CHECK.to_owned(),
-            };
+            let pause = SetPause { switch, reason: reason.clone(), by: BY_KEY_CHECK.to_owned() };
             if let Err(error) = self.store.writer().write(pause).await {
                 tracing::warn!("the pause could not be stored: {error}");
             }
@@ -237,10 +225,7 @@ impl Engine {
             return;
         }
         for switch in Switch::ALL {
-            let lift = ClearPause {
-                switch,
-                only_by: Some(BY_KEY_CHECK),
-            };
+            let lift = ClearPause { switch, only_by: Some(BY_KEY_CHECK) };
             match self.store.writer().write(lift).await {
                 Ok(true) => {
                     tracing::info!("the key works: {} goes on", switch.as_str());
@@ -260,14 +245,8 @@ impl Engine {
     /// Stores an event and what was learnt with it.
     async fn apply_with(&self, kind: Kind, id: Id, event: Event, facts: Facts) -> Result<Work> {
         let cause = event.name();
-        let apply = Apply {
-            kind,
-            id,
-            event,
-            facts,
-            actor: "daemon".to_owned(),
-            timing: *self.timing(),
-        };
+        let apply =
+            Apply { kind, id, event, facts, actor: "daemon".to_owned(), timing: *self.timing() };
         let work = self.store.writer().write(apply).await?;
         tracing::info!(%kind, %id, cause, state = work.state.as_str(), "{kind} {id}: {cause}");
         self.wake();

@@ -58,9 +58,7 @@ impl Engine {
     }
 
     async fn poll_training(&self, work: &Work, remote_id: &str) -> Result<()> {
-        let reply = self
-            .call(self.client.get_model(&RemoteModelId(remote_id.to_owned())))
-            .await;
+        let reply = self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await;
         let status = match reply {
             Ok(reply) => reply.value.status,
             Err(failure) => return self.poll_failed(work, &failure).await,
@@ -93,22 +91,16 @@ impl Engine {
             _ => None,
         };
         if let Some(event) = event {
-            return self
-                .apply_with(Kind::Training, work.id, event, facts)
-                .await
-                .map(drop);
+            return self.apply_with(Kind::Training, work.id, event, facts).await.map(drop);
         }
         if before.as_deref() != Some(word.as_str()) {
             self.observe(work, &word, true).await?;
         }
-        self.going_on(work, training_flag(work, &word, self.now(), self.timing()))
-            .await
+        self.going_on(work, training_flag(work, &word, self.now(), self.timing())).await
     }
 
     async fn poll_job(&self, work: &Work, remote_id: &str) -> Result<()> {
-        let reply = self
-            .call(self.client.get_job(&RemoteJobId(remote_id.to_owned())))
-            .await;
+        let reply = self.call(self.client.get_job(&RemoteJobId(remote_id.to_owned()))).await;
         let job = match reply {
             Ok(reply) => reply.value,
             Err(failure) => return self.poll_failed(work, &failure).await,
@@ -118,18 +110,9 @@ impl Engine {
             JobStatus::Failed => {
                 let reason = job.error.as_deref().unwrap_or("it gave no reason");
                 let message = format!("the vendor says that the job failed: {reason}");
-                let event = Event::VendorFailed {
-                    message,
-                    no_output: false,
-                };
-                let facts = Facts {
-                    remote_status: Some("failed".to_owned()),
-                    ..Facts::default()
-                };
-                return self
-                    .apply_with(Kind::Job, work.id, event, facts)
-                    .await
-                    .map(drop);
+                let event = Event::VendorFailed { message, no_output: false };
+                let facts = Facts { remote_status: Some("failed".to_owned()), ..Facts::default() };
+                return self.apply_with(Kind::Job, work.id, event, facts).await.map(drop);
             }
             JobStatus::Created | JobStatus::Queued | JobStatus::Running => None,
             JobStatus::Other(word) => Some(unknown_status(word)),
@@ -159,15 +142,9 @@ impl Engine {
         let Ok(count @ 1..) = u32::try_from(outputs.len()) else {
             return self.success_without_media(work).await;
         };
-        let facts = Facts {
-            remote_status,
-            outputs,
-            ..Facts::default()
-        };
+        let facts = Facts { remote_status, outputs, ..Facts::default() };
         let event = Event::VendorDone { outputs: count };
-        self.apply_with(Kind::Job, work.id, event, facts)
-            .await
-            .map(drop)
+        self.apply_with(Kind::Job, work.id, event, facts).await.map(drop)
     }
 
     /// The record may be ahead of its media: read it again for a while, then give up.
@@ -204,15 +181,9 @@ impl Engine {
             Err(failure) => return self.poll_failed(work, &failure).await,
         };
         if let (DownloadState::Ready, Some(url)) = (&download.status, download.url) {
-            let facts = Facts {
-                url: Some(url),
-                ..Facts::default()
-            };
+            let facts = Facts { url: Some(url), ..Facts::default() };
             let event = Event::VendorDone { outputs: 0 };
-            return self
-                .apply_with(Kind::Output, work.id, event, facts)
-                .await
-                .map(drop);
+            return self.apply_with(Kind::Output, work.id, event, facts).await.map(drop);
         }
         if let DownloadState::Other(word) = &download.status
             && matches!(word.as_str(), "error" | "errored" | "failed")
@@ -232,34 +203,21 @@ impl Engine {
         if let Some(event) = self.unfetched(work, &note) {
             return self.apply(Kind::Output, work.id, event).await.map(drop);
         }
-        self.apply(Kind::Output, work.id, Event::PrepareAgain { note })
-            .await
-            .map(drop)
+        self.apply(Kind::Output, work.id, Event::PrepareAgain { note }).await.map(drop)
     }
 
     /// A model that a user takes over: the vendor has to know it.
     async fn poll_import(&self, work: &Work, remote_id: &str) -> Result<()> {
-        match self
-            .call(self.client.get_model(&RemoteModelId(remote_id.to_owned())))
-            .await
-        {
+        match self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await {
             Ok(reply) => {
                 let model_status = Some(model_word(&reply.value.status));
-                let facts = Facts {
-                    model_status,
-                    ..Facts::default()
-                };
+                let facts = Facts { model_status, ..Facts::default() };
                 let event = Event::VendorDone { outputs: 0 };
-                self.apply_with(Kind::Model, work.id, event, facts)
-                    .await
-                    .map(drop)
+                self.apply_with(Kind::Model, work.id, event, facts).await.map(drop)
             }
             Err(failure) if failure.is_not_found() => {
                 let message = format!("the vendor knows no model {remote_id} for this key");
-                let event = Event::VendorFailed {
-                    message,
-                    no_output: false,
-                };
+                let event = Event::VendorFailed { message, no_output: false };
                 self.apply(Kind::Model, work.id, event).await.map(drop)
             }
             Err(failure) => self.poll_failed(work, &failure).await,
@@ -296,21 +254,16 @@ impl Engine {
             self.apply(work.kind, work.id, Event::Recovered).await?;
         }
         match flag {
-            Some(flag) if work.flag.as_deref() != Some(flag.as_str()) => self
-                .apply(work.kind, work.id, Event::Flagged { flag })
-                .await
-                .map(drop),
+            Some(flag) if work.flag.as_deref() != Some(flag.as_str()) => {
+                self.apply(work.kind, work.id, Event::Flagged { flag }).await.map(drop)
+            }
             _ => Ok(()),
         }
     }
 
     async fn observe(&self, work: &Work, word: &str, model: bool) -> Result<()> {
-        let observed = Observe {
-            kind: work.kind,
-            id: work.id,
-            remote_status: word.to_owned(),
-            model,
-        };
+        let observed =
+            Observe { kind: work.kind, id: work.id, remote_status: word.to_owned(), model };
         self.store.writer().write(observed).await?;
         Ok(())
     }
@@ -336,14 +289,10 @@ fn unknown_status(word: &str) -> String {
 }
 
 fn training_flag(work: &Work, word: &str, now: i64, timing: &schedule::Timing) -> Option<String> {
-    let slow = work
-        .accepted_at
-        .is_some_and(|at| now - at > timing.flag_training_after);
+    let slow = work.accepted_at.is_some_and(|at| now - at > timing.flag_training_after);
     if slow {
         let minutes = timing.flag_training_after / 60_000;
-        return Some(format!(
-            "slower than usual: it has run for more than {minutes} minutes"
-        ));
+        return Some(format!("slower than usual: it has run for more than {minutes} minutes"));
     }
     match word {
         "new" | "training" => None,

@@ -23,10 +23,7 @@ struct Every {
 
 impl Every {
     fn new(interval: Millis, now: Millis) -> Arc<Self> {
-        Arc::new(Self {
-            interval,
-            last: AtomicI64::new(now),
-        })
+        Arc::new(Self { interval, last: AtomicI64::new(now) })
     }
 
     /// Whether it is time; if so, the time is taken.
@@ -34,10 +31,7 @@ impl Every {
         let last = self.last.load(Ordering::Relaxed);
         // A clock that went back must not silence the task until it has caught up.
         let due = now - last >= self.interval || now < last;
-        due && self
-            .last
-            .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        due && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -51,11 +45,7 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
     let sweep = Every::new(super::millis(engine.config.sweep.every), now);
     let probe = Every::new(KEY_PROBE, now);
     let checkpoint = Every::new(CHECKPOINT, now);
-    let tick = if sweep.interval < 60_000 {
-        EVERY_SECOND
-    } else {
-        EVERY_MINUTE
-    };
+    let tick = if sweep.interval < 60_000 { EVERY_SECOND } else { EVERY_MINUTE };
     let job = Job::new_async(tick, move |_, _| {
         let engine = engine.clone();
         let (sweep, probe, checkpoint) = (sweep.clone(), probe.clone(), checkpoint.clone());

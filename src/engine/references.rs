@@ -38,22 +38,16 @@ impl Engine {
                 for media in &image.references {
                     reference_urls.push(self.fresh_url(media).await?);
                 }
-                let resolved = Resolved {
-                    model_id,
-                    input_image_id,
-                    reference_urls,
-                    ..Resolved::default()
-                };
+                let resolved =
+                    Resolved { model_id, input_image_id, reference_urls, ..Resolved::default() };
                 Ok(vendor::image_body(image, &resolved))
             }
             JobRequest::Upscale(upscale) => {
                 Ok(vendor::upscale_body(&self.image_id(&upscale.image).await?))
             }
             JobRequest::Video(video) => {
-                let mut resolved = Resolved {
-                    model_id: video.model.clone(),
-                    ..Resolved::default()
-                };
+                let mut resolved =
+                    Resolved { model_id: video.model.clone(), ..Resolved::default() };
                 for media in &video.references {
                     resolved.reference_urls.push(self.fresh_url(media).await?);
                 }
@@ -79,9 +73,9 @@ impl Engine {
     async fn image_id(&self, media: &MediaRef) -> Result<RemoteImageId, Unusable> {
         match media {
             MediaRef::Remote(id) => Ok(id.clone()),
-            MediaRef::Url(url) => Err(Unusable::Never(format!(
-                "the vendor wants an image's id here, not {url}"
-            ))),
+            MediaRef::Url(url) => {
+                Err(Unusable::Never(format!("the vendor wants an image's id here, not {url}")))
+            }
             MediaRef::Output(id) => image_of(self.store.output(*id).await?),
             MediaRef::JobOutput { job, index } => {
                 let row = self.store.job_output(*job, *index).await?;
@@ -104,9 +98,7 @@ impl Engine {
         let image = match self.call(self.client.get_image(&id)).await {
             Ok(reply) => reply.value,
             Err(failure) if failure.is_not_found() => {
-                return Err(Unusable::Never(format!(
-                    "the vendor no longer knows the image {id}"
-                )));
+                return Err(Unusable::Never(format!("the vendor no longer knows the image {id}")));
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -120,7 +112,5 @@ fn image_of(row: OutputRow) -> Result<RemoteImageId, Unusable> {
     if row.media == "image" {
         return Ok(RemoteImageId(row.remote_id));
     }
-    Err(Unusable::Never(
-        "it refers to a video where a picture is wanted".to_owned(),
-    ))
+    Err(Unusable::Never("it refers to a video where a picture is wanted".to_owned()))
 }

@@ -34,10 +34,7 @@ impl Engine {
             // A look that failed proves nothing.
             Err(super::EngineError::Vendor(failure)) => {
                 let until = self.now() + schedule::backoff(work.id, work.failures);
-                let event = Event::LookFailed {
-                    until,
-                    note: failure.message,
-                };
+                let event = Event::LookFailed { until, note: failure.message };
                 self.apply(work.kind, work.id, event).await.map(drop)
             }
             Err(error) => Err(error),
@@ -47,13 +44,7 @@ impl Engine {
     /// A free effect that left no trace: absent after its settle time, else another look.
     async fn nothing_yet(&self, open: &OpenIntent, note: &str) -> Result<Event> {
         let vendor_now = self.vendor_now();
-        self.store
-            .writer()
-            .write(NoteLook {
-                intent: open.seq,
-                vendor_now,
-            })
-            .await?;
+        self.store.writer().write(NoteLook { intent: open.seq, vendor_now }).await?;
         let since = open.doubt_vendor.unwrap_or(open.vendor_time);
         let settle = self.timing().free_settle;
         if vendor_now - since >= settle && open.looks > 0 {
@@ -61,10 +52,7 @@ impl Engine {
             return Ok(Event::Absent { note });
         }
         let at = self.now() + (settle / 4).clamp(100, 5_000);
-        Ok(Event::LookAgain {
-            at,
-            note: note.to_owned(),
-        })
+        Ok(Event::LookAgain { at, note: note.to_owned() })
     }
 
     async fn resolve_model(&self, work: &Work, open: &OpenIntent) -> Result<Event> {
@@ -87,10 +75,7 @@ impl Engine {
             .map(|model| model.id.0)
             .collect();
         match found.as_slice() {
-            [] => {
-                self.nothing_yet(open, "the vendor lists no such model")
-                    .await
-            }
+            [] => self.nothing_yet(open, "the vendor lists no such model").await,
             [one] => Ok(Event::Found {
                 remote_id: one.clone(),
                 note: "the only new model at the vendor that no row claims".to_owned(),
@@ -111,11 +96,7 @@ impl Engine {
         let mut found: Vec<RemoteImage> = images
             .into_iter()
             .filter(|image| !claimed.contains(&image.id.0))
-            .filter(|image| {
-                image
-                    .created_at
-                    .is_none_or(|at| at >= open.vendor_time - SKEW)
-            })
+            .filter(|image| image.created_at.is_none_or(|at| at >= open.vendor_time - SKEW))
             .collect();
         if found.len() > 1 {
             // More than one new image: the bytes tell.
@@ -126,10 +107,7 @@ impl Engine {
             }
         }
         match found.first() {
-            None => {
-                self.nothing_yet(open, "the vendor lists no new image of the model")
-                    .await
-            }
+            None => self.nothing_yet(open, "the vendor lists no new image of the model").await,
             Some(one) => Ok(Event::Found {
                 remote_id: one.id.0.clone(),
                 note: "the only new image of the model that no row claims".to_owned(),
@@ -141,9 +119,7 @@ impl Engine {
         let mut images: Vec<RemoteImage> = Vec::new();
         for page in 1..=IMAGE_PAGES {
             let filter = ImageFilter::Reference;
-            let reply = self
-                .call(self.client.list_model_images(model, filter, page, 100))
-                .await?;
+            let reply = self.call(self.client.list_model_images(model, filter, page, 100)).await?;
             let before = images.len();
             for image in reply.value.images {
                 if !images.iter().any(|known| known.id == image.id) {
@@ -178,10 +154,7 @@ impl Engine {
         if super::poll::is_past_new(&status) {
             return Ok(Event::Found {
                 remote_id: model.0,
-                note: format!(
-                    "the model's status is {:?}",
-                    super::poll::model_word(&status)
-                ),
+                note: format!("the model's status is {:?}", super::poll::model_word(&status)),
             });
         }
         if status == ModelStatus::Deleted {
@@ -199,12 +172,9 @@ impl Engine {
 
     async fn resolve_job(&self, work: &Work, open: &OpenIntent) -> Result<Event> {
         let unclaimed = self.unclaimed_since(open).await?;
-        let expected: Expected = serde_json::from_str(&open.expects).unwrap_or(Expected {
-            model: None,
-            media: Media::Images,
-        });
-        self.settle_by_looks(work, open, &unclaimed, Some(expected))
-            .await
+        let expected: Expected = serde_json::from_str(&open.expects)
+            .unwrap_or(Expected { model: None, media: Media::Images });
+        self.settle_by_looks(work, open, &unclaimed, Some(expected)).await
     }
 
     /// A complete, new listing, and what of it could be this call's.
@@ -228,10 +198,7 @@ impl Engine {
             candidates.push(self.evidence(job).await?);
         }
         let doubt = Doubt {
-            expected: expected.unwrap_or(Expected {
-                model: None,
-                media: Media::Images,
-            }),
+            expected: expected.unwrap_or(Expected { model: None, media: Media::Images }),
             sent_at: open.vendor_time,
             doubt_since: open.doubt_vendor.unwrap_or(open.vendor_time),
             vendor_now,
@@ -242,8 +209,7 @@ impl Engine {
             training_may_show: is_training || self.a_training_may_show().await?,
         };
         let verdict = reconcile::judge(&doubt, &candidates, self.timing());
-        self.event_of(work, open, verdict, is_training, vendor_now)
-            .await
+        self.event_of(work, open, verdict, is_training, vendor_now).await
     }
 
     async fn event_of(
@@ -255,16 +221,12 @@ impl Engine {
         vendor_now: Millis,
     ) -> Result<Event> {
         Ok(match verdict {
-            Verdict::Adopt { remote_id, why } if !is_training => Event::Found {
-                remote_id,
-                note: why,
-            },
+            Verdict::Adopt { remote_id, why } if !is_training => {
+                Event::Found { remote_id, note: why }
+            }
             Verdict::Absent { why } => Event::Absent { note: why },
             Verdict::Park { why, candidates } if !is_training => {
-                let reserve = Reserve {
-                    intent: open.seq,
-                    remote_ids: candidates.clone(),
-                };
+                let reserve = Reserve { intent: open.seq, remote_ids: candidates.clone() };
                 self.store.writer().write(reserve).await?;
                 let message = format!(
                     "the reply was lost and {why}: {}; decide with `darkroom resolve {}` and \
@@ -272,23 +234,11 @@ impl Engine {
                     candidates.join(", "),
                     work.id
                 );
-                Event::NeedsPerson {
-                    reason: Reason::Undecidable,
-                    message,
-                }
+                Event::NeedsPerson { reason: Reason::Undecidable, message }
             }
             Verdict::Wait { why } => {
-                self.store
-                    .writer()
-                    .write(NoteLook {
-                        intent: open.seq,
-                        vendor_now,
-                    })
-                    .await?;
-                Event::LookAgain {
-                    at: self.now() + self.timing().relist,
-                    note: why,
-                }
+                self.store.writer().write(NoteLook { intent: open.seq, vendor_now }).await?;
+                Event::LookAgain { at: self.now() + self.timing().relist, note: why }
             }
             // For a training, jobs in the list only forbid the verdict "absent".
             Verdict::Adopt { .. } | Verdict::Park { .. } => Event::LookAgain {
@@ -300,9 +250,7 @@ impl Engine {
 
     /// What a listed job is, as far as the vendor tells.
     async fn evidence(&self, job: &Unclaimed) -> Result<Candidate> {
-        let reply = self
-            .call(self.client.get_job(&RemoteJobId(job.remote_id.clone())))
-            .await?;
+        let reply = self.call(self.client.get_job(&RemoteJobId(job.remote_id.clone()))).await?;
         let record = reply.value;
         let media = match (record.images.is_empty(), record.videos.is_empty()) {
             (false, _) => Some(Media::Images),
@@ -326,11 +274,7 @@ impl Engine {
     async fn account_is_exclusive(&self) -> Result<bool> {
         Ok(match self.config.account.exclusive {
             Auto::Set(exclusive) => exclusive,
-            Auto::Auto => self
-                .store
-                .setting::<Value>("account.shared")
-                .await?
-                .is_none(),
+            Auto::Auto => self.store.setting::<Value>("account.shared").await?.is_none(),
         })
     }
 }

@@ -29,10 +29,7 @@ struct Taken {
 
 impl Taken {
     fn plain(remote_id: impl Into<String>) -> Self {
-        Self {
-            remote_id: remote_id.into(),
-            facts: Facts::default(),
-        }
+        Self { remote_id: remote_id.into(), facts: Facts::default() }
     }
 }
 
@@ -59,13 +56,8 @@ impl Engine {
     }
 
     async fn postpone(&self, work: &Work, note: &str) -> Result<()> {
-        let until = self
-            .now()
-            .saturating_add(schedule::backoff(work.id, work.failures));
-        let event = Event::Postponed {
-            until,
-            note: note.to_owned(),
-        };
+        let until = self.now().saturating_add(schedule::backoff(work.id, work.failures));
+        let event = Event::Postponed { until, note: note.to_owned() };
         self.apply(work.kind, work.id, event).await.map(drop)
     }
 
@@ -80,57 +72,30 @@ impl Engine {
             expects,
         };
         let (kind, id, timing) = (work.kind, work.id, *self.timing());
-        self.store
-            .writer()
-            .write(StartSend {
-                kind,
-                id,
-                intent,
-                timing,
-            })
-            .await?;
+        self.store.writer().write(StartSend { kind, id, intent, timing }).await?;
         Ok(())
     }
 
     /// Stores how the call went.
     async fn settle(&self, work: &Work, result: Result<Taken, Failure>) -> Result<()> {
         let (event, facts) = match result {
-            Ok(taken) => (
-                Event::Accepted {
-                    remote_id: taken.remote_id,
-                },
-                taken.facts,
-            ),
+            Ok(taken) => (Event::Accepted { remote_id: taken.remote_id }, taken.facts),
             Err(failure) => {
-                let facts = Facts {
-                    pause: pauses(&failure),
-                    ..Facts::default()
-                };
+                let facts = Facts { pause: pauses(&failure), ..Facts::default() };
                 (Event::CallFailed { failure }, facts)
             }
         };
-        self.apply_with(work.kind, work.id, event, facts)
-            .await
-            .map(drop)
+        self.apply_with(work.kind, work.id, event, facts).await.map(drop)
     }
 
     async fn send_model(&self, work: &Work) -> Result<()> {
         let row = self.store.model(work.id).await?;
         let Some(identity) = row.identity() else {
             let message = "the model has no identity to create it from".to_owned();
-            return self
-                .apply(work.kind, work.id, Event::Unsendable { message })
-                .await
-                .map(drop);
+            return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
         };
         let body = vendor::create_model_body(&identity);
-        self.start(
-            work,
-            "models".to_owned(),
-            body,
-            json!({ "name": identity.name }),
-        )
-        .await?;
+        self.start(work, "models".to_owned(), body, json!({ "name": identity.name })).await?;
         let result = self.call(self.client.create_model(&identity)).await;
         let taken = result.map(|reply| Taken {
             remote_id: reply.value.id.0,
@@ -145,20 +110,14 @@ impl Engine {
     async fn send_upload(&self, work: &Work) -> Result<()> {
         let row = self.store.upload(work.id).await?;
         let model = self.remote_model(&row.model_id).await?;
-        let path = self
-            .data_dir()
-            .join("blobs")
-            .join(&row.sha256[..2.min(row.sha256.len())]);
+        let path = self.data_dir().join("blobs").join(&row.sha256[..2.min(row.sha256.len())]);
         let path = path.join(&row.sha256);
         if let Err(error) = tokio::fs::metadata(&path).await {
             let message = format!(
                 "the copy of the photo {:?} is gone from the data directory ({error})",
                 row.file_name
             );
-            return self
-                .apply(work.kind, work.id, Event::Unsendable { message })
-                .await
-                .map(drop);
+            return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
         }
         let purpose = match row.purpose.as_str() {
             "reference" => UploadPurpose::Reference,
@@ -169,8 +128,7 @@ impl Engine {
             "file_name": row.file_name, "sha256": row.sha256,
         });
         let expects = json!({ "model": model.as_str(), "sha256": row.sha256 });
-        self.start(work, format!("uploads:{}", row.model_id), request, expects)
-            .await?;
+        self.start(work, format!("uploads:{}", row.model_id), request, expects).await?;
         let upload = UploadImage {
             model: &model,
             purpose,
@@ -181,10 +139,7 @@ impl Engine {
         let result = self.call(self.client.upload_image(upload)).await;
         let taken = result.map(|reply| Taken {
             remote_id: reply.value.id.0,
-            facts: Facts {
-                url: reply.value.url,
-                ..Facts::default()
-            },
+            facts: Facts { url: reply.value.url, ..Facts::default() },
         });
         self.settle(work, taken).await
     }
@@ -200,8 +155,7 @@ impl Engine {
         }
         let request = json!({ "train": model.as_str() });
         let expects = json!({ "model": model.as_str() });
-        self.start(work, PAID_LANE.to_owned(), request, expects)
-            .await?;
+        self.start(work, PAID_LANE.to_owned(), request, expects).await?;
         let result = self.call(self.client.train(&model)).await;
         let result = match result {
             // Past `new`, a conflict means that the training has been accepted.
@@ -226,12 +180,7 @@ impl Engine {
         model: &RemoteModelId,
     ) -> Result<Option<Event>> {
         let status = self.call(self.client.get_model(model)).await?.value.status;
-        let park = |message: String| {
-            Some(Event::NeedsPerson {
-                reason: Reason::Mismatch,
-                message,
-            })
-        };
+        let park = |message: String| Some(Event::NeedsPerson { reason: Reason::Mismatch, message });
         match status {
             ModelStatus::New => {}
             ModelStatus::Deleted => {
@@ -249,10 +198,7 @@ impl Engine {
         let theirs = self.call(self.client.all_input_images(model)).await?.value;
         let ours = self.store.training_photos(model_id).await?;
         let known = |id: &str| ours.iter().any(|photo| photo == id);
-        let surplus = theirs
-            .iter()
-            .filter(|image| !known(image.id.as_str()))
-            .count();
+        let surplus = theirs.iter().filter(|image| !known(image.id.as_str())).count();
         let found = theirs.len() - surplus;
         if surplus > 0 {
             return Ok(park(format!(
@@ -290,9 +236,7 @@ impl Engine {
                 JobRequest::Image(image)
                     if matches!(image.model, crate::domain::request::ModelRef::Trained(_)) =>
                 {
-                    body.get("modelID")
-                        .and_then(Value::as_str)
-                        .map(str::to_owned)
+                    body.get("modelID").and_then(Value::as_str).map(str::to_owned)
                 }
                 _ => None,
             },
@@ -302,15 +246,13 @@ impl Engine {
             },
         };
         let expects = serde_json::to_value(&expected).unwrap_or_default();
-        self.start(work, PAID_LANE.to_owned(), body.clone(), expects)
-            .await?;
+        self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;
         let result = match request {
             JobRequest::Image(_) => self.call(self.client.generate_image(&body)).await,
             JobRequest::Upscale(_) => self.call(self.client.upscale_image(&body)).await,
             JobRequest::Video(_) => self.call(self.client.generate_video(&body)).await,
         };
-        self.settle(work, result.map(|reply| Taken::plain(reply.value.job_id.0)))
-            .await
+        self.settle(work, result.map(|reply| Taken::plain(reply.value.job_id.0))).await
     }
 
     /// Asks the vendor to prepare a video's file.
@@ -318,11 +260,9 @@ impl Engine {
         let row = self.store.output(work.id).await?;
         let video = RemoteVideoId(row.remote_id.clone());
         let request = json!({ "create_download": row.remote_id });
-        self.start(work, format!("download:{}", work.id), request, json!({}))
-            .await?;
+        self.start(work, format!("download:{}", work.id), request, json!({})).await?;
         let result = self.call(self.client.create_download(&video)).await;
-        self.settle(work, result.map(|_| Taken::plain(row.remote_id)))
-            .await
+        self.settle(work, result.map(|_| Taken::plain(row.remote_id))).await
     }
 
     async fn send_change(&self, work: &Work) -> Result<()> {
@@ -330,13 +270,7 @@ impl Engine {
         let model = self.remote_model(&row.model_id).await?;
         let fields: Value = serde_json::from_str(&row.fields).unwrap_or_default();
         let request = json!({ "action": row.action, "model": model.as_str(), "fields": fields });
-        self.start(
-            work,
-            format!("changes:{}", row.model_id),
-            request,
-            json!({}),
-        )
-        .await?;
+        self.start(work, format!("changes:{}", row.model_id), request, json!({})).await?;
         let result = if row.action == "delete" {
             let result = self.call(self.client.delete_model(&model)).await.map(drop);
             // Gone is what was wanted (vendor-api.md U27).
@@ -344,24 +278,13 @@ impl Engine {
                 Err(failure) if failure.is_not_found() => Ok(()),
                 other => other,
             };
-            result.map(|()| Facts {
-                model_status: Some("deleted".into()),
-                ..Facts::default()
-            })
+            result.map(|()| Facts { model_status: Some("deleted".into()), ..Facts::default() })
         } else {
             let identity = serde_json::from_value(fields).ok();
-            let patch = identity
-                .as_ref()
-                .map(IdentityPatch::from)
-                .unwrap_or_default();
-            self.call(self.client.update_model(&model, &patch))
-                .await
-                .map(|_| Facts::default())
+            let patch = identity.as_ref().map(IdentityPatch::from).unwrap_or_default();
+            self.call(self.client.update_model(&model, &patch)).await.map(|_| Facts::default())
         };
-        let taken = result.map(|facts| Taken {
-            remote_id: model.0.clone(),
-            facts,
-        });
+        let taken = result.map(|facts| Taken { remote_id: model.0.clone(), facts });
         self.settle(work, taken).await
     }
 
@@ -380,11 +303,8 @@ impl Engine {
     /// What forbids spending right now: no room on disk for the result, or no recent listing.
     async fn spending_obstacle(&self) -> Result<Option<String>> {
         let floor = self.config.disk.floor.0;
-        let free =
-            crate::files::disk::free_bytes(self.data_dir()).map_err(|source| EngineError::Io {
-                path: self.data_dir().to_path_buf(),
-                source,
-            })?;
+        let free = crate::files::disk::free_bytes(self.data_dir())
+            .map_err(|source| EngineError::Io { path: self.data_dir().to_path_buf(), source })?;
         if free < floor {
             return Ok(Some(format!(
                 "only {free} bytes are free on the disk of the data directory, and nothing is \
@@ -401,9 +321,7 @@ fn pauses(failure: &Failure) -> Vec<(Switch, &'static str, String)> {
     match failure.class {
         FailureClass::Unauthorized => {
             let reason = super::key_refused(&failure.message);
-            Switch::ALL
-                .map(|switch| (switch, BY_KEY_CHECK, reason.clone()))
-                .to_vec()
+            Switch::ALL.map(|switch| (switch, BY_KEY_CHECK, reason.clone())).to_vec()
         }
         FailureClass::InsufficientCredits => vec![(
             Switch::Spending,

@@ -29,10 +29,7 @@ impl Engine {
     }
 
     fn listed_at(&self) -> Option<Millis> {
-        *self
-            .listed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the list from `start` on, completely, and remembers it.
@@ -59,16 +56,9 @@ impl Engine {
                 jobs = ?news.foreign,
                 "the vendor lists jobs that this database does not know, so others use the account"
             );
-            self.put(
-                "account.shared",
-                serde_json::json!({ "because_of": news.foreign }),
-            )
-            .await;
+            self.put("account.shared", serde_json::json!({ "because_of": news.foreign })).await;
         }
-        *self
-            .listed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(at);
+        *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
         Ok(())
     }
 

@@ -38,9 +38,7 @@ impl AtomicFile {
     pub async fn create(folder: &Path) -> io::Result<Self> {
         let folder = folder.to_owned();
         let staged = blocking(move || StagedFile::create(&folder)).await?;
-        Ok(Self {
-            staged: Some(staged),
-        })
+        Ok(Self { staged: Some(staged) })
     }
 
     /// Appends a chunk. After an error, or if the returned future is dropped before it is done,
@@ -83,9 +81,7 @@ fn interrupted() -> io::Error {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// The blocking heart of [`AtomicFile`].
@@ -105,18 +101,11 @@ impl StagedFile {
         create_dir_durable(&temp_dir)?;
         loop {
             // Mode 0600 is the default of `tempfile`.
-            let (file, path) = tempfile::Builder::new()
-                .tempfile_in(&temp_dir)?
-                .into_parts();
+            let (file, path) = tempfile::Builder::new().tempfile_in(&temp_dir)?.into_parts();
             file.lock()?;
             // Between create and lock the cleaner may have taken it for a leftover: start again.
             if file.metadata()?.nlink() > 0 {
-                return Ok(Self {
-                    path,
-                    file,
-                    hasher: Sha256::new(),
-                    bytes: 0,
-                });
+                return Ok(Self { path, file, hasher: Sha256::new(), bytes: 0 });
             }
         }
     }
@@ -143,11 +132,7 @@ impl StagedFile {
     pub(super) fn rename(self, path: &Path) -> io::Result<Written> {
         let (bytes, sha256) = (self.bytes, self.sha256());
         self.path.persist(path).map_err(|refused| refused.error)?;
-        Ok(Written {
-            path: path.to_owned(),
-            bytes,
-            sha256,
-        })
+        Ok(Written { path: path.to_owned(), bytes, sha256 })
     }
 
     /// Makes the file appear under `path`, replacing what is there. Returns once it is durable.
@@ -221,10 +206,7 @@ pub(super) fn parent_of(path: &Path) -> io::Result<&Path> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
         Some(parent) => Ok(parent),
-        None => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a path without a folder",
-        )),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a path without a folder")),
     }
 }
 
@@ -257,10 +239,7 @@ mod tests {
             written.sha256,
             "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
         );
-        assert_eq!(
-            (written.bytes, written.path.as_path()),
-            (11, target.as_path())
-        );
+        assert_eq!((written.bytes, written.path.as_path()), (11, target.as_path()));
         assert_eq!(mode(&target), 0o600);
         assert_eq!(mode(&folder), 0o700);
         assert_eq!(mode(target.parent().unwrap()), 0o700);
@@ -275,10 +254,7 @@ mod tests {
         let mut file = AtomicFile::create(dir.path()).await.unwrap();
         file.write_chunk("half").await.unwrap();
         drop(file);
-        assert_eq!(
-            (std::fs::read(&target).unwrap(), temp_count(dir.path())),
-            (b"old".to_vec(), 0)
-        );
+        assert_eq!((std::fs::read(&target).unwrap(), temp_count(dir.path())), (b"old".to_vec(), 0));
         let mut file = AtomicFile::create(dir.path()).await.unwrap();
         file.write_chunk("new").await.unwrap();
         file.finish(&target).await.unwrap();

@@ -87,34 +87,23 @@ impl BlobStore {
     /// Opens a blob for reading.
     pub fn open(&self, sha256: &str) -> io::Result<File> {
         let path = self.path_of(sha256).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a SHA-256 in lower-case hex",
-            )
+            io::Error::new(io::ErrorKind::InvalidInput, "not a SHA-256 in lower-case hex")
         })?;
         File::open(path)
     }
 
     /// Copies a file into the store. Durable on return.
     pub fn put_file(&self, path: &Path, sha256: Option<&str>) -> Result<Blob, BlobError> {
-        let source = Source {
-            path: path.to_owned(),
-            sha256: sha256.map(str::to_owned),
-        };
+        let source = Source { path: path.to_owned(), sha256: sha256.map(str::to_owned) };
         let staged = self.stage(&source)?;
-        self.publish_one(staged)
-            .map_err(|source| self.write_error(source))
+        self.publish_one(staged).map_err(|source| self.write_error(source))
     }
 
     /// Copies files into the store. Durable on return; if one cannot be stored because of what it
     /// is, none is.
     pub fn put_many(&self, sources: &[Source]) -> Result<Vec<Blob>, BlobError> {
-        let staged = sources
-            .iter()
-            .map(|source| self.stage(source))
-            .collect::<Result<Vec<_>, _>>();
-        self.publish(staged?)
-            .map_err(|source| self.write_error(source))
+        let staged = sources.iter().map(|source| self.stage(source)).collect::<Result<Vec<_>, _>>();
+        self.publish(staged?).map_err(|source| self.write_error(source))
     }
 
     /// Stores bytes that are already in memory. Durable on return.
@@ -150,15 +139,9 @@ impl BlobStore {
 
     /// Copies one source to a synced temp file and compares it with what was expected.
     fn stage(&self, source: &Source) -> Result<StagedFile, BlobError> {
-        let unreadable = |error| BlobError::Read {
-            path: source.path.clone(),
-            source: error,
-        };
+        let unreadable = |error| BlobError::Read { path: source.path.clone(), source: error };
         // Asked before opening: opening a pipe would wait for somebody to write into it.
-        if !std::fs::metadata(&source.path)
-            .map_err(unreadable)?
-            .is_file()
-        {
+        if !std::fs::metadata(&source.path).map_err(unreadable)?.is_file() {
             return Err(unreadable(io::Error::other("not an ordinary file")));
         }
         let mut from = File::open(&source.path).map_err(unreadable)?;
@@ -167,21 +150,13 @@ impl BlobStore {
         loop {
             match from.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(n) => staged
-                    .write(&buffer[..n])
-                    .map_err(|e| self.write_error(e))?,
+                Ok(n) => staged.write(&buffer[..n]).map_err(|e| self.write_error(e))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(unreadable(error)),
             }
         }
-        if source
-            .sha256
-            .as_ref()
-            .is_some_and(|expected| *expected != staged.sha256())
-        {
-            return Err(BlobError::Changed {
-                path: source.path.clone(),
-            });
+        if source.sha256.as_ref().is_some_and(|expected| *expected != staged.sha256()) {
+            return Err(BlobError::Changed { path: source.path.clone() });
         }
         staged.sync().map_err(|e| self.write_error(e))?;
         Ok(staged)
@@ -189,9 +164,7 @@ impl BlobStore {
 
     fn publish_one(&self, staged: StagedFile) -> io::Result<Blob> {
         let mut blobs = self.publish(vec![staged])?;
-        blobs
-            .pop()
-            .ok_or_else(|| io::Error::other("nothing was stored"))
+        blobs.pop().ok_or_else(|| io::Error::other("nothing was stored"))
     }
 
     /// Renames synced temp files to their hashes and syncs each folder once. A blob that is there
@@ -206,11 +179,7 @@ impl BlobStore {
             atomic::create_dir_durable(&folder)?;
             let written = file.rename(&path)?;
             folders.insert(folder);
-            blobs.push(Blob {
-                sha256,
-                bytes: written.bytes,
-                path,
-            });
+            blobs.push(Blob { sha256, bytes: written.bytes, path });
         }
         for folder in folders {
             atomic::sync_dir(&folder)?;
@@ -219,10 +188,7 @@ impl BlobStore {
     }
 
     fn write_error(&self, source: io::Error) -> BlobError {
-        BlobError::Write {
-            folder: self.root.clone(),
-            source,
-        }
+        BlobError::Write { folder: self.root.clone(), source }
     }
 }
 
@@ -239,19 +205,8 @@ mod tests {
     }
 
     fn files_in(dir: &Path) -> usize {
-        let entries = std::fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .map(Result::unwrap);
-        entries
-            .map(|e| {
-                if e.path().is_dir() {
-                    files_in(&e.path())
-                } else {
-                    1
-                }
-            })
-            .sum()
+        let entries = std::fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
+        entries.map(|e| if e.path().is_dir() { files_in(&e.path()) } else { 1 }).sum()
     }
 
     #[test]
@@ -264,10 +219,7 @@ mod tests {
         assert_eq!(blob.path, store.path_of(HELLO).unwrap());
         assert!(blob.path.ends_with(format!("blobs/2c/{HELLO}")));
         assert_eq!(store.put_file(&source, Some(HELLO)).unwrap(), blob);
-        assert_eq!(
-            io::read_to_string(store.open(HELLO).unwrap()).unwrap(),
-            "hello"
-        );
+        assert_eq!(io::read_to_string(store.open(HELLO).unwrap()).unwrap(), "hello");
         assert_eq!(files_in(store.root()), 1);
         std::fs::remove_file(&source).unwrap();
         assert!(blob.path.exists());
@@ -294,10 +246,7 @@ mod tests {
                 Source { path, sha256: None }
             })
             .collect();
-        sources.push(Source {
-            path: dir.path().join("missing"),
-            sha256: None,
-        });
+        sources.push(Source { path: dir.path().join("missing"), sha256: None });
         let error = store.put_many(&sources).unwrap_err();
         assert!(error.to_string().contains("missing"), "{error}");
         assert_eq!(files_in(store.root()), 0);
@@ -310,16 +259,10 @@ mod tests {
     #[test]
     fn folders_and_bad_hashes_are_refused() {
         let (dir, store) = store();
-        assert!(matches!(
-            store.put_file(dir.path(), None),
-            Err(BlobError::Read { .. })
-        ));
+        assert!(matches!(store.put_file(dir.path(), None), Err(BlobError::Read { .. })));
         let upper = HELLO.to_uppercase();
         for bad in ["", "../../etc/passwd", &HELLO[1..], upper.as_str()] {
-            assert!(
-                store.path_of(bad).is_none() && store.open(bad).is_err(),
-                "{bad}"
-            );
+            assert!(store.path_of(bad).is_none() && store.open(bad).is_err(), "{bad}");
         }
     }
 

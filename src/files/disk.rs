@@ -7,10 +7,7 @@ use std::path::Path;
 /// exist yet is answered for its nearest existing parent.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let path = std::path::absolute(path)?;
-    let existing = path
-        .ancestors()
-        .find(|p| p.exists())
-        .unwrap_or(Path::new("/"));
+    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
     let stat = rustix::fs::statvfs(existing)?;
     // `f_bavail`, not `f_bfree`: the difference is reserved for root.
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -46,10 +46,7 @@ pub enum FolderError {
 /// Reports on every file directly in `folder`, sorted by name. Hidden files and subfolders are
 /// passed over; files without a photo's name ending are listed but not read. Blocks.
 pub fn inspect_folder(folder: &Path) -> Result<Vec<PhotoFacts>, FolderError> {
-    let unreadable = |source| FolderError::Unreadable {
-        path: folder.to_owned(),
-        source,
-    };
+    let unreadable = |source| FolderError::Unreadable { path: folder.to_owned(), source };
     let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FolderError::Missing(folder.to_owned()),
         io::ErrorKind::NotADirectory => FolderError::NotAFolder(folder.to_owned()),
@@ -72,10 +69,7 @@ pub fn inspect_folder(folder: &Path) -> Result<Vec<PhotoFacts>, FolderError> {
         }
     }
     if photos.len() > MAX_FOLDER_PHOTOS {
-        return Err(FolderError::TooMany {
-            path: folder.to_owned(),
-            found: photos.len(),
-        });
+        return Err(FolderError::TooMany { path: folder.to_owned(), found: photos.len() });
     }
     facts.extend(inspect_files(&photos));
     facts.sort();
@@ -127,9 +121,7 @@ mod tests {
     use crate::domain::photo::{PhotoRules, preflight};
 
     fn data(folder: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data")
-            .join(folder)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder)
     }
 
     #[test]
@@ -156,12 +148,7 @@ mod tests {
             "\"truncated.webp\" is cut short",
             "0 usable photos",
         ];
-        assert_eq!(
-            report.problems.len(),
-            expected.len(),
-            "{:#?}",
-            report.problems
-        );
+        assert_eq!(report.problems.len(), expected.len(), "{:#?}", report.problems);
         for (problem, start) in report.problems.iter().zip(expected) {
             assert!(problem.starts_with(start), "{problem}");
         }
@@ -181,10 +168,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("folder.jpg")).unwrap();
         let facts = inspect_folder(dir.path()).unwrap();
         let names: Vec<_> = facts.iter().map(|fact| fact.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [r#"b\n\"\xff\".JPG"#, "c.jpg", "d.jpeg", "notes.txt"]
-        );
+        assert_eq!(names, [r#"b\n\"\xff\".JPG"#, "c.jpg", "d.jpeg", "notes.txt"]);
         assert_eq!(facts[0].integrity, Integrity::Ok);
         assert!(matches!(&facts[1].integrity, Integrity::Unreadable(why) if why.contains("link")));
         assert_eq!(facts[2].sha256, facts[0].sha256);
@@ -195,10 +179,7 @@ mod tests {
     fn folders_that_are_none_are_explained() {
         let dir = tempfile::tempdir().unwrap();
         let missing = inspect_folder(&dir.path().join("x")).unwrap_err();
-        assert!(
-            missing.to_string().starts_with("there is no folder"),
-            "{missing}"
-        );
+        assert!(missing.to_string().starts_with("there is no folder"), "{missing}");
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let file = inspect_folder(&file).unwrap_err();

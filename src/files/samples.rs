@@ -86,17 +86,8 @@ mod tests {
         assert!(report.ok() && report.warnings.is_empty(), "{report:#?}");
         assert_eq!((paths.len(), report.chosen.len()), (14, 14));
         for photo in &report.chosen {
-            assert!(
-                photo.bytes < 300_000,
-                "{} has {} bytes",
-                photo.name,
-                photo.bytes
-            );
-            assert!(
-                photo.pixels.is_some_and(|(w, h)| w.min(h) >= 768),
-                "{}",
-                photo.name
-            );
+            assert!(photo.bytes < 300_000, "{} has {} bytes", photo.name, photo.bytes);
+            assert!(photo.pixels.is_some_and(|(w, h)| w.min(h) >= 768), "{}", photo.name);
         }
         let mut types: Vec<_> = report.chosen.iter().map(|photo| photo.media).collect();
         types.sort();
@@ -112,10 +103,7 @@ mod tests {
         for (n, a) in hashes.iter().enumerate() {
             for (m, b) in hashes[..n].iter().enumerate() {
                 let apart = (a ^ b).count_ones();
-                assert!(
-                    apart > NEAR_DUPLICATE_BITS,
-                    "{n} and {m} are {apart} bits apart"
-                );
+                assert!(apart > NEAR_DUPLICATE_BITS, "{n} and {m} are {apart} bits apart");
             }
         }
     }
@@ -131,8 +119,6 @@ mod tests {
     fn regenerate_test_photos() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/photos");
         write_set(&dir, 14, |_| (600, 800)).unwrap();
-        draw(90, 768, 1024)
-            .save(std::env::temp_dir().join("darkroom-sample-90.png"))
-            .unwrap();
+        draw(90, 768, 1024).save(std::env::temp_dir().join("darkroom-sample-90.png")).unwrap();
     }
 }

@@ -38,9 +38,7 @@ pub fn inspect(path: &Path) -> io::Result<PhotoFacts> {
         return Ok(facts);
     }
     let mut data = Vec::new();
-    File::open(path)?
-        .take(MAX_PHOTO_BYTES + 1)
-        .read_to_end(&mut data)?;
+    File::open(path)?.take(MAX_PHOTO_BYTES + 1).read_to_end(&mut data)?;
     facts.bytes = data.len() as u64;
     // It has grown past the limit while we read.
     if facts.bytes > MAX_PHOTO_BYTES {
@@ -63,15 +61,9 @@ fn look_into(data: &[u8], facts: &mut PhotoFacts) {
     facts.media = Some(media);
     // Header parsers and decoders meet hostile bytes here; one that panics must not take the
     // daemon's request down with it.
-    let size = catch_unwind(AssertUnwindSafe(|| imagesize::blob_size(data).ok()))
-        .ok()
-        .flatten();
-    facts.pixels = size.and_then(|size| {
-        Some((
-            u32::try_from(size.width).ok()?,
-            u32::try_from(size.height).ok()?,
-        ))
-    });
+    let size = catch_unwind(AssertUnwindSafe(|| imagesize::blob_size(data).ok())).ok().flatten();
+    facts.pixels = size
+        .and_then(|size| Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?)));
     if let Err(integrity) = structure::complete(media, data) {
         facts.integrity = integrity;
         return;
@@ -197,11 +189,7 @@ fn unknown(data: &[u8]) -> &'static str {
         Ok(_) => true,
         Err(error) => error.error_len().is_none() && sample.len() == TEXT_SAMPLE,
     };
-    if is_utf8 && !sample.contains(&0) {
-        "text"
-    } else {
-        "data of an unknown type"
-    }
+    if is_utf8 && !sample.contains(&0) { "text" } else { "data of an unknown type" }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@
 use crate::domain::photo::{Integrity, MediaType};
 
 /// Brands of ISO-BMFF files whose pictures are HEVC-coded.
-const HEIC_BRANDS: [&[u8; 4]; 8] = [
-    b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
-];
+const HEIC_BRANDS: [&[u8; 4]; 8] =
+    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"];
 /// Brands that only promise "a picture": the compatible brands tell which codec.
 const GENERIC_BRANDS: [&[u8; 4]; 2] = [b"mif1", b"msf1"];
 const AV1_BRANDS: [&[u8; 4]; 2] = [b"avif", b"avis"];
@@ -111,10 +110,7 @@ fn webp(data: &[u8]) -> Result<(), Integrity> {
     let length: Option<[u8; 4]> = data.get(4..8).and_then(|bytes| bytes.try_into().ok());
     let promised = length.map_or(u64::MAX, |bytes| u64::from(u32::from_le_bytes(bytes)) + 8);
     if promised > data.len() as u64 {
-        return Err(truncated(format!(
-            "{} of {promised} bytes are there",
-            data.len()
-        )));
+        return Err(truncated(format!("{} of {promised} bytes are there", data.len())));
     }
     Ok(())
 }
@@ -219,35 +215,15 @@ mod tests {
     fn jpegs_end_with_their_own_end_marker() {
         let thumbnail = &[0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9][..];
         assert_eq!(jpeg(&jpeg_of(&[thumbnail, SCAN, END])), Ok(()));
-        assert_eq!(
-            jpeg(&jpeg_of(&[
-                SCAN,
-                SCAN,
-                &[0xff, 0xff],
-                END,
-                b"trailing video"
-            ])),
-            Ok(())
-        );
-        for cut in [
-            &[thumbnail, SCAN][..],
-            &[thumbnail],
-            &[],
-            &[SCAN, SCAN, &[0xff]],
-        ] {
-            assert!(
-                matches!(jpeg(&jpeg_of(cut)), Err(Integrity::Truncated(_))),
-                "{cut:?}"
-            );
+        assert_eq!(jpeg(&jpeg_of(&[SCAN, SCAN, &[0xff, 0xff], END, b"trailing video"])), Ok(()));
+        for cut in [&[thumbnail, SCAN][..], &[thumbnail], &[], &[SCAN, SCAN, &[0xff]]] {
+            assert!(matches!(jpeg(&jpeg_of(cut)), Err(Integrity::Truncated(_))), "{cut:?}");
         }
         // An interrupted download that was filled up with zeros.
         let zeros = jpeg_of(&[SCAN, &[0; 900]]);
         assert!(matches!(jpeg(&zeros), Err(Integrity::Truncated(_))));
         assert!(matches!(jpeg(&jpeg_of(&[END])), Err(Integrity::Corrupt(_))));
-        assert!(matches!(
-            jpeg(&jpeg_of(&[b"junk"])),
-            Err(Integrity::Corrupt(_))
-        ));
+        assert!(matches!(jpeg(&jpeg_of(&[b"junk"])), Err(Integrity::Corrupt(_))));
     }
 
     #[test]
@@ -262,10 +238,7 @@ mod tests {
         assert_eq!(heic(&[whole.clone(), boxed(b"free", b"")].concat()), Ok(()));
         assert_eq!(heic(&[whole.clone(), vec![1, 2, 3]].concat()), Ok(()));
         for cut in 1..whole.len() {
-            assert!(
-                matches!(heic(&whole[..cut]), Err(Integrity::Truncated(_))),
-                "{cut}"
-            );
+            assert!(matches!(heic(&whole[..cut]), Err(Integrity::Truncated(_))), "{cut}");
         }
     }
 

@@ -25,9 +25,7 @@ pub async fn serve(
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(engine);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// The process is alive.
@@ -43,11 +41,7 @@ async fn readyz(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Value>) 
     let looked = engine.since_last_round();
     let ticking = looked < crate::engine::due::STALLED;
     let ready = database.is_ok() && ticking;
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,
         "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),

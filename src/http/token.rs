@@ -61,10 +61,7 @@ mod tests {
         let path = dir.path().join("token");
         let first = load_or_create(&path).unwrap();
         assert_eq!(first.expose_secret().len(), 64);
-        assert_eq!(
-            load_or_create(&path).unwrap().expose_secret(),
-            first.expose_secret()
-        );
+        assert_eq!(load_or_create(&path).unwrap().expose_secret(), first.expose_secret());
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -74,9 +71,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "secret\n").unwrap();
-        assert_eq!(
-            load_or_create(&path).unwrap_err().kind(),
-            ErrorKind::InvalidData
-        );
+        assert_eq!(load_or_create(&path).unwrap_err().kind(), ErrorKind::InvalidData);
     }
 }

@@ -43,9 +43,7 @@ impl Clock {
     /// How far simulated work has come.
     pub(crate) fn progress(&self) -> Progress {
         let now = self.held_since.unwrap_or_else(Instant::now);
-        let run = now
-            .duration_since(self.started)
-            .saturating_sub(self.held_total);
+        let run = now.duration_since(self.started).saturating_sub(self.held_total);
         i64::try_from(run.as_micros()).unwrap_or(i64::MAX)
     }
 
@@ -84,14 +82,8 @@ pub(crate) fn millis_of(duration: Duration) -> i64 {
 
 /// RFC 3339 in UTC; whole seconds like the documented example, unless `millis` asks for more.
 pub(crate) fn rfc3339(at: Wall, millis: bool) -> String {
-    let format = if millis {
-        SecondsFormat::Millis
-    } else {
-        SecondsFormat::Secs
-    };
-    DateTime::<Utc>::from_timestamp_millis(at)
-        .unwrap_or_default()
-        .to_rfc3339_opts(format, true)
+    let format = if millis { SecondsFormat::Millis } else { SecondsFormat::Secs };
+    DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().to_rfc3339_opts(format, true)
 }
 
 /// The `Date` header's form.
@@ -102,9 +94,7 @@ pub(crate) fn http_date(at: Wall) -> String {
 
 /// Reads `300ms`, `5s`, `5m` or `2h`; a bare number is milliseconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {
         "" | "ms" => 0.001,

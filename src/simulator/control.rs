@@ -17,28 +17,13 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/_sim/ledger", get(ledger))
         .route("/_sim/requests", get(requests))
-        .route(
-            "/_sim/faults",
-            get(faults).post(add_faults).delete(clear_faults),
-        )
+        .route("/_sim/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_sim/foreign", post(foreign))
         .route("/_sim/finish", post(|sim| order(sim, World::finish_all)))
-        .route(
-            "/_sim/hold",
-            post(|sim| order(sim, |world| world.clock.hold())),
-        )
-        .route(
-            "/_sim/release",
-            post(|sim| order(sim, |world| world.clock.release())),
-        )
-        .route(
-            "/_sim/down",
-            post(|sim| order(sim, |world| world.down = true)),
-        )
-        .route(
-            "/_sim/up",
-            post(|sim| order(sim, |world| world.down = false)),
-        )
+        .route("/_sim/hold", post(|sim| order(sim, |world| world.clock.hold())))
+        .route("/_sim/release", post(|sim| order(sim, |world| world.clock.release())))
+        .route("/_sim/down", post(|sim| order(sim, |world| world.down = true)))
+        .route("/_sim/up", post(|sim| order(sim, |world| world.down = false)))
         .route("/_sim/reset", post(|sim| order(sim, reset)))
         .route("/_sim/model/{id}/status", post(force_model))
         .route("/_sim/job/{id}", post(force_job))
@@ -65,11 +50,7 @@ struct Part {
 }
 
 async fn ledger(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
-    Json(
-        sim.world()
-            .ledger
-            .report(part.since, part.effects.unwrap_or(true)),
-    )
+    Json(sim.world().ledger.report(part.since, part.effects.unwrap_or(true)))
 }
 
 async fn requests(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
@@ -118,9 +99,7 @@ async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
         Some(key) => world.user(&key),
         None if world.users.len() == 1 => 0,
         None => {
-            return Err(Refusal::invalid(
-                "key is required unless exactly one has been used",
-            ));
+            return Err(Refusal::invalid("key is required unless exactly one has been used"));
         }
     };
     let at = world.clock.wall();
@@ -146,10 +125,7 @@ async fn force_model(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: 
 
 async fn force_job(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Outcome {
     let asked: Force = parse_or_default(&body)?;
-    match sim
-        .world()
-        .force_job(&id, asked.status.as_deref(), asked.error.as_deref())
-    {
+    match sim.world().force_job(&id, asked.status.as_deref(), asked.error.as_deref()) {
         true => Ok(Reply::bare(json!({ "id": id }))),
         false => Err(Refusal::unknown("Job")),
     }

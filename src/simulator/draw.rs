@@ -37,9 +37,7 @@ impl Gallery {
     /// An empty gallery.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            folder: tempfile::Builder::new()
-                .prefix("darkroom-simulator-")
-                .tempdir()?,
+            folder: tempfile::Builder::new().prefix("darkroom-simulator-").tempdir()?,
             kept: Mutex::default(),
             slots: Semaphore::new(DRAWN_AT_ONCE),
         })
@@ -95,21 +93,14 @@ fn encode(picture: &DynamicImage, format: Format) -> Result<Vec<u8>> {
 
 fn paint(picture: &Picture, uploads: &std::path::Path) -> DynamicImage {
     match picture {
-        Picture::Drawn {
-            seed,
-            width,
-            height,
-        } => draw(*seed, *width, *height),
+        Picture::Drawn { seed, width, height } => draw(*seed, *width, *height),
         Picture::Uploaded { sha256 } => {
             let decoded = image::ImageReader::open(uploads.join(sha256))
                 .and_then(|reader| reader.with_guessed_format())
                 .map_err(Error::other)
                 .and_then(|reader| reader.decode().map_err(Error::other));
             // There is no decoder for HEIC here; a picture of its own will do.
-            decoded
-                .unwrap_or_else(|_| draw(hash(sha256.as_bytes()), 1024, 1024))
-                .to_rgb8()
-                .into()
+            decoded.unwrap_or_else(|_| draw(hash(sha256.as_bytes()), 1024, 1024)).to_rgb8().into()
         }
         Picture::Doubled(source) => {
             let source = paint(source, uploads);
@@ -136,10 +127,7 @@ fn draw(seed: u64, width: u32, height: u32) -> DynamicImage {
         .collect();
     let mut canvas = RgbImage::new(CANVAS, CANVAS);
     for (x, y, pixel) in canvas.enumerate_pixels_mut() {
-        let (x, y) = (
-            f64::from(x) / f64::from(CANVAS),
-            f64::from(y) / f64::from(CANVAS),
-        );
+        let (x, y) = (f64::from(x) / f64::from(CANVAS), f64::from(y) / f64::from(CANVAS));
         let mut mixed = blend(top, bottom, (x + y) / 2.0);
         for (color, cx, cy, radius) in &lights {
             let nearness = 1.0 - ((x - cx).hypot(y - cy) / radius).min(1.0);

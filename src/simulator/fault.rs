@@ -82,10 +82,7 @@ impl FromStr for Fault {
         };
         let Some(row) = FAULTS.iter().find(|row| row.name == name) else {
             let known: Vec<_> = FAULTS.iter().map(|row| row.name).collect();
-            return Err(format!(
-                "unknown fault `{name}`; known faults: {}",
-                known.join(", ")
-            ));
+            return Err(format!("unknown fault `{name}`; known faults: {}", known.join(", ")));
         };
         let mut fault = Fault {
             text: text.to_owned(),
@@ -105,12 +102,8 @@ impl FromStr for Fault {
 
 impl Fault {
     fn set(&mut self, option: &str) -> Result<(), String> {
-        let bad = || {
-            format!(
-                "`{option}` in fault `{}`: expected times=N, skip=N or p=0..1",
-                self.text
-            )
-        };
+        let bad =
+            || format!("`{option}` in fault `{}`: expected times=N, skip=N or p=0..1", self.text);
         let (name, value) = option.split_once('=').ok_or_else(bad)?;
         match name {
             "times" => self.times = Some(value.parse().map_err(|_| bad())?),
@@ -130,9 +123,7 @@ impl Fault {
 fn parse_value(name: &str, takes: Takes, given: Option<&str>) -> Result<Value, String> {
     let code = |text: &str| match text.parse::<u16>() {
         Ok(code) if (200..600).contains(&code) => Ok(Value::Number(u64::from(code))),
-        _ => Err(format!(
-            "fault `{name}`: `{text}` is not an HTTP status between 200 and 599"
-        )),
+        _ => Err(format!("fault `{name}`: `{text}` is not an HTTP status between 200 and 599")),
     };
     match (takes, given) {
         (Takes::Nothing, None) | (Takes::Count, None) => Ok(Value::None),
@@ -141,9 +132,7 @@ fn parse_value(name: &str, takes: Takes, given: Option<&str>) -> Result<Value, S
             Ok(time) => Ok(Value::Time(time)),
             Err(why) => Err(format!("fault `{name}`: {why}")),
         },
-        (Takes::Time, None) => Err(format!(
-            "fault `{name}` needs a duration, like {name}=500ms"
-        )),
+        (Takes::Time, None) => Err(format!("fault `{name}` needs a duration, like {name}=500ms")),
         (Takes::Code(default), None) => Ok(Value::Number(u64::from(default))),
         (Takes::AnyCode, None) => Err(format!("fault `{name}` needs a status, like {name}=503")),
         (Takes::Code(_) | Takes::AnyCode, Some(text)) => code(text),
@@ -189,21 +178,14 @@ struct Active {
 impl Faults {
     /// These faults, with dice of their own so that other randomness cannot disturb them.
     pub(crate) fn new(faults: &[Fault], seed: u64) -> Self {
-        let mut all = Self {
-            active: Vec::new(),
-            rng: Rng::new(seed ^ 0xFA17),
-        };
+        let mut all = Self { active: Vec::new(), rng: Rng::new(seed ^ 0xFA17) };
         faults.iter().cloned().for_each(|fault| all.add(fault));
         all
     }
 
     /// Adds one.
     pub(crate) fn add(&mut self, fault: Fault) {
-        self.active.push(Active {
-            fault,
-            seen: 0,
-            struck: 0,
-        });
+        self.active.push(Active { fault, seen: 0, struck: 0 });
     }
 
     /// Removes all.
@@ -223,15 +205,9 @@ impl Faults {
     pub(crate) fn strike_all(&mut self, phase: Phase, op: Op) -> Vec<Struck> {
         let Self { active, rng } = self;
         let mut struck = Vec::new();
-        for each in active
-            .iter_mut()
-            .filter(|each| each.fault.kind.row().phase == phase)
-        {
+        for each in active.iter_mut().filter(|each| each.fault.kind.row().phase == phase) {
             if each.strikes(op, rng) {
-                struck.push(Struck {
-                    kind: each.fault.kind,
-                    value: each.fault.value.clone(),
-                });
+                struck.push(Struck { kind: each.fault.kind, value: each.fault.value.clone() });
                 if each.fault.kind.settles() {
                     break;
                 }
@@ -242,10 +218,7 @@ impl Faults {
 
     /// The value of the first fault of this kind, wherever it applies, without using it up.
     pub(crate) fn peek(&self, kind: Kind) -> Option<&Value> {
-        self.active
-            .iter()
-            .find(|each| each.fault.kind == kind)
-            .map(|each| &each.fault.value)
+        self.active.iter().find(|each| each.fault.kind == kind).map(|each| &each.fault.value)
     }
 
     /// For `/_sim/faults`: each with how many calls it matched and how many it struck.

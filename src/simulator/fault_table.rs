@@ -116,10 +116,7 @@ impl Kind {
 
     /// Whether it decides a call's fate, so that no other fault gets a say.
     pub(crate) fn settles(self) -> bool {
-        !matches!(
-            self,
-            Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia
-        )
+        !matches!(self, Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia)
     }
 }
 
@@ -143,10 +140,7 @@ pub(crate) fn help() -> String {
             Takes::Count => "[=N]".to_owned(),
             Takes::Word(default) => format!("[={default}]"),
         };
-        text.push_str(&format!(
-            "  {}{value} (@{}): {}\n",
-            row.name, row.scope, row.help
-        ));
+        text.push_str(&format!("  {}{value} (@{}): {}\n", row.name, row.scope, row.help));
     }
     text
 }

@@ -50,10 +50,7 @@ struct Logged {
 
 impl Logged {
     fn enter(sim: Arc<Sim>, op: Option<Op>, request: &Request) -> Self {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let mut world = sim.world();
         let call = Entered {
             op,
@@ -66,11 +63,7 @@ impl Logged {
             world.ledger.train_calls += 1;
         }
         drop(world);
-        Self {
-            sim,
-            call,
-            status: None,
-        }
+        Self { sim, call, status: None }
     }
 }
 
@@ -134,9 +127,7 @@ pub(crate) struct Expired;
 
 fn authorize(sim: &Sim, headers: &HeaderMap) -> Result<String, Refusal> {
     let refuse = |why| Err(Refusal::new(StatusCode::UNAUTHORIZED, why));
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(given) = given else {
         return refuse("API key is missing");
     };
@@ -149,22 +140,16 @@ fn authorize(sim: &Sim, headers: &HeaderMap) -> Result<String, Refusal> {
     if !known.is_empty() && !known.iter().any(|one| one == key) {
         return refuse("API key is invalid");
     }
-    let version = headers
-        .get("api-version")
-        .and_then(|value| value.to_str().ok());
+    let version = headers.get("api-version").and_then(|value| value.to_str().ok());
     if sim.args.require_version && version != Some("1") {
-        return Err(Refusal::invalid(
-            "API-Version header is missing or unknown, expected 1",
-        ));
+        return Err(Refusal::invalid("API-Version header is missing or unknown, expected 1"));
     }
     Ok(key.to_owned())
 }
 
 /// The name under which the caller reached us, for links that reach us again.
 fn base(sim: &Sim, headers: &HeaderMap) -> Arc<str> {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     match host {
         Some(host) => format!("http://{host}").into(),
         None => format!("http://{}", sim.addr).into(),
@@ -225,10 +210,7 @@ async fn spoil(fault: &Struck, response: Response) -> Response {
 }
 
 fn code(fault: &Struck) -> StatusCode {
-    let number = fault
-        .value
-        .number()
-        .and_then(|number| u16::try_from(number).ok());
+    let number = fault.value.number().and_then(|number| u16::try_from(number).ok());
     number
         .and_then(|number| StatusCode::from_u16(number).ok())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -254,9 +236,7 @@ fn not_ok(fault: &Struck) -> Response {
 
 async fn halve(response: Response) -> Response {
     let status = response.status();
-    let whole = axum::body::to_bytes(response.into_body(), KEPT_BODY)
-        .await
-        .unwrap_or_default();
+    let whole = axum::body::to_bytes(response.into_body(), KEPT_BODY).await.unwrap_or_default();
     let half: Bytes = whole.slice(..whole.len() / 2);
     (status, [(header::CONTENT_TYPE, "application/json")], half).into_response()
 }

@@ -82,10 +82,7 @@ fn video(sim: &Sim, id: &str, name: &str, expires: i64) -> Result<Response, Refu
                 "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n\
                  #EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:2.0,\nsegment0.ts?{proof}\n#EXT-X-ENDLIST\n"
             );
-            Ok(whole(
-                "application/vnd.apple.mpegurl",
-                playlist.into_bytes(),
-            ))
+            Ok(whole("application/vnd.apple.mpegurl", playlist.into_bytes()))
         }
         _ => Err(Refusal::unknown("File")),
     }
@@ -110,12 +107,8 @@ fn whole(media_type: &'static str, bytes: Vec<u8>) -> Response {
 /// The same headers over half the body: the connection ends in the middle.
 pub(crate) async fn truncate(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, LARGEST)
-        .await
-        .unwrap_or_default();
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    let bytes = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = bytes.slice(..bytes.len() / 2);
     let broken = stream::unfold(Some(half), |half| async move {
         if let Some(half) = half {
@@ -131,12 +124,8 @@ pub(crate) async fn truncate(response: Response) -> Response {
 /// The same body in pieces over this time.
 pub(crate) async fn dribble(response: Response, time: Duration) -> Response {
     let (mut parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, LARGEST)
-        .await
-        .unwrap_or_default();
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    let bytes = axum::body::to_bytes(body, LARGEST).await.unwrap_or_default();
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let pause = time / DRIPS as u32;
     let step = bytes.len().div_ceil(DRIPS).max(1);
     let drips = stream::unfold(bytes, move |mut rest: Bytes| async move {
@@ -157,8 +146,5 @@ pub(crate) async fn nothing_here() -> Outcome {
 
 /// A path with another method than its own.
 pub(crate) async fn wrong_method() -> Outcome {
-    Err(Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "Method not allowed",
-    ))
+    Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"))
 }

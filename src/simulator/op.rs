@@ -72,15 +72,8 @@ pub(crate) const GROUPS: &[&str] = &["any", "effects", "reads", "paid", "jobs"];
 impl Op {
     /// The operation that a matched route belongs to.
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
-        let method = if method == Method::HEAD {
-            &Method::GET
-        } else {
-            method
-        };
-        OPERATIONS
-            .iter()
-            .find(|row| row.method == method && row.path == path)
-            .map(|row| row.op)
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        OPERATIONS.iter().find(|row| row.method == method && row.path == path).map(|row| row.op)
     }
 
     fn row(self) -> Option<&'static Row> {
@@ -106,13 +99,9 @@ pub(crate) fn select(word: &str) -> Option<Vec<Op>> {
         _ => None,
     };
     if member(Class::Read).is_some() {
-        let of_group = OPERATIONS
-            .iter()
-            .filter(|row| member(row.class) == Some(true));
+        let of_group = OPERATIONS.iter().filter(|row| member(row.class) == Some(true));
         return Some(of_group.map(|row| row.op).collect());
     }
-    let row = OPERATIONS
-        .iter()
-        .find(|row| row.name.eq_ignore_ascii_case(&wanted))?;
+    let row = OPERATIONS.iter().find(|row| row.name.eq_ignore_ascii_case(&wanted))?;
     Some(vec![row.op])
 }

@@ -63,11 +63,7 @@ impl IntoResponse for Reply {
 impl Refusal {
     /// A refusal with any status code.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            retry_after: None,
-        }
+        Self { status, message: message.into(), retry_after: None }
     }
 
     /// 400: the request is wrong.
@@ -82,25 +78,16 @@ impl Refusal {
 
     /// 429, with `Retry-After` when the vendor is in the mood.
     pub(crate) fn too_many(message: impl Into<String>, retry_after: Option<u64>) -> Self {
-        Self {
-            retry_after,
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
-        }
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let err = self
-            .status
-            .canonical_reason()
-            .unwrap_or("error")
-            .to_lowercase();
+        let err = self.status.canonical_reason().unwrap_or("error").to_lowercase();
         let mut response = (self.status, nok(&err, &self.message)).into_response();
         if let Some(seconds) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

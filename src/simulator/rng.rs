@@ -39,7 +39,7 @@ pub(crate) fn mix(value: u64) -> u64 {
 /// A stable hash of some bytes (FNV-1a, then mixed). Not for secrets.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let start = 0xCBF2_9CE4_8422_2325u64;
-    mix(bytes.iter().fold(start, |state, byte| {
-        (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    }))
+    mix(bytes
+        .iter()
+        .fold(start, |state, byte| (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)))
 }

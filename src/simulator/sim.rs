@@ -20,12 +20,7 @@ impl Sim {
     pub(crate) fn new(args: Args, addr: SocketAddr) -> std::io::Result<Self> {
         let args = Arc::new(args);
         let world = Mutex::new(World::new(args.clone()));
-        Ok(Self {
-            args,
-            addr,
-            world,
-            gallery: Gallery::new()?,
-        })
+        Ok(Self { args, addr, world, gallery: Gallery::new()? })
     }
 
     /// The vendor's state as of now. Never held across an await.

@@ -78,16 +78,7 @@ impl Write for Apply {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
-            apply(
-                tx,
-                &self.timing,
-                &self.actor,
-                self.kind,
-                self.id,
-                self.event,
-                self.facts,
-            )
-            .await
+            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, self.facts).await
         })
     }
 }
@@ -106,12 +97,7 @@ pub(super) async fn apply(
     let mut todo: VecDeque<(Kind, Id, Event)> = consequences(tx, &before, &after).await?.into();
     while let Some((kind, id, event)) = todo.pop_front() {
         // What already ended needs no news; anything else that refuses is a bug and rolls back.
-        if rows::load(tx.conn, kind, id)
-            .await?
-            .work
-            .state
-            .is_terminal()
-        {
+        if rows::load(tx.conn, kind, id).await?.work.state.is_terminal() {
             continue;
         }
         let facts = Facts::default();
@@ -130,22 +116,11 @@ async fn transition(
     event: &Event,
     facts: &Facts,
 ) -> Result<(Work, Work)> {
-    let Loaded {
-        work: before,
-        version,
-    } = rows::load(tx.conn, kind, id).await?;
+    let Loaded { work: before, version } = rows::load(tx.conn, kind, id).await?;
     let after = before.evolve(event, tx.now, timing)?;
     if after != before {
         rows::update(tx.conn, &after, version, tx.now).await?;
-        append_event(
-            tx,
-            &after,
-            Some(before.state.as_str()),
-            version + 1,
-            event,
-            actor,
-        )
-        .await?;
+        append_event(tx, &after, Some(before.state.as_str()), version + 1, event, actor).await?;
         settle_intent(tx, &before, &after, event).await?;
     }
     store_facts(tx, &after, facts).await?;
@@ -238,15 +213,8 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     if let Some(status) = &facts.remote_status
         && matches!(work.kind, Kind::Model | Kind::Training | Kind::Job)
     {
-        let sql = format!(
-            "UPDATE {} SET remote_status = $1 WHERE id = $2",
-            table(work.kind)
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(status)
-            .bind(&id)
-            .execute(&mut *tx.conn)
-            .await?;
+        let sql = format!("UPDATE {} SET remote_status = $1 WHERE id = $2", table(work.kind));
+        sqlx::query(AssertSqlSafe(sql)).bind(status).bind(&id).execute(&mut *tx.conn).await?;
     }
     if let Some(status) = &facts.model_status {
         let of_model = match work.kind {
@@ -266,15 +234,8 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     if let Some(url) = &facts.url
         && matches!(work.kind, Kind::Upload | Kind::Output)
     {
-        let sql = format!(
-            "UPDATE {} SET remote_url = $1 WHERE id = $2",
-            table(work.kind)
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(url)
-            .bind(&id)
-            .execute(&mut *tx.conn)
-            .await?;
+        let sql = format!("UPDATE {} SET remote_url = $1 WHERE id = $2", table(work.kind));
+        sqlx::query(AssertSqlSafe(sql)).bind(url).bind(&id).execute(&mut *tx.conn).await?;
     }
     for (position, output) in facts.outputs.iter().enumerate() {
         insert_output(tx, work, position, output).await?;
@@ -317,16 +278,7 @@ impl Write for FileArrived {
         Box::pin(async move {
             store_file(tx, self.id, &self.file).await?;
             let facts = Facts::default();
-            apply(
-                tx,
-                &self.timing,
-                "daemon",
-                Kind::Output,
-                self.id,
-                Event::Fetched,
-                facts,
-            )
-            .await
+            apply(tx, &self.timing, "daemon", Kind::Output, self.id, Event::Fetched, facts).await
         })
     }
 }
@@ -337,11 +289,8 @@ async fn insert_output(
     position: usize,
     output: &NewOutput,
 ) -> Result<()> {
-    let state = if output.video {
-        State::Queued { due: tx.now }
-    } else {
-        State::Fetching { due: tx.now }
-    };
+    let state =
+        if output.video { State::Queued { due: tx.now } } else { State::Fetching { due: tx.now } };
     sqlx::query(
         "INSERT INTO outputs (id, state, due_at, remote_id, created_at, updated_at, job_id, \
          position, media, remote_url) VALUES ($1, $2, $3, $4, $3, $3, $5, $6, $7, $8)",
@@ -381,10 +330,7 @@ async fn consequences(
         .await?;
     } else if after.state.is_terminal() && !after.satisfies_dependants() {
         let label = label(tx, after).await?;
-        let why = after
-            .error
-            .as_ref()
-            .map_or("", |error| error.message.as_str());
+        let why = after.error.as_ref().map_or("", |error| error.message.as_str());
         for (kind, id) in open_children(tx, after.id).await? {
             out.push((kind, id, parent_ended(after, &label, why)));
         }
@@ -399,12 +345,10 @@ async fn consequences(
 
 fn parent_ended(parent: &Work, label: &str, why: &str) -> Event {
     match parent.state {
-        State::Cancelled { .. } => Event::ParentCancelled {
-            message: format!("the {label} was cancelled"),
-        },
-        _ => Event::ParentFailed {
-            message: format!("the {label} failed: {why}"),
-        },
+        State::Cancelled { .. } => {
+            Event::ParentCancelled { message: format!("the {label} was cancelled") }
+        }
+        _ => Event::ParentFailed { message: format!("the {label} failed: {why}") },
     }
 }
 
@@ -412,16 +356,12 @@ fn parent_ended(parent: &Work, label: &str, why: &str) -> Event {
 async fn tell_job(tx: &mut Tx<'_>, before: &Work, after: &Work) -> Result<Vec<(Kind, Id, Event)>> {
     let event = match (before.state, after.state) {
         (_, State::Succeeded { .. } | State::Cancelled { .. }) => Event::OutputHome,
-        (State::Attention { .. }, State::Failed { .. }) => Event::Abandon {
-            by: "its output was given up".to_owned(),
-        },
+        (State::Attention { .. }, State::Failed { .. }) => {
+            Event::Abandon { by: "its output was given up".to_owned() }
+        }
         (State::Attention { .. }, _) => Event::OutputResumed,
         (_, State::Attention { .. } | State::Failed { .. }) => Event::OutputLost {
-            message: after
-                .error
-                .as_ref()
-                .map(|error| error.message.clone())
-                .unwrap_or_default(),
+            message: after.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
         },
         _ => return Ok(Vec::new()),
     };
@@ -434,20 +374,12 @@ async fn tell_job(tx: &mut Tx<'_>, before: &Work, after: &Work) -> Result<Vec<(K
 
 /// A job that ended without its files takes the outputs that wait for a person with it.
 async fn give_up_outputs(tx: &mut Tx<'_>, job: &Work) -> Result<Vec<(Kind, Id, Event)>> {
-    if matches!(
-        job.error.as_ref().map(|error| error.reason),
-        Some(Reason::Dependency)
-    ) {
+    if matches!(job.error.as_ref().map(|error| error.reason), Some(Reason::Dependency)) {
         return Ok(Vec::new());
     }
     let parked = super::retry::parked_outputs(tx, job.id).await?;
-    let by = || Event::Abandon {
-        by: "its job was given up".to_owned(),
-    };
-    Ok(parked
-        .into_iter()
-        .map(|(kind, id)| (kind, id, by()))
-        .collect())
+    let by = || Event::Abandon { by: "its job was given up".to_owned() };
+    Ok(parked.into_iter().map(|(kind, id)| (kind, id, by())).collect())
 }
 
 async fn open_children(tx: &mut Tx<'_>, parent: Id) -> Result<Vec<(Kind, Id)>> {

@@ -70,19 +70,8 @@ impl Write for StartSend {
             .execute(&mut *tx.conn)
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
-            let event = Event::SendStarted {
-                intent: stored.last_insert_rowid(),
-            };
-            apply(
-                tx,
-                &self.timing,
-                "daemon",
-                self.kind,
-                self.id,
-                event,
-                Facts::default(),
-            )
-            .await
+            let event = Event::SendStarted { intent: stored.last_insert_rowid() };
+            apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await
         })
     }
 }
@@ -109,27 +98,15 @@ impl Write for Recover {
         Box::pin(async move {
             let mut out = Vec::new();
             for kind in Kind::ALL {
-                let sql = format!(
-                    "SELECT id FROM {} WHERE state = 'submitting'",
-                    super::table(kind)
-                );
-                let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-                    .fetch_all(&mut *tx.conn)
-                    .await?;
+                let sql =
+                    format!("SELECT id FROM {} WHERE state = 'submitting'", super::table(kind));
+                let ids: Vec<String> =
+                    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *tx.conn).await?;
                 for id in ids {
                     let id = rows::id(&id, super::table(kind))?;
                     let note = "the daemon ended while the call was out".to_owned();
                     let event = Event::OutcomeUnknown { note };
-                    apply(
-                        tx,
-                        &self.timing,
-                        "daemon",
-                        kind,
-                        id,
-                        event,
-                        Facts::default(),
-                    )
-                    .await?;
+                    apply(tx, &self.timing, "daemon", kind, id, event, Facts::default()).await?;
                     out.push((kind, id));
                 }
             }
@@ -185,10 +162,7 @@ impl Write for SaveListing {
             settle_credits(tx, &entries).await?;
             let (new, foreign) = news(tx, before).await?;
             if first || foreign.is_empty() {
-                return Ok(ListingNews {
-                    new,
-                    foreign: Vec::new(),
-                });
+                return Ok(ListingNews { new, foreign: Vec::new() });
             }
             Ok(ListingNews { new, foreign })
         })
@@ -313,12 +287,10 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn a_training_was_accepted_since(&self, since: Millis) -> Result<bool> {
-        Ok(
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)")
-                .bind(since)
-                .fetch_one(self.readers())
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)")
+            .bind(since)
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// Which of these vendor ids belongs to a row of ours.
@@ -332,10 +304,7 @@ impl Store {
             "SELECT remote_id FROM {} WHERE remote_id IN (SELECT value FROM json_each($1))",
             super::table(kind)
         );
-        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(ids)
-            .fetch_all(self.readers())
-            .await?)
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(self.readers()).await?)
     }
 }
 

@@ -124,9 +124,8 @@ impl Store {
     /// A database error.
     pub async fn all_models(&self) -> Result<Vec<FoundModel>> {
         let sql = format!("{MODELS} WHERE m.retried_by IS NULL ORDER BY m.id");
-        let found: Vec<ModelColumns> = sqlx::query_as(AssertSqlSafe(sql))
-            .fetch_all(self.readers())
-            .await?;
+        let found: Vec<ModelColumns> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
         found.into_iter().map(ModelColumns::found).collect()
     }
 
@@ -188,13 +187,9 @@ impl Store {
         .bind(high)
         .fetch_all(self.readers())
         .await?;
-        let found = found.into_iter().map(|(id, kind, outputs)| {
-            Ok(FoundJob {
-                id: rows::id(&id, "jobs")?,
-                kind,
-                outputs,
-            })
-        });
+        let found = found
+            .into_iter()
+            .map(|(id, kind, outputs)| Ok(FoundJob { id: rows::id(&id, "jobs")?, kind, outputs }));
         found.collect()
     }
 
@@ -213,12 +208,9 @@ impl Store {
         .bind(text)
         .fetch_all(self.readers())
         .await?;
-        let found = found.into_iter().map(|(id, remote_id)| {
-            Ok(FoundUpload {
-                id: rows::id(&id, "uploads")?,
-                remote_id,
-            })
-        });
+        let found = found
+            .into_iter()
+            .map(|(id, remote_id)| Ok(FoundUpload { id: rows::id(&id, "uploads")?, remote_id }));
         found.collect()
     }
 
@@ -236,9 +228,7 @@ impl Store {
         .bind(text)
         .fetch_all(self.readers())
         .await?;
-        let found = found
-            .into_iter()
-            .map(|(id, name)| Ok((rows::id(&id, "runs")?, name)));
+        let found = found.into_iter().map(|(id, name)| Ok((rows::id(&id, "runs")?, name)));
         found.collect()
     }
 
@@ -254,10 +244,7 @@ impl Store {
                 .await?;
         found
             .map(|(request_hash, subject)| {
-                Ok(UsedKey {
-                    request_hash,
-                    subject: rows::id(&subject, "idempotency_keys")?,
-                })
+                Ok(UsedKey { request_hash, subject: rows::id(&subject, "idempotency_keys")? })
             })
             .transpose()
     }
@@ -308,10 +295,7 @@ impl Store {
 }
 
 fn found_output((id, media): (String, String)) -> Result<FoundOutput> {
-    Ok(FoundOutput {
-        id: rows::id(&id, "outputs")?,
-        media,
-    })
+    Ok(FoundOutput { id: rows::id(&id, "outputs")?, media })
 }
 
 impl ModelColumns {

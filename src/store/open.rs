@@ -41,10 +41,7 @@ pub fn db_path(data_dir: &Path) -> PathBuf {
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
-    move |source| StoreError::Io {
-        path: path.to_path_buf(),
-        source,
-    }
+    move |source| StoreError::Io { path: path.to_path_buf(), source }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -68,35 +65,20 @@ pub(super) async fn writing_connection(path: &Path) -> Result<SqliteConnection> 
 
 /// Two well-known peers believe they run WAL or FULL and do not: ask.
 async fn assert_pragmas(conn: &mut SqliteConnection) -> Result<()> {
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut *conn)
-        .await?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *conn).await?;
     if journal != "wal" {
-        return Err(StoreError::Pragma(format!(
-            "journal_mode = wal (it says {journal})"
-        )));
+        return Err(StoreError::Pragma(format!("journal_mode = wal (it says {journal})")));
     }
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
-        .fetch_one(&mut *conn)
-        .await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *conn).await?;
     if synchronous != 2 {
-        return Err(StoreError::Pragma(format!(
-            "synchronous = FULL (it says {synchronous})"
-        )));
+        return Err(StoreError::Pragma(format!("synchronous = FULL (it says {synchronous})")));
     }
-    let foreign: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
-        .fetch_one(&mut *conn)
-        .await?;
+    let foreign: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *conn).await?;
     if foreign != 1 {
         return Err(StoreError::Pragma("foreign_keys = on".to_owned()));
     }
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-        .fetch_one(conn)
-        .await?;
-    let parts: Vec<u32> = version
-        .split('.')
-        .filter_map(|part| part.parse().ok())
-        .collect();
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(conn).await?;
+    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
     if parts.as_slice() < [3, 51, 3].as_slice() {
         return Err(StoreError::Pragma(format!(
             "version >= 3.51.3 (this is {version}; older ones can corrupt a WAL)"
@@ -111,11 +93,7 @@ async fn assert_pragmas(conn: &mut SqliteConnection) -> Result<()> {
 /// [`StoreError::Io`] naming the folder.
 pub fn create_data_dir(data_dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .map_err(io(data_dir))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io(data_dir))
 }
 
 /// Takes the data directory for this daemon.
@@ -145,10 +123,7 @@ fn lock_file(path: &Path, data_dir: &Path) -> Result<File> {
                 return Err(StoreError::Locked(data_dir.to_path_buf()));
             }
             Err(TryLockError::Error(source)) => {
-                return Err(StoreError::Io {
-                    path: path.to_path_buf(),
-                    source,
-                });
+                return Err(StoreError::Io { path: path.to_path_buf(), source });
             }
         }
     }
@@ -197,13 +172,7 @@ impl Store {
             .connect_with(options(&path).read_only(true))
             .await?;
         let writer = Writer::start(path, clock.clone());
-        Ok(Self {
-            readers,
-            writer,
-            clock,
-            timing,
-            data_dir: data_dir.to_path_buf(),
-        })
+        Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf() })
     }
 
     /// Opens the database only if there is one.
@@ -252,9 +221,7 @@ impl Store {
     /// A database error.
     pub async fn checkpoint(&self) -> Result<()> {
         let mut conn = writing_connection(&db_path(&self.data_dir)).await?;
-        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
-            .execute(&mut conn)
-            .await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut conn).await?;
         conn.close().await?;
         Ok(())
     }
@@ -273,9 +240,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn data_version(observer: &mut SqliteConnection) -> Result<i64> {
-        Ok(sqlx::query_scalar("PRAGMA data_version")
-            .fetch_one(observer)
-            .await?)
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(observer).await?)
     }
 
     /// Ends the writer after what is queued, and closes the readers.
@@ -290,9 +255,5 @@ impl Store {
 /// The file must not be opened and closed here once SQLite has it open: closing any descriptor of
 /// it would drop the process's POSIX locks.
 fn create_private_file(path: &Path) -> Result<()> {
-    if path.exists() {
-        Ok(())
-    } else {
-        open_private(path).map(drop)
-    }
+    if path.exists() { Ok(()) } else { open_private(path).map(drop) }
 }

@@ -160,9 +160,7 @@ impl Store {
             .bind(limit)
             .fetch_all(self.readers())
             .await?;
-        ids.iter()
-            .map(|id| Ok((kind, rows::id(id, table(kind))?)))
-            .collect()
+        ids.iter().map(|id| Ok((kind, rows::id(id, table(kind))?))).collect()
     }
 
     /// Queued rows of a kind that may be sent now, oldest due first.
@@ -223,10 +221,7 @@ impl Store {
             ));
         }
         let sql = format!("SELECT min(due) FROM ({})", parts.join(" UNION ALL "));
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(now)
-            .fetch_one(self.readers())
-            .await?)
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).fetch_one(self.readers()).await?)
     }
 
     /// Every row that the vendor works on.
@@ -237,9 +232,8 @@ impl Store {
         let mut out = Vec::new();
         for kind in Kind::ALL {
             let sql = format!("SELECT id FROM {} WHERE state = 'running'", table(kind));
-            let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_all(self.readers())
-                .await?;
+            let ids: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
             for id in ids {
                 out.push((kind, rows::id(&id, table(kind))?));
             }
@@ -252,13 +246,8 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn count_running(&self, kind: Kind) -> Result<u32> {
-        let sql = format!(
-            "SELECT count(*) FROM {} WHERE state = 'running'",
-            table(kind)
-        );
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(self.readers())
-            .await?)
+        let sql = format!("SELECT count(*) FROM {} WHERE state = 'running'", table(kind));
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(self.readers()).await?)
     }
 
     /// Rows that became `running` by events after `seq`, and the newest event's number.
@@ -286,11 +275,9 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn newest_event(&self) -> Result<i64> {
-        Ok(
-            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events")
-                .fetch_one(self.readers())
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events")
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// The lanes with an open call.
@@ -298,11 +285,9 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn open_lanes(&self) -> Result<Vec<String>> {
-        Ok(
-            sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
-                .fetch_all(self.readers())
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
+            .fetch_all(self.readers())
+            .await?)
     }
 
     /// Reads a model's own columns.
@@ -368,12 +353,10 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn training_status(&self, id: Id) -> Result<Option<String>> {
-        Ok(
-            sqlx::query_scalar("SELECT remote_status FROM trainings WHERE id = $1")
-                .bind(id.to_string())
-                .fetch_one(self.readers())
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT remote_status FROM trainings WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// The vendor's last word for a job.
@@ -381,12 +364,10 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn job_status(&self, id: Id) -> Result<Option<String>> {
-        Ok(
-            sqlx::query_scalar("SELECT remote_status FROM jobs WHERE id = $1")
-                .bind(id.to_string())
-                .fetch_one(self.readers())
-                .await?,
-        )
+        Ok(sqlx::query_scalar("SELECT remote_status FROM jobs WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// What a job asks for.

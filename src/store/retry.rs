@@ -69,10 +69,7 @@ impl Write for Retry {
 impl Retry {
     async fn resume(&self, tx: &mut Tx<'_>, work: &Work) -> Result<Retried> {
         let by = self.actor.clone();
-        let event = match (
-            &work.remote_id,
-            work.error.as_ref().map(|error| error.reason),
-        ) {
+        let event = match (&work.remote_id, work.error.as_ref().map(|error| error.reason)) {
             (Some(_), _) => Event::Rewatch { by },
             (None, Some(Reason::Mismatch)) => Event::Resubmit { by },
             _ => {
@@ -102,10 +99,8 @@ impl Retry {
         let mut group = self.group(tx).await?;
         // Parents first: kinds in the order of the lifecycle, then age.
         group.sort_unstable();
-        let names: BTreeMap<Id, Id> = group
-            .iter()
-            .map(|(_, old)| (*old, (self.new_id)()))
-            .collect();
+        let names: BTreeMap<Id, Id> =
+            group.iter().map(|(_, old)| (*old, (self.new_id)())).collect();
         let mut out = Vec::new();
         for (kind, old) in &group {
             let Some(new) = names.get(old) else { continue };
@@ -172,10 +167,7 @@ pub(super) async fn parked_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Vec<(Kind
             .bind(job.to_string())
             .fetch_all(&mut *tx.conn)
             .await?;
-    parked
-        .iter()
-        .map(|id| Ok((Kind::Output, rows::id(id, "outputs")?)))
-        .collect()
+    parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?))).collect()
 }
 
 async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {
@@ -200,10 +192,7 @@ async fn neighbours(tx: &mut Tx<'_>, id: Id, blamed: bool) -> Result<Vec<(Kind, 
     .bind(blamed)
     .fetch_all(&mut *tx.conn)
     .await?;
-    Ok(rows
-        .iter()
-        .filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?)))
-        .collect())
+    Ok(rows.iter().filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?))).collect())
 }
 
 async fn renamed_parents(
@@ -271,15 +260,10 @@ async fn rename_references(
     new: Id,
     names: &BTreeMap<Id, Id>,
 ) -> Result<()> {
-    if matches!(
-        kind,
-        Kind::Upload | Kind::Training | Kind::Job | Kind::Change
-    ) {
+    if matches!(kind, Kind::Upload | Kind::Training | Kind::Job | Kind::Change) {
         for (old, newer) in names {
-            let sql = format!(
-                "UPDATE {} SET model_id = $1 WHERE id = $2 AND model_id = $3",
-                table(kind)
-            );
+            let sql =
+                format!("UPDATE {} SET model_id = $1 WHERE id = $2 AND model_id = $3", table(kind));
             sqlx::query(AssertSqlSafe(sql))
                 .bind(newer.to_string())
                 .bind(new.to_string())
@@ -293,12 +277,9 @@ async fn rename_references(
             .bind(new.to_string())
             .fetch_one(&mut *tx.conn)
             .await?;
-        let mut request: JobRequest =
-            serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
-                table: "jobs",
-                row: new.to_string(),
-                problem: error.to_string(),
-            })?;
+        let mut request: JobRequest = serde_json::from_str(&text).map_err(|error| {
+            StoreError::Corrupt { table: "jobs", row: new.to_string(), problem: error.to_string() }
+        })?;
         rename_in_request(&mut request, names);
         let text = serde_json::to_string(&request)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
@@ -351,16 +332,8 @@ impl Write for Resolve {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
-            apply(
-                tx,
-                &self.timing,
-                &self.actor,
-                self.kind,
-                self.id,
-                self.event,
-                Facts::default(),
-            )
-            .await
+            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
+                .await
         })
     }
 }

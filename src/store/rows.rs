@@ -55,35 +55,24 @@ fn count(value: i64) -> u32 {
 impl LifecycleRow {
     fn state(&self, kind: Kind) -> Option<State> {
         let waiting_for = count(self.waiting_for);
-        Some(
-            match (
-                self.state.as_str(),
-                self.due_at,
-                self.intent,
-                self.finished_at,
-            ) {
-                ("waiting", None, None, None) => State::Waiting {
-                    parents: waiting_for,
-                },
-                ("queued", Some(due), None, None) => State::Queued { due },
-                ("submitting", None, Some(intent), None) => State::Submitting { intent },
-                ("in_doubt", Some(due), Some(intent), None) => State::InDoubt { intent, due },
-                ("running", Some(due), None, None) => State::Running { due },
-                ("collecting", None, None, None) if kind == Kind::Job => State::Collecting {
-                    missing: waiting_for,
-                },
-                ("collecting", Some(due), None, None) if kind == Kind::Output => {
-                    State::Fetching { due }
-                }
-                ("attention", None, None, None) => State::Attention {
-                    missing: waiting_for,
-                },
-                ("succeeded", None, None, Some(at)) => State::Succeeded { at },
-                ("failed", None, None, Some(at)) => State::Failed { at },
-                ("cancelled", None, None, Some(at)) => State::Cancelled { at },
-                _ => return None,
-            },
-        )
+        Some(match (self.state.as_str(), self.due_at, self.intent, self.finished_at) {
+            ("waiting", None, None, None) => State::Waiting { parents: waiting_for },
+            ("queued", Some(due), None, None) => State::Queued { due },
+            ("submitting", None, Some(intent), None) => State::Submitting { intent },
+            ("in_doubt", Some(due), Some(intent), None) => State::InDoubt { intent, due },
+            ("running", Some(due), None, None) => State::Running { due },
+            ("collecting", None, None, None) if kind == Kind::Job => {
+                State::Collecting { missing: waiting_for }
+            }
+            ("collecting", Some(due), None, None) if kind == Kind::Output => {
+                State::Fetching { due }
+            }
+            ("attention", None, None, None) => State::Attention { missing: waiting_for },
+            ("succeeded", None, None, Some(at)) => State::Succeeded { at },
+            ("failed", None, None, Some(at)) => State::Failed { at },
+            ("cancelled", None, None, Some(at)) => State::Cancelled { at },
+            _ => return None,
+        })
     }
 
     fn into_loaded(self, kind: Kind) -> Result<Loaded> {
@@ -123,10 +112,7 @@ impl LifecycleRow {
             note: self.note,
             error,
         };
-        Ok(Loaded {
-            work,
-            version: self.version,
-        })
+        Ok(Loaded { work, version: self.version })
     }
 }
 

@@ -75,11 +75,7 @@ pub(super) async fn set_pause(
     reason: &str,
     by: &str,
 ) -> Result<()> {
-    let pause = Pause {
-        reason: reason.to_owned(),
-        by: by.to_owned(),
-        at: tx.now,
-    };
+    let pause = Pause { reason: reason.to_owned(), by: by.to_owned(), at: tx.now };
     sqlx::query(
         "INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) \
          ON CONFLICT (name) DO NOTHING",

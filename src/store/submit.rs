@@ -151,16 +151,10 @@ impl Write for Submission {
             if let Some(key) = &self.key
                 && let Some(subject) = claim_key(tx, key, self.subject).await?
             {
-                return Ok(Submitted {
-                    subject,
-                    existed: true,
-                });
+                return Ok(Submitted { subject, existed: true });
             }
             self.insert(tx).await?;
-            Ok(Submitted {
-                subject: self.subject.1,
-                existed: false,
-            })
+            Ok(Submitted { subject: self.subject.1, existed: false })
         })
     }
 }
@@ -269,9 +263,7 @@ impl Submission {
     }
 
     async fn insert_upload(&self, tx: &mut Tx<'_>, new: &NewUpload) -> Result<()> {
-        let work = self
-            .start(tx, new.id, Kind::Upload, &[(Kind::Model, new.model)])
-            .await?;
+        let work = self.start(tx, new.id, Kind::Upload, &[(Kind::Model, new.model)]).await?;
         sqlx::query(
             "INSERT INTO uploads (id, state, due_at, waiting_for, created_at, updated_at, \
              model_id, purpose, file_name, sha256, bytes, media_type) \
@@ -366,14 +358,8 @@ impl Submission {
     }
 
     async fn insert_change(&self, tx: &mut Tx<'_>, new: &NewChange) -> Result<()> {
-        let work = self
-            .start(tx, new.id, Kind::Change, &[(Kind::Model, new.model)])
-            .await?;
-        let action = if new.fields.is_some() {
-            "update"
-        } else {
-            "delete"
-        };
+        let work = self.start(tx, new.id, Kind::Change, &[(Kind::Model, new.model)]).await?;
+        let action = if new.fields.is_some() { "update" } else { "delete" };
         let fields = serde_json::to_value(&new.fields).unwrap_or(Value::Null);
         let fields = if fields.is_null() { json!({}) } else { fields };
         sqlx::query(
@@ -453,11 +439,8 @@ pub(super) async fn link_parents(
 
 /// What a job's request refers to, as rows that have to be there first.
 pub(super) async fn job_parents(tx: &mut Tx<'_>, request: &JobRequest) -> Result<Vec<(Kind, Id)>> {
-    let mut parents: Vec<(Kind, Id)> = request
-        .jobs_referred_to()
-        .into_iter()
-        .map(|job| (Kind::Job, job))
-        .collect();
+    let mut parents: Vec<(Kind, Id)> =
+        request.jobs_referred_to().into_iter().map(|job| (Kind::Job, job)).collect();
     if let JobRequest::Image(image) = request {
         if let ModelRef::Trained(model) = image.model {
             parents.push(trained_parent(tx, model).await?);
@@ -521,12 +504,7 @@ impl<'a> JobColumns<'a> {
             JobRequest::Video(video) => Some(video.prompt.as_str()),
             JobRequest::Upscale(_) => None,
         };
-        Self {
-            kind: request.type_word(),
-            model_id,
-            model_name,
-            prompt,
-        }
+        Self { kind: request.type_word(), model_id, model_name, prompt }
     }
 }
 

@@ -101,12 +101,7 @@ impl Writer {
         let stop = tokio_util::sync::CancellationToken::new();
         let failed = tokio_util::sync::CancellationToken::new();
         let task = tokio::spawn(run(path, clock, inbox, stop.clone(), failed.clone()));
-        Self {
-            queue,
-            task: Arc::new(Mutex::new(Some(task))),
-            stop,
-            failed,
-        }
+        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop, failed }
     }
 
     /// Stores `write` durably and answers what it returned.
@@ -119,16 +114,9 @@ impl Writer {
         W::Output: Sync,
     {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending {
-            write: Some(write),
-            result: None,
-            reply,
-        };
+        let pending = Pending { write: Some(write), result: None, reply };
         let stopped = || StoreError::WriterStopped("it is shutting down".to_owned());
-        self.queue
-            .send(Box::new(pending))
-            .await
-            .map_err(|_| stopped())?;
+        self.queue.send(Box::new(pending)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -139,11 +127,7 @@ impl Writer {
 
     pub(super) async fn stop(&self) {
         self.stop.cancel();
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             let _ = task.await;
         }
@@ -212,11 +196,7 @@ async fn commit_batch(
 ) -> std::result::Result<(), Broken> {
     let conn = match slot {
         Some(conn) => conn,
-        None => slot.insert(
-            open::writing_connection(path)
-                .await
-                .map_err(Broken::Batch)?,
-        ),
+        None => slot.insert(open::writing_connection(path).await.map_err(Broken::Batch)?),
     };
     let kept = run_batch(conn, clock, batch).await.map_err(Broken::Batch)?;
     if kept == 0 {
@@ -238,14 +218,7 @@ async fn run_batch(
     let mut kept = 0usize;
     for task in batch.iter_mut() {
         sqlx::query("SAVEPOINT one").execute(&mut *conn).await?;
-        if task
-            .run(&mut Tx {
-                conn: &mut *conn,
-                now,
-            })
-            .await
-            .is_ok()
-        {
+        if task.run(&mut Tx { conn: &mut *conn, now }).await.is_ok() {
             kept += 1;
         } else {
             sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;

@@ -19,18 +19,12 @@ pub(super) struct PublicOnly {
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        let exempt = self
-            .exempt
-            .iter()
-            .any(|host| host.eq_ignore_ascii_case(name.as_str()));
+        let exempt = self.exempt.iter().any(|host| host.eq_ignore_ascii_case(name.as_str()));
         Box::pin(async move {
             let found: Vec<SocketAddr> =
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let usable: Vec<SocketAddr> = found
-                .iter()
-                .copied()
-                .filter(|at| exempt || is_public(at.ip()))
-                .collect();
+            let usable: Vec<SocketAddr> =
+                found.iter().copied().filter(|at| exempt || is_public(at.ip())).collect();
             if usable.is_empty() && !found.is_empty() {
                 return Err(PrivateAddress.into());
             }

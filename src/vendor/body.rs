@@ -83,20 +83,12 @@ pub fn image_body(request: &ImageRequest, resolved: &Resolved) -> Value {
     put(&mut body, "aspectRatio", request.aspect_ratio.as_deref());
     put(&mut body, "numImages", request.num_images);
     put(&mut body, "preset", request.preset.as_deref());
-    put(
-        &mut body,
-        "inputImageId",
-        resolved.input_image_id.as_ref().map(RemoteImageId::as_str),
-    );
+    put(&mut body, "inputImageId", resolved.input_image_id.as_ref().map(RemoteImageId::as_str));
     put(&mut body, "width", request.width);
     put(&mut body, "height", request.height);
     put(&mut body, "seed", request.seed);
     let references = &resolved.reference_urls;
-    put(
-        &mut body,
-        "referenceImageURLs",
-        (!references.is_empty()).then(|| json!(references)),
-    );
+    put(&mut body, "referenceImageURLs", (!references.is_empty()).then(|| json!(references)));
     merge(&mut body, &request.extra);
     Value::Object(body)
 }
@@ -113,26 +105,14 @@ pub fn video_body(request: &VideoRequest, resolved: &Resolved) -> Value {
     put(&mut body, "modelID", Some(resolved.model_id.as_str()));
     put(&mut body, "prompt", Some(request.prompt.as_str()));
     put(&mut body, "numVideos", request.num_videos);
-    let frames = [
-        ("first_frame", &resolved.first_frame),
-        ("last_frame", &resolved.last_frame),
-    ];
+    let frames = [("first_frame", &resolved.first_frame), ("last_frame", &resolved.last_frame)];
     let images: Vec<Value> = frames
         .into_iter()
         .filter_map(|(role, url)| Some((role, url.as_ref()?)))
-        .chain(
-            resolved
-                .reference_urls
-                .iter()
-                .map(|url| ("reference_image", url)),
-        )
+        .chain(resolved.reference_urls.iter().map(|url| ("reference_image", url)))
         .map(|(role, url)| json!({ "url": url, "role": role }))
         .collect();
-    put(
-        &mut body,
-        "referenceImages",
-        (!images.is_empty()).then_some(images),
-    );
+    put(&mut body, "referenceImages", (!images.is_empty()).then_some(images));
     merge(&mut body, &request.extra);
     Value::Object(body)
 }

@@ -47,8 +47,7 @@ impl Client {
     /// `POST /models` without an id: creates a model; never repeat blindly (vendor-api.md 2.2).
     pub async fn create_model(&self, identity: &Identity) -> Result<Reply<RemoteModel>, Failure> {
         let call = Call::effect("Creating the model");
-        self.post(call, &["models"], &create_model_body(identity))
-            .await
+        self.post(call, &["models"], &create_model_body(identity)).await
     }
 
     /// `POST /models` with an id: updates a model (vendor-api.md 2.2).
@@ -62,14 +61,12 @@ impl Client {
             // Without its id this would create a second model.
             return Err(call.not_sent("the model's id is empty"));
         }
-        self.post(call, &["models"], &update_model_body(model, patch))
-            .await
+        self.post(call, &["models"], &update_model_body(model, patch)).await
     }
 
     /// `GET /models`: every model of the account; paging is undocumented (vendor-api.md 2.3).
     pub async fn list_models(&self) -> Result<Reply<Vec<RemoteModel>>, Failure> {
-        self.get(Call::read("Listing the models"), &["models"])
-            .await
+        self.get(Call::read("Listing the models"), &["models"]).await
     }
 
     /// `GET /models/{id}`: the truth about a training (vendor-api.md 2.4).
@@ -82,8 +79,7 @@ impl Client {
 
     /// `DELETE /models/{id}` (vendor-api.md 2.5; path by convention). A 404 means it is gone.
     pub async fn delete_model(&self, id: &RemoteModelId) -> Result<Reply<Acknowledged>, Failure> {
-        self.delete(Call::effect("Deleting the model"), &["models", id.as_str()])
-            .await
+        self.delete(Call::effect("Deleting the model"), &["models", id.as_str()]).await
     }
 
     /// `GET /models/{id}/images`: one page, from 1; the vendor's example has 20 to a page
@@ -96,9 +92,8 @@ impl Client {
         page_size: u32,
     ) -> Result<Reply<ImagePage>, Failure> {
         let call = Call::read("Listing the model's images");
-        let request = self
-            .request(call, Method::GET, &["models", model.as_str(), "images"])?
-            .query(&[
+        let request =
+            self.request(call, Method::GET, &["models", model.as_str(), "images"])?.query(&[
                 ("imageType", filter.as_str()),
                 ("pageNum", &page.to_string()),
                 ("pageSize", &page_size.to_string()),
@@ -123,38 +118,22 @@ impl Client {
 
     /// `DELETE /images/{id}` (vendor-api.md 2.10; path by convention). A 404 means it is gone.
     pub async fn delete_image(&self, id: &RemoteImageId) -> Result<Reply<Acknowledged>, Failure> {
-        self.delete(Call::effect("Deleting the image"), &["images", id.as_str()])
-            .await
+        self.delete(Call::effect("Deleting the image"), &["images", id.as_str()]).await
     }
 
     /// `POST /images/generation`: **starts a billed job** (vendor-api.md 2.11).
     pub async fn generate_image(&self, body: &Value) -> Result<Reply<Triggered>, Failure> {
-        self.post(
-            Call::effect("Starting the image job"),
-            &["images", "generation"],
-            body,
-        )
-        .await
+        self.post(Call::effect("Starting the image job"), &["images", "generation"], body).await
     }
 
     /// `POST /images/upscaling`: **starts a billed job** (vendor-api.md 2.12).
     pub async fn upscale_image(&self, body: &Value) -> Result<Reply<Triggered>, Failure> {
-        self.post(
-            Call::effect("Starting the upscale job"),
-            &["images", "upscaling"],
-            body,
-        )
-        .await
+        self.post(Call::effect("Starting the upscale job"), &["images", "upscaling"], body).await
     }
 
     /// `POST /videos/generation`: **starts a billed job** (vendor-api.md 2.13).
     pub async fn generate_video(&self, body: &Value) -> Result<Reply<Triggered>, Failure> {
-        self.post(
-            Call::effect("Starting the video job"),
-            &["videos", "generation"],
-            body,
-        )
-        .await
+        self.post(Call::effect("Starting the video job"), &["videos", "generation"], body).await
     }
 
     /// `GET /jobs/{id}` (vendor-api.md 2.14).
@@ -186,20 +165,17 @@ impl Client {
 
     /// `GET /videos` (vendor-api.md 2.16: path, parameters and paging by convention only).
     pub async fn list_videos(&self) -> Result<Reply<Vec<RemoteVideo>>, Failure> {
-        self.get(Call::read("Listing the videos"), &["videos"])
-            .await
+        self.get(Call::read("Listing the videos"), &["videos"]).await
     }
 
     /// `GET /videos/{id}` (vendor-api.md 2.17).
     pub async fn get_video(&self, video: &RemoteVideoId) -> Result<Reply<RemoteVideo>, Failure> {
-        self.get(Call::read("Reading the video"), &["videos", video.as_str()])
-            .await
+        self.get(Call::read("Reading the video"), &["videos", video.as_str()]).await
     }
 
     /// `DELETE /videos/{id}` (vendor-api.md 2.18; path by convention). A 404 means it is gone.
     pub async fn delete_video(&self, id: &RemoteVideoId) -> Result<Reply<Acknowledged>, Failure> {
-        self.delete(Call::effect("Deleting the video"), &["videos", id.as_str()])
-            .await
+        self.delete(Call::effect("Deleting the video"), &["videos", id.as_str()]).await
     }
 
     /// `GET /videos/{id}/create-download`: asks for a file to be prepared, although it is a GET;
@@ -209,8 +185,7 @@ impl Client {
         video: &RemoteVideoId,
     ) -> Result<Reply<Acknowledged>, Failure> {
         let call = Call::effect("Requesting the video file");
-        self.get(call, &["videos", video.as_str(), "create-download"])
-            .await
+        self.get(call, &["videos", video.as_str(), "create-download"]).await
     }
 
     /// `GET /videos/{id}/download`: how far the file is (vendor-api.md 2.20).
@@ -219,24 +194,20 @@ impl Client {
         video: &RemoteVideoId,
     ) -> Result<Reply<DownloadStatus>, Failure> {
         let call = Call::read("Reading the state of the video file");
-        self.get(call, &["videos", video.as_str(), "download"])
-            .await
+        self.get(call, &["videos", video.as_str(), "download"]).await
     }
 
     /// `GET /presets` (vendor-api.md 2.21: the schema is undocumented).
     pub async fn presets(&self) -> Result<Reply<Vec<Preset>>, Failure> {
-        self.get(Call::read("Listing the presets"), &["presets"])
-            .await
+        self.get(Call::read("Listing the presets"), &["presets"]).await
     }
 
     async fn get<T: Wire>(&self, call: Call, segments: &[&str]) -> Result<Reply<T>, Failure> {
-        self.send(call, self.request(call, Method::GET, segments)?)
-            .await
+        self.send(call, self.request(call, Method::GET, segments)?).await
     }
 
     async fn delete<T: Wire>(&self, call: Call, segments: &[&str]) -> Result<Reply<T>, Failure> {
-        self.send(call, self.request(call, Method::DELETE, segments)?)
-            .await
+        self.send(call, self.request(call, Method::DELETE, segments)?).await
     }
 
     async fn post<T: Wire>(
@@ -245,11 +216,7 @@ impl Client {
         segments: &[&str],
         body: &Value,
     ) -> Result<Reply<T>, Failure> {
-        self.send(
-            call,
-            with_json(self.request(call, Method::POST, segments)?, body),
-        )
-        .await
+        self.send(call, with_json(self.request(call, Method::POST, segments)?, body)).await
     }
 }
 

@@ -150,9 +150,7 @@ impl std::fmt::Debug for MediaClient {
 impl MediaClient {
     /// Builds the client; sends nothing.
     pub fn new(config: &MediaConfig) -> Result<Self, BuildError> {
-        let local = Some(&config.base_url)
-            .filter(|url| address::is_loopback_host(url))
-            .cloned();
+        let local = Some(&config.base_url).filter(|url| address::is_loopback_host(url)).cloned();
         let exempt = [local.as_ref(), config.proxy.as_ref()]
             .into_iter()
             .flatten()
@@ -171,10 +169,7 @@ impl MediaClient {
             let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| BuildError::Proxy)?;
             builder = builder.proxy(proxy);
         }
-        Ok(Self {
-            http: builder.build().map_err(http_error)?,
-            local,
-        })
+        Ok(Self { http: builder.build().map_err(http_error)?, local })
     }
 
     /// Streams what is at `url` into the sink, at most `cap` bytes. After an error the sink may
@@ -196,10 +191,7 @@ impl MediaClient {
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         let bytes = stream(response, expected, cap, sink).await?;
-        Ok(Fetched {
-            bytes,
-            content_type,
-        })
+        Ok(Fetched { bytes, content_type })
     }
 
     /// The final answer, after the redirects.
@@ -207,18 +199,10 @@ impl MediaClient {
         let mut url = Url::parse(url).map_err(|_| RefusedMedia::BadUrl)?;
         for _ in 0..=MAX_REDIRECTS {
             self.check_hop(&url)?;
-            let response = self
-                .http
-                .get(url.clone())
-                .send()
-                .await
-                .map_err(request_error)?;
+            let response = self.http.get(url.clone()).send().await.map_err(request_error)?;
             let status = response.status();
             if status.is_redirection() {
-                let next = response
-                    .headers()
-                    .get(LOCATION)
-                    .and_then(|value| value.to_str().ok());
+                let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
                 let next = next.ok_or_else(|| unexpected(status.as_u16()))?;
                 url = url.join(next).map_err(|_| RefusedMedia::BadUrl)?;
                 continue;
@@ -245,20 +229,12 @@ impl MediaClient {
             let same_place = url.scheme() == local.scheme()
                 && url.port_or_known_default() == local.port_or_known_default();
             // Other ports of this machine are other programs.
-            return if same_place {
-                Ok(())
-            } else {
-                Err(RefusedMedia::PrivateAddress)
-            };
+            return if same_place { Ok(()) } else { Err(RefusedMedia::PrivateAddress) };
         }
         if url.scheme() != "https" {
             return Err(RefusedMedia::Scheme);
         }
-        if address::host_may_be_public(url) {
-            Ok(())
-        } else {
-            Err(RefusedMedia::PrivateAddress)
-        }
+        if address::host_may_be_public(url) { Ok(()) } else { Err(RefusedMedia::PrivateAddress) }
     }
 }
 
@@ -297,10 +273,7 @@ async fn stream(
 }
 
 fn unexpected(status: u16) -> FetchError {
-    FetchError::Retryable {
-        problem: format!("HTTP {status}"),
-        status: Some(status),
-    }
+    FetchError::Retryable { problem: format!("HTTP {status}"), status: Some(status) }
 }
 
 fn request_error(error: reqwest::Error) -> FetchError {
@@ -311,8 +284,5 @@ fn request_error(error: reqwest::Error) -> FetchError {
         }
         cause = inner.source();
     }
-    FetchError::Retryable {
-        problem: describe(error),
-        status: None,
-    }
+    FetchError::Retryable { problem: describe(error), status: None }
 }

@@ -20,10 +20,7 @@ where
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             Ok(T::from(&number.to_string()))
         }
-        other => Err(D::Error::custom(format!(
-            "expected a non-empty id, found {}",
-            kind(&other)
-        ))),
+        other => Err(D::Error::custom(format!("expected a non-empty id, found {}", kind(&other)))),
     }
 }
 
@@ -105,10 +102,7 @@ pub(super) struct Salvaged<T> {
 
 impl<T> Default for Salvaged<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            unreadable: 0,
-        }
+        Self { items: Vec::new(), unreadable: 0 }
     }
 }
 
@@ -118,21 +112,13 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Salvaged<T> {
             Value::Null => Vec::new(),
             Value::Array(entries) => entries,
             other => {
-                return Err(D::Error::custom(format!(
-                    "expected a list, found {}",
-                    kind(&other)
-                )));
+                return Err(D::Error::custom(format!("expected a list, found {}", kind(&other))));
             }
         };
         let found = entries.len();
-        let items: Vec<T> = entries
-            .into_iter()
-            .filter_map(|entry| T::deserialize(entry).ok())
-            .collect();
-        Ok(Self {
-            unreadable: found - items.len(),
-            items,
-        })
+        let items: Vec<T> =
+            entries.into_iter().filter_map(|entry| T::deserialize(entry).ok()).collect();
+        Ok(Self { unreadable: found - items.len(), items })
     }
 }
 
@@ -142,31 +128,19 @@ pub(super) fn parse_time(text: &str) -> Option<Millis> {
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
         return Some(time.timestamp_millis());
     }
-    for format in [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M",
-    ] {
+    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
         if let Ok(time) = chrono::NaiveDateTime::parse_from_str(text, format) {
             return Some(time.and_utc().timestamp_millis());
         }
     }
     // Zones without a colon, or after a blank, as some database drivers print them.
-    for format in [
-        "%Y-%m-%dT%H:%M:%S%.f%z",
-        "%Y-%m-%d %H:%M:%S%.f%z",
-        "%Y-%m-%d %H:%M:%S%.f %z",
-    ] {
+    for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f %z"] {
         if let Ok(time) = chrono::DateTime::parse_from_str(text, format) {
             return Some(time.timestamp_millis());
         }
     }
     if let Ok(day) = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(
-            day.and_time(chrono::NaiveTime::MIN)
-                .and_utc()
-                .timestamp_millis(),
-        );
+        return Some(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
     }
     text.parse().ok().and_then(from_epoch)
 }

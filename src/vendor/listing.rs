@@ -36,28 +36,16 @@ impl Client {
         let mut vendor_time = None;
         for number in 1..=MAX_IMAGE_PAGES {
             let filter = ImageFilter::Input;
-            let page = self
-                .list_model_images(model, filter, number, IMAGE_PAGE)
-                .await?;
+            let page = self.list_model_images(model, filter, number, IMAGE_PAGE).await?;
             vendor_time = vendor_time.or(page.vendor_time);
             let entries = page.value.images;
             // Without the vendor's own word for the size, a short page proves nothing: the vendor
             // may allow fewer than we have asked for.
-            let short = page
-                .value
-                .page_size
-                .is_some_and(|size| (entries.len() as u64) < size);
+            let short = page.value.page_size.is_some_and(|size| (entries.len() as u64) < size);
             let before = images.len();
-            images.extend(
-                entries
-                    .into_iter()
-                    .filter(|image| seen.insert(image.id.clone())),
-            );
+            images.extend(entries.into_iter().filter(|image| seen.insert(image.id.clone())));
             if short || images.len() == before {
-                return Ok(Reply {
-                    value: images,
-                    vendor_time,
-                });
+                return Ok(Reply { value: images, vendor_time });
             }
         }
         let call = Call::read("Listing the model's images");
@@ -77,10 +65,7 @@ impl Client {
             let first = self.read_window(from, to, &mut jobs).await?;
             vendor_time = vendor_time.or(first);
         }
-        Ok(Reply {
-            value: jobs.jobs,
-            vendor_time,
-        })
+        Ok(Reply { value: jobs.jobs, vendor_time })
     }
 
     /// One window to its end; returns the vendor's time of its first page.
@@ -119,15 +104,10 @@ struct Found {
 
 impl Found {
     fn put(&mut self, job: ListedJob) {
-        match self
-            .places
-            .get(job.job_id.as_str())
-            .and_then(|place| self.jobs.get_mut(*place))
-        {
+        match self.places.get(job.job_id.as_str()).and_then(|place| self.jobs.get_mut(*place)) {
             Some(known) => *known = job,
             None => {
-                self.places
-                    .insert(job.job_id.as_str().to_owned(), self.jobs.len());
+                self.places.insert(job.job_id.as_str().to_owned(), self.jobs.len());
                 self.jobs.push(job);
             }
         }

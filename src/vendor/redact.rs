@@ -25,8 +25,7 @@ impl Redactor {
 
     /// The text without the key.
     pub(super) fn text(&self, text: &str) -> String {
-        self.spellings()
-            .fold(text.to_owned(), |text, key| text.replace(&key, REDACTED))
+        self.spellings().fold(text.to_owned(), |text, key| text.replace(&key, REDACTED))
     }
 
     /// The exchange without the key, for describing a failure: redacted before anything is quoted

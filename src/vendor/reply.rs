@@ -54,18 +54,12 @@ pub(super) struct Call {
 impl Call {
     /// A safe read.
     pub(super) const fn read(what: &'static str) -> Self {
-        Self {
-            kind: CallKind::Read,
-            what,
-        }
+        Self { kind: CallKind::Read, what }
     }
 
     /// A side-effecting call.
     pub(super) const fn effect(what: &'static str) -> Self {
-        Self {
-            kind: CallKind::Effect,
-            what,
-        }
+        Self { kind: CallKind::Effect, what }
     }
 
     /// The failure for a request that never left.
@@ -94,9 +88,7 @@ impl Call {
             class,
             message: format!("{} {problem}", self.what),
             http_status: reply.map(|reply| reply.status),
-            reply: reply
-                .map(|reply| evidence(&reply.body))
-                .filter(|text| !text.is_empty()),
+            reply: reply.map(|reply| evidence(&reply.body)).filter(|text| !text.is_empty()),
             retry_after: reply.and_then(HttpReply::retry_after_millis),
         }
     }
@@ -152,11 +144,7 @@ impl Transport {
     /// The vendor's clock, when an answer began to arrive.
     pub(super) fn vendor_time(&self) -> Option<Millis> {
         match self {
-            Self::Answered(reply)
-            | Self::Broken {
-                partial: Some(reply),
-                ..
-            } => reply.date,
+            Self::Answered(reply) | Self::Broken { partial: Some(reply), .. } => reply.date,
             _ => None,
         }
     }
@@ -185,10 +173,7 @@ pub(super) fn classify(call: Call, transport: &Transport) -> Result<Map<String, 
         200..=299 => accepted(call, reply, envelope),
         400..=499 => Err(refused(call, reply, envelope.as_ref())),
         status => Err(call.unusable(
-            &format!(
-                "got HTTP {status}{}",
-                quoted(envelope.as_ref().and_then(vendor_message))
-            ),
+            &format!("got HTTP {status}{}", quoted(envelope.as_ref().and_then(vendor_message))),
             Some(reply),
         )),
     }
@@ -203,10 +188,7 @@ pub(super) fn settle<T: Wire>(call: Call, transport: &Transport) -> Result<T, Fa
             Transport::Answered(reply) => Some(reply),
             _ => None,
         };
-        call.unusable(
-            &format!("got an answer that cannot be read: {problem}"),
-            reply,
-        )
+        call.unusable(&format!("got an answer that cannot be read: {problem}"), reply)
     })
 }
 
@@ -229,11 +211,7 @@ fn accepted(
     }
     let status = status_word(&envelope).unwrap_or("missing");
     let message = quoted(vendor_message(&envelope));
-    let problem = format!(
-        "got HTTP {} with status {}{message}",
-        reply.status,
-        clip(status)
-    );
+    let problem = format!("got HTTP {} with status {}{message}", reply.status, clip(status));
     Err(call.unusable(&problem, Some(reply)))
 }
 
@@ -275,11 +253,7 @@ fn refused(call: Call, reply: &HttpReply, envelope: Option<&Map<String, Value>>)
             &format!("was refused for now (HTTP {status}){message}"),
             Some(reply),
         ),
-        _ => call.failure(
-            class,
-            &format!("was refused (HTTP {status}){message}"),
-            Some(reply),
-        ),
+        _ => call.failure(class, &format!("was refused (HTTP {status}){message}"), Some(reply)),
     }
 }
 
@@ -301,10 +275,7 @@ fn is_refusal(envelope: &Map<String, Value>) -> bool {
 }
 
 fn status_word(envelope: &Map<String, Value>) -> Option<&str> {
-    envelope
-        .get("status")
-        .and_then(Value::as_str)
-        .map(str::trim)
+    envelope.get("status").and_then(Value::as_str).map(str::trim)
 }
 
 /// The texts in which the vendor may explain itself: `message` is for people, `err` for logs,
@@ -327,18 +298,13 @@ fn is_about_credits(envelope: &Map<String, Value>) -> bool {
 }
 
 fn quoted(message: Option<&str>) -> String {
-    message
-        .map(|text| format!(": {}", clip(text)))
-        .unwrap_or_default()
+    message.map(|text| format!(": {}", clip(text))).unwrap_or_default()
 }
 
 /// One line of bounded length, without control characters.
 fn clip(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(QUOTED_CHARS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut out: String =
+        text.chars().take(QUOTED_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(QUOTED_CHARS).is_some() {
         out.push('…');
     }
@@ -358,7 +324,5 @@ fn evidence(body: &[u8]) -> String {
 
 /// An HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`) as Unix milliseconds.
 pub(super) fn parse_http_date(text: &str) -> Option<Millis> {
-    chrono::DateTime::parse_from_rfc2822(text.trim())
-        .ok()
-        .map(|time| time.timestamp_millis())
+    chrono::DateTime::parse_from_rfc2822(text.trim()).ok().map(|time| time.timestamp_millis())
 }

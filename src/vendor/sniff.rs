@@ -8,21 +8,9 @@ pub fn sniff_media_type(start: &[u8]) -> Option<(&'static str, &'static str)> {
         [0xFF, 0xD8, 0xFF, ..] => Some(("image/jpeg", "jpg")),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(("image/png", "png")),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(("image/gif", "gif")),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some(("image/webp", "webp")),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            Some(("image/webp", "webp"))
+        }
         [_, _, _, _, b'f', b't', b'y', b'p', a, b, c, d, ..] => Some(iso_brand([*a, *b, *c, *d])),
         // EBML; Matroska would need the document type, which the vendor never mentions.
         [0x1A, 0x45, 0xDF, 0xA3, ..] => Some(("video/webm", "webm")),

@@ -97,10 +97,7 @@ pub struct Reply<T> {
 impl<T> Reply<T> {
     /// The same reply with another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Reply<U> {
-        Reply {
-            value: change(self.value),
-            vendor_time: self.vendor_time,
-        }
+        Reply { value: change(self.value), vendor_time: self.vendor_time }
     }
 }
 
@@ -119,9 +116,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("base_url", &self.base_url.as_str())
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("base_url", &self.base_url.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -130,9 +125,7 @@ impl Client {
     pub fn new(config: &ClientConfig) -> Result<Self, BuildError> {
         check_base_url(&config.base_url)?;
         let headers = fixed_headers(&config.api_key)?;
-        let reads = common(config, headers.clone())?
-            .build()
-            .map_err(http_error)?;
+        let reads = common(config, headers.clone())?.build().map_err(http_error)?;
         let effects = common(config, headers)?
             .pool_max_idle_per_host(0)
             // HTTP/2 brings its own notion of "refused stream, send again"; one request on one
@@ -221,10 +214,7 @@ impl Client {
         failure: Failure,
     ) -> Failure {
         let worded = match settle::<T>(call, &self.redactor.transport(transport)) {
-            Err(worded) => Failure {
-                class: failure.class,
-                ..worded
-            },
+            Err(worded) => Failure { class: failure.class, ..worded },
             Ok(_) => failure,
         };
         self.redactor.failure(worded)
@@ -239,14 +229,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => return transport_error(error),
         };
-        let header = |name| {
-            response
-                .headers()
-                .get(name)?
-                .to_str()
-                .ok()
-                .map(str::to_owned)
-        };
+        let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let mut reply = HttpReply {
             status: response.status().as_u16(),
             date: header(DATE).as_deref().and_then(reply::parse_http_date),
@@ -258,10 +241,7 @@ impl Client {
                 reply.body = body;
                 Transport::Answered(reply)
             }
-            Err(problem) => Transport::Broken {
-                problem,
-                partial: Some(reply),
-            },
+            Err(problem) => Transport::Broken { problem, partial: Some(reply) },
         }
     }
 }
@@ -292,10 +272,7 @@ fn transport_error(error: reqwest::Error) -> Transport {
     } else if timed_out {
         Transport::TimedOut(problem)
     } else {
-        Transport::Broken {
-            problem,
-            partial: None,
-        }
+        Transport::Broken { problem, partial: None }
     }
 }
 
@@ -372,7 +349,5 @@ pub(super) fn http_error(error: reqwest::Error) -> BuildError {
 
 /// A JSON body with its content type (vendor-api.md section 1).
 pub(super) fn with_json(request: RequestBuilder, body: &serde_json::Value) -> RequestBuilder {
-    request
-        .header(CONTENT_TYPE, "application/json")
-        .body(body.to_string())
+    request.header(CONTENT_TYPE, "application/json").body(body.to_string())
 }

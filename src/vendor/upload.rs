@@ -42,21 +42,15 @@ impl Client {
         upload: UploadImage<'_>,
     ) -> Result<Reply<RemoteImage>, Failure> {
         let call = Call::effect("Uploading the photo");
-        let form = form(&upload)
-            .await
-            .map_err(|problem| call.not_sent(&problem))?;
-        let request = self
-            .request(call, Method::POST, &["images", "upload"])?
-            .multipart(form);
+        let form = form(&upload).await.map_err(|problem| call.not_sent(&problem))?;
+        let request = self.request(call, Method::POST, &["images", "upload"])?.multipart(form);
         self.send(call, request).await
     }
 }
 
 async fn form(upload: &UploadImage<'_>) -> Result<Form, String> {
     let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
-    let file = tokio::fs::File::open(upload.path)
-        .await
-        .map_err(unreadable)?;
+    let file = tokio::fs::File::open(upload.path).await.map_err(unreadable)?;
     let metadata = file.metadata().await.map_err(unreadable)?;
     if !metadata.is_file() {
         return Err("the path is not a file".to_owned());
@@ -76,9 +70,7 @@ async fn form(upload: &UploadImage<'_>) -> Result<Form, String> {
     // A plain field and a part of type application/json are both documented as working; this is
     // the Python sample's form.
     let data = json!({ "modelID": upload.model.as_str(), "type": kind }).to_string();
-    let data = Part::text(data)
-        .mime_str("application/json")
-        .map_err(describe)?;
+    let data = Part::text(data).mime_str("application/json").map_err(describe)?;
     Ok(Form::new().part("data", data).part("file", file))
 }
 
@@ -87,18 +79,10 @@ async fn form(upload: &UploadImage<'_>) -> Result<Form, String> {
 fn safe_file_name(name: &str) -> String {
     let plain: Vec<char> = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
         .collect();
     // The end is kept: the extension is what the vendor may look at.
-    let kept: String = plain[plain.len().saturating_sub(MAX_NAME)..]
-        .iter()
-        .collect();
+    let kept: String = plain[plain.len().saturating_sub(MAX_NAME)..].iter().collect();
     let kept = kept.trim_start_matches('.');
     if kept.chars().any(|c| c.is_ascii_alphanumeric()) {
         kept.to_owned()

@@ -50,14 +50,7 @@ macro_rules! record_in_result {
         }
     )+};
 }
-record_in_result!(
-    RemoteModel,
-    RemoteImage,
-    RemoteVideo,
-    Triggered,
-    RemoteJob,
-    JobPage
-);
+record_in_result!(RemoteModel, RemoteImage, RemoteVideo, Triggered, RemoteJob, JobPage);
 
 macro_rules! status_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $($word:literal)|+),+ $(,)? }) => {
@@ -257,10 +250,9 @@ pub(super) fn listed<T: DeserializeOwned>(
     let says_ok = envelope.contains_key("status");
     match result_of(envelope) {
         Value::Null if says_ok => Ok(Vec::new()),
-        Value::Object(mut fields) if fields.contains_key(name) => decode(
-            fields.remove(name).unwrap_or_default(),
-            &format!("result.{name}"),
-        ),
+        Value::Object(mut fields) if fields.contains_key(name) => {
+            decode(fields.remove(name).unwrap_or_default(), &format!("result.{name}"))
+        }
         other => decode(other, "result"),
     }
 }
@@ -284,11 +276,7 @@ impl Wire for Acknowledged {
         if !envelope.contains_key("status") {
             return Err("status: missing".to_owned());
         }
-        let note = ["result", "message"]
-            .iter()
-            .find_map(|key| envelope.get(*key)?.as_str());
-        Ok(Self {
-            note: note.map(str::to_owned),
-        })
+        let note = ["result", "message"].iter().find_map(|key| envelope.get(*key)?.as_str());
+        Ok(Self { note: note.map(str::to_owned) })
     }
 }

@@ -45,25 +45,13 @@ pub struct RemoteImage {
     #[serde(default, deserialize_with = "lenient::opt_bool")]
     pub liked: Option<bool>,
     /// Its id as public media.
-    #[serde(
-        default,
-        rename = "publicMediaID",
-        deserialize_with = "lenient::opt_text"
-    )]
+    #[serde(default, rename = "publicMediaID", deserialize_with = "lenient::opt_text")]
     pub public_media_id: Option<String>,
     /// The enlarged picture, presumably once one exists (vendor-api.md 2.9).
-    #[serde(
-        default,
-        rename = "upscaledImageID",
-        deserialize_with = "lenient::opt_id"
-    )]
+    #[serde(default, rename = "upscaledImageID", deserialize_with = "lenient::opt_id")]
     pub upscaled_image_id: Option<RemoteImageId>,
     /// Where the enlarged picture's bytes are.
-    #[serde(
-        default,
-        rename = "upscaledImageURL",
-        deserialize_with = "lenient::opt_text"
-    )]
+    #[serde(default, rename = "upscaledImageURL", deserialize_with = "lenient::opt_text")]
     pub upscaled_image_url: Option<String>,
 }
 
@@ -101,11 +89,7 @@ pub struct RemoteVideo {
     #[serde(default, deserialize_with = "lenient::opt_bool")]
     pub liked: Option<bool>,
     /// Its id as public media; the download calls accept it too (vendor-api.md 2.19).
-    #[serde(
-        default,
-        rename = "publicMediaID",
-        deserialize_with = "lenient::opt_text"
-    )]
+    #[serde(default, rename = "publicMediaID", deserialize_with = "lenient::opt_text")]
     pub public_media_id: Option<String>,
 }
 
@@ -138,10 +122,7 @@ impl Wire for Vec<RemoteVideo> {
 
 impl Wire for Vec<Preset> {
     fn from_envelope(mut envelope: Map<String, Value>) -> Result<Self, String> {
-        Ok(listed::<Value>(&mut envelope, "presets")?
-            .into_iter()
-            .map(Preset::from)
-            .collect())
+        Ok(listed::<Value>(&mut envelope, "presets")?.into_iter().map(Preset::from).collect())
     }
 }
 
@@ -156,11 +137,7 @@ pub struct Preset {
 
 impl From<Value> for Preset {
     fn from(raw: Value) -> Self {
-        let tag = raw
-            .get("tag")
-            .or(Some(&raw))
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let tag = raw.get("tag").or(Some(&raw)).and_then(Value::as_str).map(str::to_owned);
         Self { tag, raw }
     }
 }

@@ -12,9 +12,7 @@ fn an_upload_needs_a_model_and_a_photo() {
     };
     upload("photos/portrait-01.jpg", "Anna").refused(2, &["`Anna` is no model of yours"]);
     place.nothing_stored();
-    place
-        .run(&["model", "import", "remote-1", "--name", "Anna"])
-        .id();
+    place.run(&["model", "import", "remote-1", "--name", "Anna"]).id();
     place.add("text.jpg", "words");
     upload("photos/text.jpg", "Anna").refused(2, &["is text, not a picture"]);
     upload("photos/nothing.jpg", "Anna").refused(2, &["\"nothing.jpg\" cannot be read"]);
@@ -22,26 +20,10 @@ fn an_upload_needs_a_model_and_a_photo() {
     let id = upload("photos/portrait-01.jpg", "Anna").id();
     assert_eq!(place.query("SELECT purpose FROM uploads"), "reference");
     upload("photos/portrait-01.jpg", "Anna").refused(3, &["exactly this photo already"]);
-    let input = place.run(&[
-        "image",
-        "--model",
-        "Anna",
-        "--prompt",
-        "x",
-        "--input-image",
-        &id,
-    ]);
+    let input = place.run(&["image", "--model", "Anna", "--prompt", "x", "--input-image", &id]);
     input.id();
     place
-        .run(&[
-            "image",
-            "--model",
-            "Anna",
-            "--prompt",
-            "x",
-            "--input-image",
-            "none",
-        ])
+        .run(&["image", "--model", "Anna", "--prompt", "x", "--input-image", "none"])
         .refused(2, &["--input-image: `none` is no upload"]);
 }
 
@@ -54,25 +36,15 @@ fn a_model_is_updated_and_deleted_durably() {
         place.query("SELECT fields FROM changes"),
         r#"{"name":"Anna","age":28,"gender":"Female"}"#
     );
-    place
-        .run(&["model", "update", "Anna"])
-        .refused(2, &["nothing to change"]);
-    place
-        .run(&["model", "update", "Anna", "--gender", "male"])
-        .refused(2, &["`Male`"]);
-    place
-        .run(&["model", "delete", "Anna", "--yes"])
-        .refused(3, &["has work under way"]);
+    place.run(&["model", "update", "Anna"]).refused(2, &["nothing to change"]);
+    place.run(&["model", "update", "Anna", "--gender", "male"]).refused(2, &["`Male`"]);
+    place.run(&["model", "delete", "Anna", "--yes"]).refused(3, &["has work under way"]);
 
-    place
-        .run(&["model", "import", "remote-1", "--name", "Carl"])
-        .id();
+    place.run(&["model", "import", "remote-1", "--name", "Carl"]).id();
     place
         .run(&["model", "update", "Carl", "--age", "30"])
         .refused(2, &["--name, --age and --gender together"]);
-    place
-        .run(&["model", "delete", "Carl"])
-        .refused(2, &["add --yes"]);
+    place.run(&["model", "delete", "Carl"]).refused(2, &["add --yes"]);
     place.run(&["model", "delete", "Carl", "--yes"]).id();
     assert_eq!(place.count("changes"), 2);
 }
@@ -92,9 +64,7 @@ fn check_reports_and_stores_nothing() {
     assert_eq!(json["photos"][0]["media_type"], "image/jpeg");
     assert_eq!(json["photos"][14]["verdict"], "bad");
     assert_eq!(json["problems"].as_array().unwrap().len(), 1);
-    place
-        .run(&["check", "nowhere"])
-        .refused(2, &["there is no folder"]);
+    place.run(&["check", "nowhere"]).refused(2, &["there is no folder"]);
     assert!(!place.data().exists());
 }
 

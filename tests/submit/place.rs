@@ -30,11 +30,7 @@ impl Done {
     #[track_caller]
     pub(crate) fn says(&self, sentences: &[&str]) -> &Self {
         for sentence in sentences {
-            assert!(
-                self.err.contains(sentence),
-                "{sentence:?} is not in:\n{}",
-                self.err
-            );
+            assert!(self.err.contains(sentence), "{sentence:?} is not in:\n{}", self.err);
         }
         self
     }
@@ -98,18 +94,11 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["DARKROOM", "PHOTOGPT", "XDG_"]
-                .iter()
-                .any(|p| text.starts_with(p))
-            {
+            if ["DARKROOM", "PHOTOGPT", "XDG_"].iter().any(|p| text.starts_with(p)) {
                 command.env_remove(&name);
             }
         }
-        for name in [
-            "STATE_DIRECTORY",
-            "CONFIGURATION_DIRECTORY",
-            "CREDENTIALS_DIRECTORY",
-        ] {
+        for name in ["STATE_DIRECTORY", "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
             command.env_remove(name);
         }
         command
@@ -125,9 +114,7 @@ impl Place {
     }
 
     pub(crate) fn train(&self, more: &[&str]) -> Done {
-        let args = [
-            "train", "--name", "Anna", "--age", "27", "--gender", "Female",
-        ];
+        let args = ["train", "--name", "Anna", "--age", "27", "--gender", "Female"];
         self.run(&[&args[..], &["--images", "photos"], more].concat())
     }
 
@@ -168,9 +155,7 @@ impl Place {
             .read_only(true);
         let sql = format!("SELECT CAST(({sql}) AS TEXT)");
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let mut conn = sqlx::SqliteConnection::connect_with(&options)
-                .await
-                .unwrap();
+            let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
             sqlx::query_scalar::<_, Option<String>>(sqlx::AssertSqlSafe(sql))
                 .fetch_one(&mut conn)
                 .await
@@ -181,9 +166,7 @@ impl Place {
 
     pub(crate) fn count(&self, table: &str) -> i64 {
         let rows = self.rows();
-        rows.iter()
-            .find(|(name, _)| *name == table)
-            .map_or(0, |(_, n)| *n)
+        rows.iter().find(|(name, _)| *name == table).map_or(0, |(_, n)| *n)
     }
 
     #[track_caller]

@@ -13,19 +13,12 @@ fn a_good_folder_becomes_one_model_its_photos_and_one_training() {
     assert_eq!(json["training_id"], place.query("SELECT id FROM trainings"));
     done.says(&["darkroom serve"]);
     assert_eq!(
-        (
-            place.count("models"),
-            place.count("uploads"),
-            place.count("trainings")
-        ),
+        (place.count("models"), place.count("uploads"), place.count("trainings")),
         (1, 14, 1)
     );
     let names =
         place.query("SELECT group_concat(file_name, ' ') FROM (SELECT * FROM uploads ORDER BY id)");
-    assert!(
-        names.starts_with("portrait-01.jpg portrait-02.png"),
-        "{names}"
-    );
+    assert!(names.starts_with("portrait-01.jpg portrait-02.png"), "{names}");
     assert!(names.ends_with("portrait-14.heic"), "{names}");
     // The folder may vanish: every photo is a blob with the stored hash.
     let sha = place.query("SELECT sha256 FROM uploads WHERE file_name = 'portrait-01.jpg'");
@@ -36,9 +29,7 @@ fn a_good_folder_becomes_one_model_its_photos_and_one_training() {
 #[test]
 fn eleven_photos_are_too_few() {
     let place = Place::with_photos(11);
-    place
-        .train(&[])
-        .refused(2, &["11 usable photos", "add 1 more"]);
+    place.train(&[]).refused(2, &["11 usable photos", "add 1 more"]);
     place.nothing_stored();
     assert!(!place.data().exists());
 }
@@ -48,18 +39,14 @@ fn of_twenty_five_photos_the_first_twenty_are_used_and_the_rest_named() {
     let place = Place::with_photos(14);
     for n in 15..=25 {
         let png = darkroom::files::samples::draw(n, 600, 800);
-        png.save(place.photos().join(format!("portrait-{n}.png")))
-            .unwrap();
+        png.save(place.photos().join(format!("portrait-{n}.png"))).unwrap();
     }
     let done = place.train(&[]);
     done.id();
     done.says(&["warning: ", "\"portrait-21.png\"", "\"portrait-25.png\""]);
     assert!(!done.err.contains("\"portrait-20.png\","), "{}", done.err);
     assert_eq!(place.count("uploads"), 20);
-    assert_eq!(
-        place.query("SELECT max(file_name) FROM uploads"),
-        "portrait-20.png"
-    );
+    assert_eq!(place.query("SELECT max(file_name) FROM uploads"), "portrait-20.png");
 }
 
 #[test]
@@ -70,10 +57,7 @@ fn every_bad_file_is_named_at_once_and_skip_bad_leaves_them_out() {
         .add("a-text.jpg", "this is a shopping list\n")
         .add("b-cut.jpg", &jpeg[..jpeg.len() / 2])
         .add("c-empty.jpg", "")
-        .add(
-            "d-large.jpg",
-            [jpeg.as_slice(), &vec![0; 21_000_000]].concat(),
-        )
+        .add("d-large.jpg", [jpeg.as_slice(), &vec![0; 21_000_000]].concat())
         .add("e-moving.png", b"GIF89a\x01\0\x01\0\0\0\0;")
         .add("f-copy.jpg", &jpeg);
     let done = place.train(&[]);
@@ -101,11 +85,7 @@ fn every_bad_file_is_named_at_once_and_skip_bad_leaves_them_out() {
 fn strange_file_names_work() {
     let place = Place::with_photos(14);
     let odd = "été \"no. 1\"\n'ok' 写真.jpg";
-    fs::rename(
-        place.photos().join("portrait-01.jpg"),
-        place.photos().join(odd),
-    )
-    .unwrap();
+    fs::rename(place.photos().join("portrait-01.jpg"), place.photos().join(odd)).unwrap();
     place.train(&[]).id();
     let stored = place.query("SELECT file_name FROM uploads ORDER BY id DESC LIMIT 1");
     assert_eq!(stored, r#"été \"no. 1\"\n'ok' 写真.jpg"#);
@@ -115,9 +95,7 @@ fn strange_file_names_work() {
 #[test]
 fn a_folder_that_is_not_there_or_none() {
     let place = Place::with_photos(1);
-    let args = [
-        "train", "--name", "A", "--age", "1", "--gender", "Male", "--images",
-    ];
+    let args = ["train", "--name", "A", "--age", "1", "--gender", "Male", "--images"];
     let done = place.run(&[&args[..], &["nowhere"]].concat());
     done.refused(2, &["there is no folder \"nowhere\""]);
     let done = place.run(&[&args[..], &["photos/portrait-01.jpg"]].concat());
@@ -128,27 +106,15 @@ fn a_folder_that_is_not_there_or_none() {
 #[test]
 fn faults_of_the_person_and_of_the_folder_come_together() {
     let place = Place::with_photos(3);
-    let args = [
-        "train", "--name", " ", "--age", "0", "--gender", "female", "--images", "photos",
-    ];
-    place.run(&args).refused(
-        2,
-        &[
-            "--name: ",
-            "--age: ",
-            "did you mean `Female`?",
-            "add 9 more",
-        ],
-    );
+    let args = ["train", "--name", " ", "--age", "0", "--gender", "female", "--images", "photos"];
+    place.run(&args).refused(2, &["--name: ", "--age: ", "did you mean `Female`?", "add 9 more"]);
     place.nothing_stored();
 }
 
 #[test]
 fn a_bad_tail_is_refused_before_anything_is_stored() {
     let place = Place::with_photos(14);
-    place
-        .train(&["--wait", "--timeout", "soon"])
-        .refused(2, &["--timeout: `soon`"]);
+    place.train(&["--wait", "--timeout", "soon"]).refused(2, &["--timeout: `soon`"]);
     place.train(&["--key", " "]).refused(2, &["--key: "]);
     place.nothing_stored();
 }
@@ -169,15 +135,7 @@ fn the_same_key_brings_the_same_rows_once_and_another_request_is_refused() {
     let sentence = "the key `anna` was used before for something else";
     place.train(&["--key", "anna"]).refused(3, &[sentence]);
     place
-        .run(&[
-            "image",
-            "--model",
-            "nanobanana",
-            "--prompt",
-            "x",
-            "--key",
-            "anna",
-        ])
+        .run(&["image", "--model", "nanobanana", "--prompt", "x", "--key", "anna"])
         .refused(3, &[sentence]);
     assert_eq!(place.rows(), rows);
 }

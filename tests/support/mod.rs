@@ -78,29 +78,16 @@ pub struct Process {
 
 impl Process {
     fn start(mut command: Command, log: PathBuf) -> Self {
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(at) = line.find("http://") else {
             let _ = child.wait();
-            panic!(
-                "no address; it said: {line}{}",
-                std::fs::read_to_string(&log).unwrap()
-            );
+            panic!("no address; it said: {line}{}", std::fs::read_to_string(&log).unwrap());
         };
         let address = line[at..].trim().to_owned();
-        Self {
-            child,
-            address,
-            log,
-        }
+        Self { child, address, log }
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -112,13 +99,7 @@ impl Process {
     /// SIGTERM; answers the exit code.
     pub fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         eventually("the process ends", || self.child.try_wait().unwrap()).code()
     }
 
@@ -196,10 +177,7 @@ impl Vendor {
 }
 
 fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.request(method.parse().unwrap(), url);
@@ -227,12 +205,7 @@ impl World {
     pub fn new(vendor_args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vendor = Vendor::start(folder.path(), vendor_args);
-        let world = Self {
-            folder,
-            vendor,
-            daemon: None,
-            key: "test-key".to_owned(),
-        };
+        let world = Self { folder, vendor, daemon: None, key: "test-key".to_owned() };
         world.configure("");
         world
     }
@@ -272,10 +245,7 @@ impl World {
     pub fn serve(&mut self) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        self.daemon = Some(Process::start(
-            command,
-            self.folder.path().join("daemon.log"),
-        ));
+        self.daemon = Some(Process::start(command, self.folder.path().join("daemon.log")));
     }
 
     /// The running daemon.
@@ -318,10 +288,7 @@ impl World {
     pub fn sql(&self, query: &str) -> Option<String> {
         use sqlx::{Connection, Row, TypeInfo, ValueRef};
         let path = self.data().join("darkroom.db");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let options = sqlx::sqlite::SqliteConnectOptions::new()
                 .filename(path)

@@ -67,25 +67,16 @@ fn the_api_key_is_refused_in_the_file_and_never_repeated() {
         let message = message(&text);
         assert!(!message.contains("canary"), "{message}");
     }
-    for name in [
-        "DARKROOM__VENDOR__API_KEY",
-        "DARKROOM__VENDOR__API_KEY_FILE",
-    ] {
+    for name in ["DARKROOM__VENDOR__API_KEY", "DARKROOM__VENDOR__API_KEY_FILE"] {
         let message = env_message(name, CANARY);
-        assert!(
-            message.starts_with(name) && !message.contains("canary"),
-            "{message}"
-        );
+        assert!(message.starts_with(name) && !message.contains("canary"), "{message}");
     }
 }
 
 #[test]
 fn nothing_printable_holds_a_secret() {
     let proxy = format!("http://user:{CANARY}@proxy.example:3128");
-    let pairs = [
-        ("PHOTOGPT_API_KEY", CANARY),
-        ("DARKROOM__VENDOR__PROXY", proxy.as_str()),
-    ];
+    let pairs = [("PHOTOGPT_API_KEY", CANARY), ("DARKROOM__VENDOR__PROXY", proxy.as_str())];
     let config = with("", &pairs, &Flags::default()).unwrap();
     let key = config.api_key(&env(&pairs)).unwrap();
     assert_eq!(config.vendor.proxy.url().unwrap().password(), Some(CANARY));

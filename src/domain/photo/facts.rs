@@ -136,10 +136,9 @@ impl PhotoFacts {
                 display_name(OsStr::new(extension)),
                 EXTENSIONS.join(", ")
             )),
-            None => Some(format!(
-                "no file name ending; needed is one of {}",
-                EXTENSIONS.join(", ")
-            )),
+            None => {
+                Some(format!("no file name ending; needed is one of {}", EXTENSIONS.join(", ")))
+            }
         }
     }
 }

@@ -38,13 +38,7 @@ pub(super) fn upload_name(name: &str, media: MediaType) -> String {
     let plain: String = stem
         .chars()
         .take(80)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
         .collect();
     let plain = if plain.is_empty() { "photo" } else { &plain };
     format!("{plain}.{}", media.extension())

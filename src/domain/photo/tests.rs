@@ -22,12 +22,7 @@ fn goods(n: usize) -> Vec<PhotoFacts> {
 
 fn named(path: &str, fact: PhotoFacts) -> PhotoFacts {
     let fresh = PhotoFacts::unread(Path::new(path), fact.bytes);
-    PhotoFacts {
-        name: fresh.name,
-        path: fresh.path,
-        extension: fresh.extension,
-        ..fact
-    }
+    PhotoFacts { name: fresh.name, path: fresh.path, extension: fresh.extension, ..fact }
 }
 
 fn check(facts: &[PhotoFacts]) -> Preflight {
@@ -35,13 +30,7 @@ fn check(facts: &[PhotoFacts]) -> Preflight {
 }
 
 fn lenient(facts: &[PhotoFacts]) -> Preflight {
-    preflight(
-        facts,
-        &PhotoRules {
-            skip_bad: true,
-            ..PhotoRules::default()
-        },
-    )
+    preflight(facts, &PhotoRules { skip_bad: true, ..PhotoRules::default() })
 }
 
 #[test]
@@ -49,24 +38,15 @@ fn twelve_good_photos_pass_in_silence() {
     let report = check(&goods(12));
     assert!(report.ok());
     assert_eq!(report.chosen.len(), 12);
-    assert!(
-        report.left_out.is_empty() && report.warnings.is_empty(),
-        "{report:?}"
-    );
+    assert!(report.left_out.is_empty() && report.warnings.is_empty(), "{report:?}");
     assert_eq!(report.chosen[3].upload_name, "p03.jpg");
 }
 
 #[test]
 fn eleven_are_too_few_and_the_sentence_says_how_many_to_add() {
     let report = check(&goods(11));
-    assert_eq!(
-        report.problems,
-        ["11 usable photos, the vendor wants 12 to 20: add 1 more."]
-    );
-    assert_eq!(
-        check(&[]).problems,
-        ["0 usable photos, the vendor wants 12 to 20: add 12 more."]
-    );
+    assert_eq!(report.problems, ["11 usable photos, the vendor wants 12 to 20: add 1 more."]);
+    assert_eq!(check(&[]).problems, ["0 usable photos, the vendor wants 12 to 20: add 12 more."]);
 }
 
 #[test]
@@ -76,78 +56,34 @@ fn the_first_twenty_by_name_are_used_and_the_rest_is_named() {
     assert_eq!(report.chosen.last().unwrap().name, "p19.jpg");
     assert_eq!(report.left_out.len(), 15);
     let warning = &report.warnings[0];
-    assert!(
-        warning.contains("\"p20.jpg\"") && warning.ends_with("and 5 more."),
-        "{warning}"
-    );
+    assert!(warning.contains("\"p20.jpg\"") && warning.ends_with("and 5 more."), "{warning}");
 }
 
 #[test]
 fn every_bad_file_is_listed_at_once() {
     let bad = [
         (Integrity::Empty, "is empty (0 bytes)"),
-        (
-            Integrity::Truncated("no end marker".into()),
-            "is cut short (no end marker)",
-        ),
-        (
-            Integrity::Corrupt("bad code".into()),
-            "is damaged (bad code)",
-        ),
-        (
-            Integrity::NotAnImage("text".into()),
-            "is text, not a picture",
-        ),
-        (
-            Integrity::Unsupported("a GIF image".into()),
-            "is a GIF image, whatever its name says",
-        ),
-        (
-            Integrity::Unreadable("permission denied".into()),
-            "cannot be read (permission denied)",
-        ),
+        (Integrity::Truncated("no end marker".into()), "is cut short (no end marker)"),
+        (Integrity::Corrupt("bad code".into()), "is damaged (bad code)"),
+        (Integrity::NotAnImage("text".into()), "is text, not a picture"),
+        (Integrity::Unsupported("a GIF image".into()), "is a GIF image, whatever its name says"),
+        (Integrity::Unreadable("permission denied".into()), "cannot be read (permission denied)"),
         (Integrity::NotRead, "was not read"),
     ];
     let mut facts = goods(12);
     for (n, (integrity, _)) in bad.iter().enumerate() {
-        facts.push(PhotoFacts {
-            integrity: integrity.clone(),
-            media: None,
-            ..good(50 + n)
-        });
+        facts.push(PhotoFacts { integrity: integrity.clone(), media: None, ..good(50 + n) });
     }
-    facts.push(PhotoFacts {
-        bytes: MAX_PHOTO_BYTES + 1,
-        ..good(70)
-    });
-    facts.push(PhotoFacts {
-        pixels: Some((20_000, 5_001)),
-        ..good(71)
-    });
+    facts.push(PhotoFacts { bytes: MAX_PHOTO_BYTES + 1, ..good(70) });
+    facts.push(PhotoFacts { pixels: Some((20_000, 5_001)), ..good(71) });
     let report = check(&facts);
-    assert_eq!(
-        report.problems.len(),
-        bad.len() + 2,
-        "{:#?}",
-        report.problems
-    );
+    assert_eq!(report.problems.len(), bad.len() + 2, "{:#?}", report.problems);
     for (n, (_, words)) in bad.iter().enumerate() {
         let start = format!("\"p{}.jpg\" {words}", 50 + n);
-        assert!(
-            report.problems.iter().any(|p| p.starts_with(&start)),
-            "{start}"
-        );
+        assert!(report.problems.iter().any(|p| p.starts_with(&start)), "{start}");
     }
-    assert!(
-        report.problems[7].contains("has 19995905 bytes"),
-        "{}",
-        report.problems[7]
-    );
-    assert!(
-        report.problems[8].contains("20000 x 5001 pixels"),
-        "{}",
-        report.problems[8]
-    );
+    assert!(report.problems[7].contains("has 19995905 bytes"), "{}", report.problems[7]);
+    assert!(report.problems[8].contains("20000 x 5001 pixels"), "{}", report.problems[8]);
 
     let report = lenient(&facts);
     assert!(report.ok(), "{:?}", report.problems);
@@ -204,58 +140,26 @@ fn the_content_decides_and_a_wrong_name_is_noted() {
         report.warnings,
         ["\"really.PNG\" is JPEG inside, whatever its name says: it is sent as image/jpeg."]
     );
-    assert!(
-        report
-            .chosen
-            .iter()
-            .any(|photo| photo.upload_name == "really.jpg")
-    );
+    assert!(report.chosen.iter().any(|photo| photo.upload_name == "really.jpg"));
 }
 
 #[test]
 fn bystanders_are_left_out_without_complaint() {
     let mut facts = goods(12);
-    for name in [
-        "notes.txt",
-        ".DS_Store",
-        "dance.gif",
-        "README",
-        ".hidden.jpg",
-    ] {
+    for name in ["notes.txt", ".DS_Store", "dance.gif", "README", ".hidden.jpg"] {
         facts.push(PhotoFacts::unread(&Path::new("/photos").join(name), 10));
     }
     let report = check(&facts);
     assert!(report.ok() && report.warnings.is_empty(), "{report:?}");
-    let names: Vec<_> = report
-        .left_out
-        .iter()
-        .map(|file| file.name.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ".DS_Store",
-            ".hidden.jpg",
-            "README",
-            "dance.gif",
-            "notes.txt"
-        ]
-    );
-    assert_eq!(
-        report.left_out[3].reason,
-        "the ending .gif is none of jpg, jpeg, png, webp, heic"
-    );
+    let names: Vec<_> = report.left_out.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, [".DS_Store", ".hidden.jpg", "README", "dance.gif", "notes.txt"]);
+    assert_eq!(report.left_out[3].reason, "the ending .gif is none of jpg, jpeg, png, webp, heic");
 }
 
 #[test]
 fn heic_needs_no_pixels_and_no_hash() {
     let mut facts = goods(11);
-    let heic = PhotoFacts {
-        media: Some(MediaType::Heic),
-        pixels: None,
-        dhash: None,
-        ..good(40)
-    };
+    let heic = PhotoFacts { media: Some(MediaType::Heic), pixels: None, dhash: None, ..good(40) };
     facts.push(named("/photos/IMG_1.HEIC", heic));
     let report = check(&facts);
     assert!(report.ok() && report.warnings.is_empty(), "{report:?}");
@@ -267,10 +171,7 @@ fn strange_names_are_shown_safely_and_sent_plainly() {
     use std::os::unix::ffi::OsStrExt as _;
     let raw = OsStr::from_bytes(b"a\n\"b\"\x1b[31m\xff \xc3\xa9'\\.jpg");
     assert_eq!(display_name(raw), r#"a\n\"b\"\u{1b}[31m\xff é'\\.jpg"#);
-    assert_eq!(
-        display_name(OsStr::new("x\u{202e}gpj.exe")),
-        r"x\u{202e}gpj.exe"
-    );
+    assert_eq!(display_name(OsStr::new("x\u{202e}gpj.exe")), r"x\u{202e}gpj.exe");
     assert_eq!(upload_name("été \"1\".png", MediaType::Jpeg), "_t___1_.jpg");
     assert_eq!(upload_name(".png", MediaType::Png), "photo.png");
 }

@@ -37,12 +37,7 @@ impl fmt::Display for RecipeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, fault) in self.diagnostics.iter().enumerate() {
             let newline = if n == 0 { "" } else { "\n" };
-            let Diagnostic {
-                line,
-                column,
-                message,
-                ..
-            } = fault;
+            let Diagnostic { line, column, message, .. } = fault;
             let margin = " ".repeat(line.to_string().len());
             let (file, excerpt, caret) = (&self.file, &fault.excerpt, &fault.caret);
             writeln!(f, "{newline}{file}:{line}:{column}: {message}")?;
@@ -88,32 +83,16 @@ fn diagnostic(text: &str, span: Span, message: String) -> Diagnostic {
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let rest = &text[start..];
     let line_end = start + rest.find('\n').unwrap_or(rest.len());
-    let line: Vec<char> = text[line_start..line_end]
-        .trim_end_matches('\r')
-        .chars()
-        .collect();
+    let line: Vec<char> = text[line_start..line_end].trim_end_matches('\r').chars().collect();
     let column = text[line_start..start].chars().count();
     let end = text.floor_char_boundary(span.end.clamp(start, line_end));
     let width = text[start..end].chars().count();
 
-    let first = if line.len() > EXCERPT_CHARS {
-        column.saturating_sub(EXCERPT_BEFORE)
-    } else {
-        0
-    };
+    let first = if line.len() > EXCERPT_CHARS { column.saturating_sub(EXCERPT_BEFORE) } else { 0 };
     let printable = |c: &char| {
-        if c.is_control() && *c != '\t' {
-            '\u{fffd}'
-        } else {
-            *c
-        }
+        if c.is_control() && *c != '\t' { '\u{fffd}' } else { *c }
     };
-    let shown: Vec<char> = line
-        .iter()
-        .skip(first)
-        .take(EXCERPT_CHARS)
-        .map(printable)
-        .collect();
+    let shown: Vec<char> = line.iter().skip(first).take(EXCERPT_CHARS).map(printable).collect();
     let blank = |c: &char| if *c == '\t' { '\t' } else { ' ' };
     let offset = column - first;
     let mut caret: String = shown.iter().take(offset).map(blank).collect();
@@ -141,10 +120,7 @@ mod tests {
     fn a_fault_points_at_its_place() {
         let text = "a = 1\n\tägé = true\r\n";
         let at = text.find("true").unwrap();
-        assert_eq!(
-            show(text, at..at + 4),
-            "r.toml:2:8: wrong\n2 | \tägé = true\n  | \t      ^^^^"
-        );
+        assert_eq!(show(text, at..at + 4), "r.toml:2:8: wrong\n2 | \tägé = true\n  | \t      ^^^^");
     }
 
     #[test]

@@ -20,11 +20,7 @@ pub(super) fn order(after: &[Vec<usize>]) -> Result<Vec<usize>, Vec<Vec<usize>>>
         sorted.run();
         cycles.push(cycle);
     }
-    if cycles.is_empty() {
-        Ok(sorted.order)
-    } else {
-        Err(cycles)
-    }
+    if cycles.is_empty() { Ok(sorted.order) } else { Err(cycles) }
 }
 
 struct Sort<'a> {
@@ -90,11 +86,7 @@ impl<'a> Sort<'a> {
             at = self.after[at].iter().copied().find(open)?;
         }
         let mut cycle = path.split_off(place[at].unwrap_or(0));
-        let lowest = cycle
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, n)| **n)
-            .map_or(0, |(i, _)| i);
+        let lowest = cycle.iter().enumerate().min_by_key(|(_, n)| **n).map_or(0, |(i, _)| i);
         cycle.rotate_left(lowest);
         Some(cycle)
     }
@@ -110,23 +102,12 @@ mod tests {
     fn file_order_is_kept_where_nothing_forbids_it() {
         assert_eq!(order(&[]), Ok(vec![]));
         assert_eq!(order(&[vec![], vec![], vec![]]), Ok(vec![0, 1, 2]));
-        assert_eq!(
-            order(&[vec![2], vec![], vec![], vec![0, 1]]),
-            Ok(vec![1, 2, 0, 3])
-        );
+        assert_eq!(order(&[vec![2], vec![], vec![], vec![0, 1]]), Ok(vec![1, 2, 0, 3]));
     }
 
     #[test]
     fn separate_cycles_are_all_reported() {
-        let after = [
-            vec![1],
-            vec![0],
-            vec![2],
-            vec![0],
-            vec![5, 3],
-            vec![4],
-            vec![],
-        ];
+        let after = [vec![1], vec![0], vec![2], vec![0], vec![5, 3], vec![4], vec![]];
         assert_eq!(order(&after), Err(vec![vec![0, 1], vec![2], vec![4, 5]]));
     }
 

@@ -174,10 +174,7 @@ impl fmt::Display for MissingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model { step } => {
-                write!(
-                    f,
-                    "step `{step}` runs on the recipe's model, which has no id yet"
-                )
+                write!(f, "step `{step}` runs on the recipe's model, which has no id yet")
             }
             Self::Job { step } => write!(f, "step `{step}` has no job id"),
         }
@@ -229,9 +226,7 @@ impl Recipe {
         model: Option<Id>,
         job_ids: &BTreeMap<String, Id>,
     ) -> Result<Vec<StepRequest>, MissingId> {
-        self.order()
-            .map(|step| self.request(step, model, job_ids))
-            .collect()
+        self.order().map(|step| self.request(step, model, job_ids)).collect()
     }
 
     fn request(
@@ -241,9 +236,7 @@ impl Recipe {
         job_ids: &BTreeMap<String, Id>,
     ) -> Result<StepRequest, MissingId> {
         let job_of = |name: &str| {
-            let missing = || MissingId::Job {
-                step: name.to_owned(),
-            };
+            let missing = || MissingId::Job { step: name.to_owned() };
             job_ids.get(name).copied().ok_or_else(missing)
         };
         let mut request = step.template.clone();
@@ -257,19 +250,13 @@ impl Recipe {
         if let JobRequest::Image(image) = &mut request
             && let ModelRef::Trained(id) = &mut image.model
         {
-            *id = model.ok_or_else(|| MissingId::Model {
-                step: step.name.clone(),
-            })?;
+            *id = model.ok_or_else(|| MissingId::Model { step: step.name.clone() })?;
         }
         Ok(StepRequest {
             step: step.name.clone(),
             job: job_of(&step.name)?,
             request,
-            depends_on: step
-                .depends_on
-                .iter()
-                .map(|n| job_of(n))
-                .collect::<Result<_, _>>()?,
+            depends_on: step.depends_on.iter().map(|n| job_of(n)).collect::<Result<_, _>>()?,
         })
     }
 

@@ -6,24 +6,13 @@ use crate::domain::request::{Gender, Identity};
 use crate::domain::validate;
 
 const IDENTITY_KEYS: [&str; 5] = ["name", "age", "gender", "ethnicity", "eye_color"];
-const KEYS: [&str; 7] = [
-    "id",
-    "images",
-    "name",
-    "age",
-    "gender",
-    "ethnicity",
-    "eye_color",
-];
+const KEYS: [&str; 7] = ["id", "images", "name", "age", "gender", "ethnicity", "eye_color"];
 
 /// Reads the section; `None` when it has faults.
 pub(super) fn read(reader: &mut Reader<'_, '_>) -> Option<RecipeModel> {
     super::parse::refuse_unknown(reader, &KEYS, |_| None);
     let images = reader.text("images");
-    if images
-        .as_deref()
-        .is_some_and(|folder| folder.trim().is_empty())
-    {
+    if images.as_deref().is_some_and(|folder| folder.trim().is_empty()) {
         reader.fault("images", "`images` is empty: name the folder of photos");
     }
     if reader.has("id") {
@@ -37,10 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>) -> Option<RecipeModel> {
              or give the `id` of a trained model instead",
         );
     }
-    Some(RecipeModel::New {
-        identity: identity?,
-        images: images?,
-    })
+    Some(RecipeModel::New { identity: identity?, images: images? })
 }
 
 fn existing(reader: &mut Reader<'_, '_>, images: Option<String>) -> Option<RecipeModel> {

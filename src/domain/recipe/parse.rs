@@ -33,14 +33,8 @@ pub(super) fn recipe(text: &str, file: &str, catalogue: &Catalogue) -> Result<Re
 /// Whoever returned nothing should have said why; an empty error would say even less than this.
 fn unexplained(text: &str, file: &str) -> RecipeError {
     let mut faults = Faults::default();
-    faults.add(
-        0..0,
-        "the recipe could not be read, and darkroom failed to notice why",
-    );
-    let nothing = RecipeError {
-        file: file.to_owned(),
-        diagnostics: Vec::new(),
-    };
+    faults.add(0..0, "the recipe could not be read, and darkroom failed to notice why");
+    let nothing = RecipeError { file: file.to_owned(), diagnostics: Vec::new() };
     faults.into_error(text, file).unwrap_or(nothing)
 }
 
@@ -48,20 +42,13 @@ fn unexplained(text: &str, file: &str) -> RecipeError {
 fn read(text: &str, catalogue: &Catalogue, faults: &mut Faults) -> Option<Recipe> {
     if text.len() > MAX_RECIPE_BYTES {
         let bytes = text.len();
-        faults.add(
-            0..0,
-            format!("{bytes} bytes are no recipe: the limit is {MAX_RECIPE_BYTES}"),
-        );
+        faults.add(0..0, format!("{bytes} bytes are no recipe: the limit is {MAX_RECIPE_BYTES}"));
         return None;
     }
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
-            let message = error
-                .message()
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
+            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             faults.add(error.span().unwrap_or(0..0), message);
             return None;
         }
@@ -81,16 +68,8 @@ fn read(text: &str, catalogue: &Catalogue, faults: &mut Faults) -> Option<Recipe
     let model = model.flatten();
     let links: Vec<_> = steps.iter().map(|(_, links)| links.clone()).collect();
     let order = graph::order(&links).unwrap_or_default();
-    let steps = steps
-        .into_iter()
-        .map(|(step, _)| step)
-        .collect::<Option<_>>()?;
-    Some(Recipe {
-        name,
-        model,
-        steps,
-        order,
-    })
+    let steps = steps.into_iter().map(|(step, _)| step).collect::<Option<_>>()?;
+    Some(Recipe { name, model, steps, order })
 }
 
 fn top_level(table: &DeTable<'_>, faults: &mut Faults) -> Option<String> {
@@ -111,10 +90,7 @@ fn top_level(table: &DeTable<'_>, faults: &mut Faults) -> Option<String> {
 fn read_model(table: &DeTable<'_>, faults: &mut Faults) -> Option<Option<RecipeModel>> {
     let value = table.get("model")?;
     let Some(section) = value.get_ref().as_table() else {
-        faults.add(
-            value.span(),
-            "`model` must be a section: write [model] and its fields below",
-        );
+        faults.add(value.span(), "`model` must be a section: write [model] and its fields below");
         return Some(None);
     };
     let mut reader = Reader::new(section, value.span(), "[model]".to_owned(), faults);
@@ -132,12 +108,7 @@ fn read_steps(
     let declared = declare(&tables, faults);
     let mut steps = Vec::new();
     for (own, (table, span)) in tables.iter().enumerate() {
-        let context = Context {
-            steps: &declared,
-            own,
-            has_model,
-            catalogue,
-        };
+        let context = Context { steps: &declared, own, has_model, catalogue };
         let label = label(&declared[own].name, own);
         let mut reader = Reader::new(table, span.clone(), label, faults);
         let request = step::read(&mut reader, &context);
@@ -182,19 +153,13 @@ fn step_tables<'a, 'i>(table: &'a DeTable<'i>, faults: &mut Faults) -> Tables<'a
     let items = match value.get_ref() {
         DeValue::Array(items) => items,
         _ => {
-            faults.add(
-                value.span(),
-                "steps are a list: write [[step]] with two brackets",
-            );
+            faults.add(value.span(), "steps are a list: write [[step]] with two brackets");
             return Vec::new();
         }
     };
     if items.len() > MAX_STEPS {
         let count = items.len();
-        faults.add(
-            value.span(),
-            format!("{count} steps are too many: split at {MAX_STEPS}"),
-        );
+        faults.add(value.span(), format!("{count} steps are too many: split at {MAX_STEPS}"));
         return Vec::new();
     }
     let mut tables = Vec::new();
@@ -232,11 +197,7 @@ fn declare(tables: &Tables<'_, '_>, faults: &mut Faults) -> Vec<Declared> {
             Some(StepKind::Upscale) => 1,
             _ => asked.and_then(small_number).unwrap_or(1),
         };
-        declared.push(Declared {
-            name: name.unwrap_or_default(),
-            kind,
-            outputs,
-        });
+        declared.push(Declared { name: name.unwrap_or_default(), kind, outputs });
     }
     declared
 }
@@ -248,9 +209,7 @@ fn small_number(value: &Spanned<DeValue<'_>>) -> Option<u32> {
 
 fn check_name(reader: &mut Reader<'_, '_>, name: &str, seen: &mut BTreeSet<String>) {
     let mut chars = name.chars();
-    let starts = chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let goes_on = chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if !starts || !goes_on || name.len() > MAX_STEP_NAME_CHARS {
         reader.fault(
@@ -261,10 +220,7 @@ fn check_name(reader: &mut Reader<'_, '_>, name: &str, seen: &mut BTreeSet<Strin
             ),
         );
     } else if !seen.insert(name.to_owned()) {
-        reader.fault(
-            "name",
-            "another step has the same name: choose a different one",
-        );
+        reader.fault("name", "another step has the same name: choose a different one");
     }
 }
 
@@ -275,10 +231,7 @@ fn step_kind(reader: &mut Reader<'_, '_>) -> Option<StepKind> {
     if kind.is_none() {
         let meant = did_you_mean(nearest(&word, StepKind::ALL.map(StepKind::as_str)));
         let word = quotable(&word);
-        reader.fault(
-            "type",
-            format!("`{word}` is not a type of step: {hint}{meant}"),
-        );
+        reader.fault("type", format!("`{word}` is not a type of step: {hint}{meant}"));
     }
     kind
 }
@@ -294,20 +247,11 @@ fn refuse_cycles(
         return;
     };
     for cycle in cycles {
-        let names = cycle
-            .iter()
-            .chain(cycle.first())
-            .filter_map(|n| declared.get(*n));
+        let names = cycle.iter().chain(cycle.first()).filter_map(|n| declared.get(*n));
         let path: Vec<_> = names.map(|step| format!("`{}`", step.name)).collect();
-        let span = cycle
-            .first()
-            .and_then(|n| tables.get(*n))
-            .map_or(0..0, |(_, s)| s.clone());
+        let span = cycle.first().and_then(|n| tables.get(*n)).map_or(0..0, |(_, s)| s.clone());
         let path = path.join(" needs ");
-        faults.add(
-            span,
-            format!("these steps wait for each other: {path}; remove one reference"),
-        );
+        faults.add(span, format!("these steps wait for each other: {path}; remove one reference"));
     }
 }
 

@@ -81,20 +81,11 @@ impl Plan {
 }
 
 pub(super) fn plan(recipe: &Recipe) -> Plan {
-    let trains = recipe
-        .model
-        .as_ref()
-        .is_some_and(|model| model.images().is_some());
-    let trained_at = if trains {
-        typical::TRAINING
-    } else {
-        Duration::ZERO
-    };
+    let trains = recipe.model.as_ref().is_some_and(|model| model.images().is_some());
+    let trained_at = if trains { typical::TRAINING } else { Duration::ZERO };
     let timeline = Timeline::new(recipe, trains, trained_at);
-    let steps: Vec<PlannedStep> = recipe
-        .order()
-        .map(|step| planned(step, timeline.starts(&step.name)))
-        .collect();
+    let steps: Vec<PlannedStep> =
+        recipe.order().map(|step| planned(step, timeline.starts(&step.name))).collect();
     let calls = |kind| {
         let count = steps.iter().filter(|step| step.kind == kind).count();
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -120,9 +111,7 @@ fn planned(step: &Step, starts: Duration) -> PlannedStep {
         name: step.name.clone(),
         kind: step.kind(),
         outputs: step.outputs,
-        credits: step
-            .is_trained()
-            .then(|| u64::from(step.outputs) * TRAINED_IMAGE_CREDITS),
+        credits: step.is_trained().then(|| u64::from(step.outputs) * TRAINED_IMAGE_CREDITS),
         starts,
         takes: takes(step),
     }
@@ -166,33 +155,17 @@ impl Timeline {
                 }
             }
             let ends = starts + takes(step);
-            steps.insert(
-                step.name.clone(),
-                Slot {
-                    starts,
-                    ends,
-                    waits_for,
-                },
-            );
+            steps.insert(step.name.clone(), Slot { starts, ends, waits_for });
         }
-        Self {
-            trains,
-            trained_at,
-            steps,
-        }
+        Self { trains, trained_at, steps }
     }
 
     fn starts(&self, name: &str) -> Duration {
-        self.steps
-            .get(name)
-            .map_or(Duration::ZERO, |slot| slot.starts)
+        self.steps.get(name).map_or(Duration::ZERO, |slot| slot.starts)
     }
 
     fn end(&self) -> Duration {
-        self.steps
-            .values()
-            .map(|slot| slot.ends)
-            .fold(self.trained_at, Duration::max)
+        self.steps.values().map(|slot| slot.ends).fold(self.trained_at, Duration::max)
     }
 
     fn critical_path(&self) -> Vec<String> {
@@ -201,10 +174,7 @@ impl Timeline {
         let mut path = Vec::new();
         let mut at = last.map(|(name, _)| name.clone());
         while let Some(name) = at {
-            at = self
-                .steps
-                .get(&name)
-                .and_then(|slot| slot.waits_for.clone());
+            at = self.steps.get(&name).and_then(|slot| slot.waits_for.clone());
             path.push(name);
         }
         if path.is_empty() && self.trains {

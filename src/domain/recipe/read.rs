@@ -23,22 +23,13 @@ impl<'a, 'i> Reader<'a, 'i> {
         label: String,
         faults: &'a mut Faults,
     ) -> Self {
-        Self {
-            table,
-            span,
-            label,
-            faulty: BTreeSet::new(),
-            faults,
-        }
+        Self { table, span, label, faulty: BTreeSet::new(), faults }
     }
 
     /// The keys of the table with their places, in the order of the file.
     pub(super) fn keys(&self) -> Vec<(&'a str, Span)> {
-        let mut keys: Vec<_> = self
-            .table
-            .keys()
-            .map(|key| (key.get_ref().as_ref(), key.span()))
-            .collect();
+        let mut keys: Vec<_> =
+            self.table.keys().map(|key| (key.get_ref().as_ref(), key.span())).collect();
         keys.sort_by_key(|(_, span)| span.start);
         keys
     }
@@ -74,10 +65,9 @@ impl<'a, 'i> Reader<'a, 'i> {
         for part in field.split(['.', '[']) {
             let next = match (level, part.strip_suffix(']')) {
                 (None, _) => self.table.get(part),
-                (Some(value), Some(index)) => index
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|index| value.get_ref().get(index)),
+                (Some(value), Some(index)) => {
+                    index.parse::<usize>().ok().and_then(|index| value.get_ref().get(index))
+                }
                 (Some(value), None) => value.get_ref().get(part),
             };
             let Some(next) = next else { break };
@@ -133,10 +123,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         let number = self.integer(key)?;
         let count = u32::try_from(number).ok();
         if count.is_none() {
-            self.fault(
-                key,
-                format!("`{key}` cannot be {number}: write a number from 1"),
-            );
+            self.fault(key, format!("`{key}` cannot be {number}: write a number from 1"));
         }
         count
     }

@@ -46,16 +46,11 @@ pub(super) fn parse(text: &str, own: usize, steps: &[Declared]) -> Result<MediaR
         return Err(format!("there is no step `{}`{meant}", quotable(name)));
     };
     if found == own {
-        return Err(format!(
-            "step `{name}` refers to its own output: refer to another step"
-        ));
+        return Err(format!("step `{name}` refers to its own output: refer to another step"));
     }
     let step = &steps[found];
     let Some(kind) = step.kind else {
-        return Ok(MediaRef::JobOutput {
-            job: placeholder(found),
-            index: 0,
-        });
+        return Ok(MediaRef::JobOutput { job: placeholder(found), index: 0 });
     };
     let (kind, makes) = (kind.as_str(), kind.makes());
     if list != makes {
@@ -64,15 +59,12 @@ pub(super) fn parse(text: &str, own: usize, steps: &[Declared]) -> Result<MediaR
         ));
     }
     if makes == "videos" {
-        return Err(format!(
-            "`{text}` is a video and a picture is needed: refer to an image step"
-        ));
+        return Err(format!("`{text}` is a video and a picture is needed: refer to an image step"));
     }
     match index.parse::<u32>() {
-        Ok(index) if index < step.outputs => Ok(MediaRef::JobOutput {
-            job: placeholder(found),
-            index,
-        }),
+        Ok(index) if index < step.outputs => {
+            Ok(MediaRef::JobOutput { job: placeholder(found), index })
+        }
         _ => {
             let (count, last) = (step.outputs, step.outputs.saturating_sub(1));
             let plural = if count == 1 { "" } else { "s" };

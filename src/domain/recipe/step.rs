@@ -44,14 +44,8 @@ const VIDEO_KEYS: &[&str] = &[
     "extra",
 ];
 /// Fields of the vendor's that have no field of ours (vendor-api.md 2.11, 2.13).
-const EXTRA_KEYS: &[&str] = &[
-    "steps",
-    "runType",
-    "enhanceFace",
-    "styleStrength",
-    "referenceVideos",
-    "elementIDs",
-];
+const EXTRA_KEYS: &[&str] =
+    &["steps", "runType", "enhanceFace", "styleStrength", "referenceVideos", "elementIDs"];
 
 fn keys(kind: StepKind) -> &'static [&'static str] {
     match kind {
@@ -106,17 +100,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, context: &Context<'_>) -> Option
 /// Why a key that no step of this type has is not unknown either.
 fn foreign_key(key: &str, kind: StepKind) -> Option<String> {
     if EXTRA_KEYS.contains(&key) && kind != StepKind::Upscale {
-        return Some(format!(
-            "`{key}` is a field of the vendor's: write extra = {{ {key} = … }}"
-        ));
+        return Some(format!("`{key}` is a field of the vendor's: write extra = {{ {key} = … }}"));
     }
-    let other = StepKind::ALL
-        .into_iter()
-        .find(|other| keys(*other).contains(&key))?;
+    let other = StepKind::ALL.into_iter().find(|other| keys(*other).contains(&key))?;
     let (other, kind) = (other.as_str(), kind.as_str());
-    Some(format!(
-        "`{key}` belongs to steps of type {other} and this one is of type {kind}"
-    ))
+    Some(format!("`{key}` belongs to steps of type {other} and this one is of type {kind}"))
 }
 
 fn image(reader: &mut Reader<'_, '_>, context: &Context<'_>) -> ImageRequest {
@@ -192,9 +180,7 @@ fn video(reader: &mut Reader<'_, '_>, context: &Context<'_>) -> VideoRequest {
     }
     VideoRequest {
         model: model.unwrap_or_default(),
-        prompt: reader
-            .required_text("prompt", "say what to film")
-            .unwrap_or_default(),
+        prompt: reader.required_text("prompt", "say what to film").unwrap_or_default(),
         num_videos: reader.count("num_videos"),
         first_frame: media(reader, "first_frame", context),
         last_frame: media(reader, "last_frame", context),
@@ -243,10 +229,7 @@ fn input_image(reader: &mut Reader<'_, '_>) -> Option<Id> {
 fn extra(reader: &mut Reader<'_, '_>) -> Map<String, Value> {
     let mut extra = reader.json_table("extra").unwrap_or_default();
     if extra.remove("options").is_some() {
-        reader.fault(
-            "extra.options",
-            "options stand in the step itself: write options.GROUP = …",
-        );
+        reader.fault("extra.options", "options stand in the step itself: write options.GROUP = …");
     }
     if let Some(options) = reader.json("options") {
         extra.insert("options".to_owned(), options);

@@ -35,10 +35,7 @@ fn the_worked_example_is_a_valid_recipe() {
     let Some(RecipeModel::New { identity, images }) = &recipe.model else {
         panic!("{:?}", recipe.model)
     };
-    assert_eq!(
-        (identity.age, identity.gender, images.as_str()),
-        (27, Gender::Female, "./photos")
-    );
+    assert_eq!((identity.age, identity.gender, images.as_str()), (27, Gender::Female, "./photos"));
     assert_eq!(names(recipe.order()), ["hero", "large", "adapted", "clip"]);
     assert_eq!(recipe.steps()[3].depends_on, ["adapted"]);
 }
@@ -51,63 +48,27 @@ fn the_worked_example_becomes_requests() {
         .map(|(n, s)| (s.to_owned(), id(n)))
         .collect();
     let requests = recipe.requests(Some(id(99)), &jobs).unwrap();
-    let JobRequest::Image(hero) = &requests[0].request else {
-        panic!()
-    };
+    let JobRequest::Image(hero) = &requests[0].request else { panic!() };
     assert_eq!(hero.model, ModelRef::Trained(id(99)));
-    let JobRequest::Upscale(large) = &requests[1].request else {
-        panic!()
-    };
-    assert_eq!(
-        large.image,
-        MediaRef::JobOutput {
-            job: id(1),
-            index: 0
-        }
-    );
-    let JobRequest::Video(clip) = &requests[3].request else {
-        panic!()
-    };
-    assert_eq!(
-        clip.first_frame,
-        Some(MediaRef::JobOutput {
-            job: id(3),
-            index: 0
-        })
-    );
+    let JobRequest::Upscale(large) = &requests[1].request else { panic!() };
+    assert_eq!(large.image, MediaRef::JobOutput { job: id(1), index: 0 });
+    let JobRequest::Video(clip) = &requests[3].request else { panic!() };
+    assert_eq!(clip.first_frame, Some(MediaRef::JobOutput { job: id(3), index: 0 }));
     assert_eq!(clip.extra["options"]["veo"]["duration"], 8);
     let depends: Vec<_> = requests.iter().map(|r| r.depends_on.clone()).collect();
     assert_eq!(depends, [vec![], vec![id(1)], vec![id(1)], vec![id(3)]]);
 
     let missing = recipe.requests(None, &jobs).unwrap_err();
-    assert_eq!(
-        missing,
-        MissingId::Model {
-            step: "hero".to_owned()
-        }
-    );
+    assert_eq!(missing, MissingId::Model { step: "hero".to_owned() });
     let missing = recipe.requests(Some(id(99)), &BTreeMap::new()).unwrap_err();
-    assert_eq!(
-        missing,
-        MissingId::Job {
-            step: "hero".to_owned()
-        }
-    );
+    assert_eq!(missing, MissingId::Job { step: "hero".to_owned() });
 }
 
 #[test]
 fn the_worked_example_has_a_plan() {
-    let plan = Recipe::parse(UGC_CREATOR, "ugc-creator.toml")
-        .unwrap()
-        .plan();
-    assert_eq!(
-        (plan.image_calls, plan.upscale_calls, plan.video_calls),
-        (2, 1, 1)
-    );
-    assert_eq!(
-        (plan.paid_calls(), plan.known_credits, plan.unpriced_calls),
-        (5, 10, 4)
-    );
+    let plan = Recipe::parse(UGC_CREATOR, "ugc-creator.toml").unwrap().plan();
+    assert_eq!((plan.image_calls, plan.upscale_calls, plan.video_calls), (2, 1, 1));
+    assert_eq!((plan.paid_calls(), plan.known_credits, plan.unpriced_calls), (5, 10, 4));
     assert_eq!(plan.uploads, Some(12..=20));
     assert_eq!(plan.critical_path, ["training", "hero", "adapted", "clip"]);
     assert_eq!(plan.expected, Duration::from_secs(1350 + 60 + 60 + 360));
@@ -117,13 +78,8 @@ fn the_worked_example_has_a_plan() {
 #[test]
 fn an_existing_model_is_trained_only_when_photos_are_given() {
     let step = "[[step]]\nname = \"a\"\ntype = \"image\"\nprompt = \"x\"\nnum_images = 3\n";
-    let plan = Recipe::parse(&format!("[model]\nid = \"018f5f29\"\n{step}"), "r")
-        .unwrap()
-        .plan();
-    assert_eq!(
-        (plan.trains, plan.creates_model, plan.known_credits),
-        (false, false, 30)
-    );
+    let plan = Recipe::parse(&format!("[model]\nid = \"018f5f29\"\n{step}"), "r").unwrap().plan();
+    assert_eq!((plan.trains, plan.creates_model, plan.known_credits), (false, false, 30));
     assert_eq!(plan.critical_path, ["a"]);
     let text = "[model]\nid = \"018f5f29\"\nimages = \"photos\"\n";
     let plan = Recipe::parse(text, "r").unwrap().plan();
@@ -157,10 +113,7 @@ fn broken_toml_is_placed_too() {
     assert!(faults("name = \n")[0].starts_with("1:"));
     assert!(faults("a = 1\na = 2\n")[0].starts_with("2:1: duplicate key"));
     assert!(faults(&"x".repeat(MAX_RECIPE_BYTES + 1))[0].contains("the limit is"));
-    let deep = [
-        "a.".repeat(100_000) + "a = 1",
-        "a = ".to_owned() + &"[".repeat(500_000),
-    ];
+    let deep = ["a.".repeat(100_000) + "a = 1", "a = ".to_owned() + &"[".repeat(500_000)];
     for text in deep.map(|deep| format!("{}extra.{deep}\n", public("a", ""))) {
         assert_eq!(faults(&text).len(), 1);
     }
@@ -173,10 +126,7 @@ fn references_are_checked_against_the_steps() {
         "[[step]]\nname = \"clip\"\ntype = \"video\"\nmodel = \"veo-3.1\"\nprompt = \"x\"\n";
     let base = public("hero", "") + video;
     for (reference, message) in [
-        (
-            "heroo.images[0]",
-            "there is no step `heroo`; did you mean `hero`?",
-        ),
+        ("heroo.images[0]", "there is no step `heroo`; did you mean `hero`?"),
         (
             "hero.videos[0]",
             "step `hero` is of type image and has no videos: write `hero.images[0]`",
@@ -193,25 +143,15 @@ fn references_are_checked_against_the_steps() {
             "clip.videos[0]",
             "`clip.videos[0]` is a video and a picture is needed: refer to an image step",
         ),
-        (
-            "hero",
-            "`hero` names a step but not one of its outputs: write `hero.images[0]`",
-        ),
-        (
-            "me.images[0]",
-            "step `me` refers to its own output: refer to another step",
-        ),
+        ("hero", "`hero` names a step but not one of its outputs: write `hero.images[0]`"),
+        ("me.images[0]", "step `me` refers to its own output: refer to another step"),
         (
             "hero.images[99999999999]",
             "step `hero` makes 1 image, counted from 0: the last one is `hero.images[0]`",
         ),
     ] {
         let found = faults(&(base.clone() + &public("me", &format!("\"{reference}\""))));
-        assert_eq!(
-            found,
-            [format!("17:15: step `me`: {message}")],
-            "{reference}"
-        );
+        assert_eq!(found, [format!("17:15: step `me`: {message}")], "{reference}");
     }
     let good = "\"https://a.example/x.png\", \"018f5f29-7c2b-7b4e-9a8c-4f8b4c2d1e0f\"";
     assert!(Recipe::parse(&(base + &public("me", good)), "r").is_ok());
@@ -225,10 +165,8 @@ fn cycles_name_their_steps() {
         + &public("d", "\"c.images[0]\"");
     assert_eq!(
         faults(&text),
-        [
-            "1:1: these steps wait for each other: `a` needs `b` needs `c` needs `a`; \
-          remove one reference"
-        ]
+        ["1:1: these steps wait for each other: `a` needs `b` needs `c` needs `a`; \
+          remove one reference"]
     );
 }
 
@@ -279,9 +217,7 @@ options.veo.duration = 5
 fn extra_fields_pass_and_options_have_their_own_place() {
     let with = |line: &str| public("a", "") + line;
     let recipe = Recipe::parse(&with("extra = { someday = 1_000.5, x = 0x1F }\n"), "r").unwrap();
-    let JobRequest::Image(image) = &recipe.steps()[0].template else {
-        panic!()
-    };
+    let JobRequest::Image(image) = &recipe.steps()[0].template else { panic!() };
     assert_eq!(image.extra["someday"], 1000.5);
     assert_eq!(image.extra["x"], 31);
     assert_eq!(

@@ -7,46 +7,16 @@ use crate::domain::ids::Id;
 use crate::domain::request::{ImageRequest, ModelRef};
 
 const RESERVED: &[Reserved] = &[
-    Reserved {
-        wire: "modelID",
-        own: "model",
-    },
-    Reserved {
-        wire: "prompt",
-        own: "prompt",
-    },
-    Reserved {
-        wire: "numImages",
-        own: "num_images",
-    },
-    Reserved {
-        wire: "width",
-        own: "width",
-    },
-    Reserved {
-        wire: "height",
-        own: "height",
-    },
-    Reserved {
-        wire: "seed",
-        own: "seed",
-    },
-    Reserved {
-        wire: "preset",
-        own: "preset",
-    },
-    Reserved {
-        wire: "aspectRatio",
-        own: "aspect_ratio",
-    },
-    Reserved {
-        wire: "inputImageId",
-        own: "input_image",
-    },
-    Reserved {
-        wire: "referenceImageURLs",
-        own: "references",
-    },
+    Reserved { wire: "modelID", own: "model" },
+    Reserved { wire: "prompt", own: "prompt" },
+    Reserved { wire: "numImages", own: "num_images" },
+    Reserved { wire: "width", own: "width" },
+    Reserved { wire: "height", own: "height" },
+    Reserved { wire: "seed", own: "seed" },
+    Reserved { wire: "preset", own: "preset" },
+    Reserved { wire: "aspectRatio", own: "aspect_ratio" },
+    Reserved { wire: "inputImageId", own: "input_image" },
+    Reserved { wire: "referenceImageURLs", own: "references" },
 ];
 
 /// Documented for trained models only, and without a field of ours.
@@ -57,13 +27,7 @@ const TRAINED_EXTRA: &[(&str, Kind)] = &[
     ("styleStrength", Kind::Number),
 ];
 
-const DOCUMENTED: &[&str] = &[
-    "options",
-    "steps",
-    "runType",
-    "enhanceFace",
-    "styleStrength",
-];
+const DOCUMENTED: &[&str] = &["options", "steps", "runType", "enhanceFace", "styleStrength"];
 
 pub(super) fn check(problems: &mut Problems, request: &ImageRequest, catalogue: &Catalogue) {
     if let Some(prompt) = &request.prompt {
@@ -95,21 +59,9 @@ pub(super) fn check(problems: &mut Problems, request: &ImageRequest, catalogue: 
 /// an input image, says the vendor, and requires none.
 fn trained(problems: &mut Problems, request: &ImageRequest) {
     let public_only = [
-        (
-            "aspect_ratio",
-            request.aspect_ratio.is_some(),
-            "use width and height",
-        ),
-        (
-            "references",
-            !request.references.is_empty(),
-            "use input_image",
-        ),
-        (
-            "options",
-            request.extra.contains_key("options"),
-            "use extra fields such as steps",
-        ),
+        ("aspect_ratio", request.aspect_ratio.is_some(), "use width and height"),
+        ("references", !request.references.is_empty(), "use input_image"),
+        ("options", request.extra.contains_key("options"), "use extra fields such as steps"),
     ];
     for (field, given, instead) in public_only {
         if given {
@@ -128,22 +80,14 @@ fn trained(problems: &mut Problems, request: &ImageRequest) {
 
 fn public(problems: &mut Problems, request: &ImageRequest, model: &PublicModel<'_>) {
     let id = model.id;
-    if request
-        .prompt
-        .as_deref()
-        .is_none_or(|prompt| prompt.trim().is_empty())
-    {
+    if request.prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty()) {
         problems.add("prompt", format!("`{id}` needs a prompt: say what to draw"));
     }
     let trained_only = [
         ("width", request.width.is_some(), "use aspect_ratio"),
         ("height", request.height.is_some(), "use aspect_ratio"),
         ("seed", request.seed.is_some(), "leave it out"),
-        (
-            "input_image",
-            request.input_image.is_some(),
-            "use references",
-        ),
+        ("input_image", request.input_image.is_some(), "use references"),
     ];
     for (field, given, instead) in trained_only {
         if given {
@@ -260,42 +204,21 @@ mod tests {
             height: Some(1280),
             seed: Some(-1),
             input_image: Some(nil()),
-            ..extra(
-                trained(),
-                json!({"steps": 30, "styleStrength": 0.5, "enhanceFace": true}),
-            )
+            ..extra(trained(), json!({"steps": 30, "styleStrength": 0.5, "enhanceFace": true}))
         };
         assert_eq!(problems(full), []);
     }
 
     #[test]
     fn a_trained_model_needs_nothing_else() {
-        assert_eq!(
-            problems(ImageRequest {
-                prompt: None,
-                ..trained()
-            }),
-            []
-        );
+        assert_eq!(problems(ImageRequest { prompt: None, ..trained() }), []);
     }
 
     #[test]
     fn a_public_model_needs_a_prompt() {
-        assert_eq!(
-            fields(ImageRequest {
-                prompt: None,
-                ..public()
-            }),
-            ["prompt"]
-        );
+        assert_eq!(fields(ImageRequest { prompt: None, ..public() }), ["prompt"]);
         let blank = Some(" \n".to_owned());
-        assert_eq!(
-            fields(ImageRequest {
-                prompt: blank,
-                ..public()
-            }),
-            ["prompt"]
-        );
+        assert_eq!(fields(ImageRequest { prompt: blank, ..public() }), ["prompt"]);
     }
 
     #[test]
@@ -307,29 +230,19 @@ mod tests {
             input_image: Some(nil()),
             ..extra(public(), json!({"steps": 3}))
         };
-        assert_eq!(
-            fields(wrong),
-            ["width", "height", "seed", "input_image", "extra.steps"]
-        );
+        assert_eq!(fields(wrong), ["width", "height", "seed", "input_image", "extra.steps"]);
         let wrong = ImageRequest {
             aspect_ratio: Some("1:1".to_owned()),
             references: vec![MediaRef::Output(nil())],
             ..extra(trained(), json!({"options": {"gemini": {}}, "steps": "3"}))
         };
-        assert_eq!(
-            fields(wrong),
-            ["aspect_ratio", "references", "options", "extra.steps"]
-        );
+        assert_eq!(fields(wrong), ["aspect_ratio", "references", "options", "extra.steps"]);
     }
 
     #[test]
     fn counts_start_at_one() {
-        let wrong = ImageRequest {
-            num_images: Some(0),
-            width: Some(0),
-            height: Some(0),
-            ..trained()
-        };
+        let wrong =
+            ImageRequest { num_images: Some(0), width: Some(0), height: Some(0), ..trained() };
         assert_eq!(fields(wrong), ["num_images", "width", "height"]);
     }
 
@@ -342,15 +255,10 @@ mod tests {
             };
             assert_eq!(problems(with(max)), []);
             let found = problems(with(max + 1));
-            assert!(
-                found[0].message.contains(&format!("at most {max} ")),
-                "{found:?}"
-            );
+            assert!(found[0].message.contains(&format!("at most {max} ")), "{found:?}");
         }
-        let wrong = ImageRequest {
-            references: vec![MediaRef::Url("cat.png".to_owned())],
-            ..public()
-        };
+        let wrong =
+            ImageRequest { references: vec![MediaRef::Url("cat.png".to_owned())], ..public() };
         assert_eq!(fields(wrong), ["references[0]"]);
     }
 

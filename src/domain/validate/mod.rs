@@ -39,10 +39,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with one field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { field: field.into(), message: message.into() }
     }
 }
 
@@ -91,10 +88,8 @@ pub fn identity(identity: &Identity) -> Result<(), Problems> {
     text::short(&mut problems, "name", &identity.name);
     if !(1..=120).contains(&identity.age) {
         let age = identity.age;
-        problems.add(
-            "age",
-            format!("an age of {age} years is not plausible: give one from 1 to 120"),
-        );
+        problems
+            .add("age", format!("an age of {age} years is not plausible: give one from 1 to 120"));
     }
     if let Some(ethnicity) = &identity.ethnicity {
         text::short(&mut problems, "ethnicity", ethnicity);
@@ -171,13 +166,7 @@ mod tests {
     #[test]
     fn a_plain_identity_passes_and_a_minor_is_not_our_business() {
         assert_eq!(identity(&person()), Ok(()));
-        assert_eq!(
-            identity(&Identity {
-                age: 12,
-                ..person()
-            }),
-            Ok(())
-        );
+        assert_eq!(identity(&Identity { age: 12, ..person() }), Ok(()));
     }
 
     #[test]
@@ -205,18 +194,8 @@ mod tests {
             "`female` is not a gender the vendor knows: write `Female` or `Male`; \
              did you mean `Female`?"
         );
-        assert!(
-            gender("MALE")
-                .unwrap_err()
-                .message
-                .ends_with("did you mean `Male`?")
-        );
-        assert!(
-            gender("robot")
-                .unwrap_err()
-                .message
-                .ends_with("write `Female` or `Male`")
-        );
+        assert!(gender("MALE").unwrap_err().message.ends_with("did you mean `Male`?"));
+        assert!(gender("robot").unwrap_err().message.ends_with("write `Female` or `Male`"));
         assert!(gender("").is_err());
     }
 
@@ -224,10 +203,7 @@ mod tests {
     fn upscaling_takes_an_image_but_no_url() {
         let job = Id(uuid::Uuid::nil());
         assert_eq!(upscale(MediaRef::JobOutput { job, index: 0 }), Ok(()));
-        assert_eq!(
-            upscale(MediaRef::Remote(RemoteImageId::from("image_123"))),
-            Ok(())
-        );
+        assert_eq!(upscale(MediaRef::Remote(RemoteImageId::from("image_123"))), Ok(()));
         let problems = upscale(MediaRef::Url("https://a.example/x.png".to_owned())).unwrap_err();
         assert_eq!(problems.0[0].field, "image");
         assert!(upscale(MediaRef::Remote(RemoteImageId::from(""))).is_err());

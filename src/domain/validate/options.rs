@@ -76,10 +76,7 @@ pub(super) fn check_kind(problems: &mut Problems, field: &str, value: &Value, ki
     if !kind.fits(value) {
         let got = text::quote(&value.to_string());
         let noun = kind.noun();
-        problems.add(
-            field,
-            format!("{got} is not {noun}, which the vendor wants here: change it"),
-        );
+        problems.add(field, format!("{got} is not {noun}, which the vendor wants here: change it"));
     }
 }
 
@@ -91,16 +88,10 @@ pub(super) fn group<'v>(
 ) -> Option<&'v Map<String, Value>> {
     let hint = match model.option_group {
         Some(group) => format!("`{}` takes the group `{group}`", model.id),
-        None => format!(
-            "`{}` takes one group, named by the vendor's documentation",
-            model.id
-        ),
+        None => format!("`{}` takes one group, named by the vendor's documentation", model.id),
     };
     let Value::Object(groups) = options else {
-        problems.add(
-            "options",
-            format!("options must be a table of one group: {hint}"),
-        );
+        problems.add("options", format!("options must be a table of one group: {hint}"));
         return None;
     };
     let mut names = groups.iter();
@@ -118,10 +109,7 @@ pub(super) fn group<'v>(
         return None;
     }
     let Value::Object(group) = value else {
-        problems.add(
-            field,
-            "an option group must be a table: write { … } with options inside",
-        );
+        problems.add(field, "an option group must be a table: write { … } with options inside");
         return None;
     };
     Some(group)
@@ -180,10 +168,8 @@ mod tests {
         let wrong = check("nanobanana", Makes::Images, &json!({"openai": {}}));
         assert_eq!(
             wrong,
-            [
-                "options.openai: `openai` is the option group of GPT Image 2: \
-              `nanobanana` takes the group `gemini`"
-            ]
+            ["options.openai: `openai` is the option group of GPT Image 2: \
+              `nanobanana` takes the group `gemini`"]
         );
         let unknown = check("gpt-image-2", Makes::Images, &json!({"opnai": {}}));
         assert_eq!(
@@ -202,11 +188,7 @@ mod tests {
             json!(null),
             json!({"gemini": 1}),
         ] {
-            assert_eq!(
-                check("nanobanana", Makes::Images, &wrong).len(),
-                1,
-                "{wrong}"
-            );
+            assert_eq!(check("nanobanana", Makes::Images, &wrong).len(), 1, "{wrong}");
         }
     }
 

@@ -15,10 +15,7 @@ const MAX_SEGMENTS: usize = 16;
 pub fn set_path(target: &mut Map<String, Value>, assignment: &str) -> Result<(), Problem> {
     let Some((path, value)) = assignment.split_once('=') else {
         let quoted = text::quote(assignment);
-        return Err(Problem::new(
-            "set",
-            format!("{quoted} has no `=`: write it as path=value"),
-        ));
+        return Err(Problem::new("set", format!("{quoted} has no `=`: write it as path=value")));
     };
     let path = path.trim();
     let segments: Vec<&str> = path.split('.').collect();
@@ -64,9 +61,7 @@ fn insert(target: &mut Map<String, Value>, segments: &[&str], value: Value) -> R
         return Ok(());
     };
     for segment in parents {
-        let slot = level
-            .entry((*segment).to_owned())
-            .or_insert_with(|| Value::Object(Map::new()));
+        let slot = level.entry((*segment).to_owned()).or_insert_with(|| Value::Object(Map::new()));
         let Value::Object(inner) = slot else {
             return Err(conflict(segments, segment, slot));
         };
@@ -159,9 +154,7 @@ mod tests {
         ] {
             assert!(set(&conflict).is_err(), "{conflict:?}");
         }
-        let message = set(&["options=3", "options.veo.duration=8"])
-            .unwrap_err()
-            .message;
+        let message = set(&["options=3", "options.veo.duration=8"]).unwrap_err().message;
         assert_eq!(
             message,
             "`options.veo.duration` cannot be set because `options` is a plain value: \
@@ -171,9 +164,7 @@ mod tests {
 
     #[test]
     fn malformed_assignments_are_named() {
-        for wrong in [
-            "", "seed", "=1", "a..b=1", ".a=1", "a.=1", "seed=", "a={\"b\"", "a=[1",
-        ] {
+        for wrong in ["", "seed", "=1", "a..b=1", ".a=1", "a.=1", "seed=", "a={\"b\"", "a=[1"] {
             assert!(set(&[wrong]).is_err(), "{wrong:?}");
         }
         let deep = format!("{}=1", vec!["a"; 100_000].join("."));

@@ -59,20 +59,15 @@ pub(super) fn prompt(problems: &mut Problems, field: &str, text: &str) {
     // A carriage return is fine as half of a Windows line end.
     if let Some(c) = text.replace("\r\n", "\n").chars().find(stray) {
         let code = u32::from(c);
-        problems.add(
-            field,
-            format!("the text holds the control character U+{code:04X}: remove it"),
-        );
+        problems
+            .add(field, format!("the text holds the control character U+{code:04X}: remove it"));
     }
 }
 
 /// A number of outputs or pixels, when given.
 pub(super) fn at_least_one(problems: &mut Problems, field: &str, value: Option<u32>) {
     if value == Some(0) {
-        problems.add(
-            field,
-            format!("{field} is 0: ask for 1 or more, or leave it out"),
-        );
+        problems.add(field, format!("{field} is 0: ask for 1 or more, or leave it out"));
     }
 }
 
@@ -84,10 +79,7 @@ pub(super) fn media(problems: &mut Problems, field: &str, media: &MediaRef) {
             problems.add(field, "the image id is empty: give the id the vendor shows");
         }
         MediaRef::Remote(id) if id.as_str().chars().any(char::is_control) => {
-            problems.add(
-                field,
-                "the image id holds a control character: copy it again",
-            );
+            problems.add(field, "the image id holds a control character: copy it again");
         }
         MediaRef::Remote(_) | MediaRef::Output(_) | MediaRef::JobOutput { .. } => {}
     }
@@ -124,10 +116,7 @@ mod tests {
 
     #[test]
     fn prompts_may_have_lines_and_tabs_but_no_other_controls() {
-        assert_eq!(
-            faults(|p| prompt(p, "prompt", "one\n\ttwo\r\nthree — ü 🦀")),
-            0
-        );
+        assert_eq!(faults(|p| prompt(p, "prompt", "one\n\ttwo\r\nthree — ü 🦀")), 0);
         for wrong in ["nul\0", "esc\u{1b}[31m", "lone\rreturn", "c1\u{85}"] {
             assert_eq!(faults(|p| prompt(p, "prompt", wrong)), 1, "{wrong:?}");
         }
@@ -135,17 +124,10 @@ mod tests {
 
     #[test]
     fn a_prompt_has_a_limit_of_ours() {
-        assert_eq!(
-            faults(|p| prompt(p, "prompt", &"x".repeat(MAX_PROMPT_BYTES))),
-            0
-        );
+        assert_eq!(faults(|p| prompt(p, "prompt", &"x".repeat(MAX_PROMPT_BYTES))), 0);
         let mut problems = Problems::default();
         prompt(&mut problems, "prompt", &"x".repeat(100_000));
-        assert!(
-            problems.0[0]
-                .message
-                .contains("darkroom's own limit is 32768")
-        );
+        assert!(problems.0[0].message.contains("darkroom's own limit is 32768"));
     }
 
     #[test]

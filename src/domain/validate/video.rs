@@ -8,30 +8,12 @@ use crate::domain::request::VideoRequest;
 use serde_json::{Map, Value};
 
 const RESERVED: &[Reserved] = &[
-    Reserved {
-        wire: "modelID",
-        own: "model",
-    },
-    Reserved {
-        wire: "prompt",
-        own: "prompt",
-    },
-    Reserved {
-        wire: "numVideos",
-        own: "num_videos",
-    },
-    Reserved {
-        wire: "firstFrame",
-        own: "first_frame",
-    },
-    Reserved {
-        wire: "lastFrame",
-        own: "last_frame",
-    },
-    Reserved {
-        wire: "referenceImages",
-        own: "references",
-    },
+    Reserved { wire: "modelID", own: "model" },
+    Reserved { wire: "prompt", own: "prompt" },
+    Reserved { wire: "numVideos", own: "num_videos" },
+    Reserved { wire: "firstFrame", own: "first_frame" },
+    Reserved { wire: "lastFrame", own: "last_frame" },
+    Reserved { wire: "referenceImages", own: "references" },
 ];
 
 const DOCUMENTED: &[&str] = &["options", "referenceVideos", "elementIDs"];
@@ -49,10 +31,7 @@ pub(super) fn check(problems: &mut Problems, request: &VideoRequest, catalogue: 
     }
     text::prompt(problems, "prompt", &request.prompt);
     text::at_least_one(problems, "num_videos", request.num_videos);
-    let frames = [
-        ("first_frame", &request.first_frame),
-        ("last_frame", &request.last_frame),
-    ];
+    let frames = [("first_frame", &request.first_frame), ("last_frame", &request.last_frame)];
     for (field, frame) in frames {
         if let Some(frame) = frame {
             text::media(problems, field, frame);
@@ -76,10 +55,7 @@ fn check_for_model(problems: &mut Problems, request: &VideoRequest, model: &Publ
         } else {
             problems.add(
                 "extra.referenceVideos",
-                format!(
-                    "`{}` takes no reference videos: choose another family",
-                    model.id
-                ),
+                format!("`{}` takes no reference videos: choose another family", model.id),
             );
         }
     }
@@ -97,10 +73,7 @@ fn check_elements(problems: &mut Problems, extra: &Map<String, Value>) {
     if let Some(value) = extra.get("elementIDs")
         && !value.as_array().is_some_and(texts)
     {
-        problems.add(
-            "extra.elementIDs",
-            "elementIDs must be a list of texts: write [\"id\"]",
-        );
+        problems.add("extra.elementIDs", "elementIDs must be a list of texts: write [\"id\"]");
     }
 }
 
@@ -119,14 +92,8 @@ fn check_reference_videos(problems: &mut Problems, value: &Value) {
         if let Some(Value::String(url)) = item.get("url") {
             text::url(problems, &field, url);
         }
-        if item
-            .get("role")
-            .is_some_and(|role| role != "reference_video")
-        {
-            problems.add(
-                field,
-                "the role of a reference video must be \"reference_video\"",
-            );
+        if item.get("role").is_some_and(|role| role != "reference_video") {
+            problems.add(field, "the role of a reference video must be \"reference_video\"");
         }
     }
 }
@@ -156,10 +123,7 @@ fn one_of(problems: &mut Problems, field: &str, value: &Value, allowed: &[&str])
     if value.as_str().is_none_or(|text| !allowed.contains(&text)) {
         let got = text::quote(&value.to_string());
         let list = allowed.join("\" or \"");
-        problems.add(
-            field,
-            format!("{got} is not possible here: write \"{list}\""),
-        );
+        problems.add(field, format!("{got} is not possible here: write \"{list}\""));
     }
 }
 
@@ -167,10 +131,7 @@ fn check_duration(problems: &mut Problems, field: &str, value: &Value, with_refe
     let seconds = value.as_i64();
     if seconds.is_none_or(|seconds| !VEO_DURATIONS.contains(&seconds)) {
         let got = text::quote(&value.to_string());
-        problems.add(
-            field,
-            format!("{got} is not a duration of Veo 3.1: write 4, 6 or 8"),
-        );
+        problems.add(field, format!("{got} is not a duration of Veo 3.1: write 4, 6 or 8"));
     } else if with_reference && seconds != Some(VEO_DURATION_WITH_REFERENCE) {
         problems.add(
             field,
@@ -248,10 +209,7 @@ mod tests {
         }));
         let found = problems(wrong);
         assert_eq!(found.len(), 7, "{found:?}");
-        assert_eq!(
-            found[0].message,
-            "`\"1:1\"` is not possible here: write \"16:9\" or \"9:16\""
-        );
+        assert_eq!(found[0].message, "`\"1:1\"` is not possible here: write \"16:9\" or \"9:16\"");
         assert_eq!(problems(veo(json!({"duration": "8"}))).len(), 1);
         assert_eq!(problems(veo(json!({"duration": 8.0}))).len(), 1);
         assert_eq!(problems(veo(json!({"negativePrompt": "nul\0"}))).len(), 1);
@@ -264,16 +222,11 @@ mod tests {
             ..request(model, json!({"options": {"veo": {"duration": duration}}}))
         };
         assert_eq!(problems(with(8, "veo-3.1")), []);
-        assert_eq!(
-            problems(with(6, "veo-3.1"))[0].field,
-            "options.veo.duration"
-        );
+        assert_eq!(problems(with(6, "veo-3.1"))[0].field, "options.veo.duration");
         // Its own table was not readable: the vendor judges.
         assert_eq!(problems(with(6, "veo-3.1-fast")), []);
-        let first_frame_only = VideoRequest {
-            first_frame: Some(picture()),
-            ..veo(json!({"duration": 4}))
-        };
+        let first_frame_only =
+            VideoRequest { first_frame: Some(picture()), ..veo(json!({"duration": 4})) };
         assert_eq!(problems(first_frame_only), []);
     }
 
@@ -282,12 +235,7 @@ mod tests {
         let seedance = json!({"options": {"seedance": {"duration": 6, "ratio": "9:16"}}});
         assert_eq!(problems(request("seedance-2.0", seedance.clone())), []);
         let found = problems(request("veo-3.1-fast", seedance));
-        assert!(
-            found[0]
-                .message
-                .ends_with("`veo-3.1-fast` takes the group `veo`"),
-            "{found:?}"
-        );
+        assert!(found[0].message.ends_with("`veo-3.1-fast` takes the group `veo`"), "{found:?}");
     }
 
     #[test]
@@ -298,10 +246,7 @@ mod tests {
             first_frame: Some(MediaRef::Url("frame.png".to_owned())),
             last_frame: Some(MediaRef::Url("ftp://a.example/x".to_owned())),
             references: vec![picture(), MediaRef::Url(String::new())],
-            ..request(
-                "veo-3.1",
-                json!({"elementIDs": "e1", "referenceImages": []}),
-            )
+            ..request("veo-3.1", json!({"elementIDs": "e1", "referenceImages": []}))
         };
         let found = problems(wrong);
         let fields: Vec<_> = found.iter().map(|p| p.field.as_str()).collect();
@@ -324,10 +269,7 @@ mod tests {
         let item = json!({"url": "https://a.example/v.mp4", "role": "reference_video"});
         let extra = json!({"referenceVideos": [item]});
         assert_eq!(problems(request("kling-motion-pro", extra.clone())), []);
-        assert_eq!(
-            problems(request("veo-3.1", extra))[0].field,
-            "extra.referenceVideos"
-        );
+        assert_eq!(problems(request("veo-3.1", extra))[0].field, "extra.referenceVideos");
         let wrong = json!({"referenceVideos": [{"url": "v.mp4", "role": "reference_image"}]});
         assert_eq!(problems(request("seedance-2.0", wrong)).len(), 2);
         let wrong = json!({"referenceVideos": "https://a.example/v.mp4"});

@@ -43,11 +43,7 @@ struct Ellipse {
 }
 
 fn ellipse(x: f32, y: f32, rx: f32, ry: f32) -> Ellipse {
-    Ellipse {
-        at: (x, y),
-        radii: (rx, ry),
-        soft: 0.0,
-    }
+    Ellipse { at: (x, y), radii: (rx, ry), soft: 0.0 }
 }
 
 /// The picture with the head's place in it.
@@ -146,10 +142,7 @@ fn background(index: usize, width: u32, height: u32) -> RgbImage {
     // A coarse step keeps the lossless files small; the eye hardly sees it.
     let steps = 48.0;
     RgbImage::from_fn(width, height, |x, y| {
-        let (u, v) = (
-            x as f32 / width as f32 - 0.5,
-            y as f32 / height as f32 - 0.5,
-        );
+        let (u, v) = (x as f32 / width as f32 - 0.5, y as f32 / height as f32 - 0.5);
         let share = 0.5 + (u * cos + v * sin) * 0.8;
         let colour = mix(from, to, (share * steps).round() / steps);
         Rgb(colour.map(|channel| (channel * 255.0) as u8))
@@ -200,11 +193,8 @@ fn body(canvas: &mut Canvas, index: usize) {
     canvas.dab(&ellipse(0.0, 1.28, 0.34, 0.62), scale(SKIN, 0.82));
     canvas.paint(&ellipse(0.0, 2.95, 1.72, 1.5), cloth, |x, y| {
         // A round or a pointed neckline, in turn.
-        let neck = if index.is_multiple_of(2) {
-            x.hypot((y - 1.35) * 1.1)
-        } else {
-            x.abs() + y - 1.4
-        };
+        let neck =
+            if index.is_multiple_of(2) { x.hypot((y - 1.35) * 1.1) } else { x.abs() + y - 1.4 };
         neck > 0.46
     });
     canvas.paint(&ellipse(0.0, 1.55, 0.46, 0.5), scale(SKIN, 0.9), |x, y| {
@@ -230,25 +220,17 @@ fn head(canvas: &mut Canvas, index: usize, yaw: f32) {
         canvas.dab(&ellipse(-2.0 * turn, -1.18, 0.34, 0.3), scale(HAIR, 1.15));
     }
     for side in [-1.0, 1.0] {
-        canvas.dab(
-            &ellipse(side * 0.70 - turn, 0.08, 0.11, 0.2),
-            scale(SKIN, 0.88),
-        );
+        canvas.dab(&ellipse(side * 0.70 - turn, 0.08, 0.11, 0.2), scale(SKIN, 0.88));
     }
     canvas.dab(&ellipse(0.0, 0.0, 0.70, 0.96), SKIN);
     // The fringe: what of a second cap lies above a slanted hairline.
     let slant = if index.is_multiple_of(2) { 0.35 } else { -0.35 };
-    canvas.paint(
-        &ellipse(0.0, -0.18, 0.76, 0.90),
-        scale(HAIR, 1.1),
-        |x, y| y < -0.48 + slant * (x - turn) - 0.25 * (1.0 - (x * 1.3).powi(2)).max(-0.6),
-    );
+    canvas.paint(&ellipse(0.0, -0.18, 0.76, 0.90), scale(HAIR, 1.1), |x, y| {
+        y < -0.48 + slant * (x - turn) - 0.25 * (1.0 - (x * 1.3).powi(2)).max(-0.6)
+    });
     if has_long_hair(index) {
         for side in [-1.0, 1.0] {
-            canvas.dab(
-                &ellipse(side * 0.78 - turn, 0.45, 0.17, 0.85),
-                scale(HAIR, 1.05),
-            );
+            canvas.dab(&ellipse(side * 0.78 - turn, 0.45, 0.17, 0.85), scale(HAIR, 1.05));
         }
     }
 }
@@ -274,20 +256,13 @@ fn face(canvas: &mut Canvas, index: usize, yaw: f32) {
         canvas.paint(&ellipse(look, -0.03, 0.032, 0.032), DARK, within);
         canvas.dab(&ellipse(look + 0.02, -0.055, 0.014, 0.014), WHITE);
         let lift = 0.03 * (index % 3) as f32;
-        canvas.paint(
-            &ellipse(x, -0.13 - lift, 0.20 * narrow, 0.10),
-            HAIR,
-            |_, y| y < -0.175 - lift,
-        );
+        canvas
+            .paint(&ellipse(x, -0.13 - lift, 0.20 * narrow, 0.10), HAIR, |_, y| y < -0.175 - lift);
     }
     let mut bridge = ellipse(turn * 1.25 + 0.03 * yaw, 0.16, 0.07, 0.22);
     bridge.soft = 0.06;
     canvas.dab(&bridge, scale(SKIN, 1.05));
-    canvas.paint(
-        &ellipse(turn * 1.3, 0.30, 0.11, 0.07),
-        scale(SKIN, 0.78),
-        |_, y| y > 0.30,
-    );
+    canvas.paint(&ellipse(turn * 1.3, 0.30, 0.11, 0.07), scale(SKIN, 0.78), |_, y| y > 0.30);
     mouth(canvas, index, turn);
 }
 
@@ -296,25 +271,16 @@ fn mouth(canvas: &mut Canvas, index: usize, turn: f32) {
     match index % 3 {
         0 => {
             canvas.paint(&ellipse(turn, 0.49, 0.21, 0.085), LIPS, |_, y| y > 0.495);
-            canvas.paint(
-                &ellipse(turn, 0.50, 0.19, 0.05),
-                scale(LIPS, 0.82),
-                |_, y| y <= 0.505,
-            );
+            canvas.paint(&ellipse(turn, 0.50, 0.19, 0.05), scale(LIPS, 0.82), |_, y| y <= 0.505);
         }
         1 => canvas.paint(&ellipse(turn, 0.46, 0.27, 0.13), LIPS, move |x, y| {
             y > 0.50 - 0.9 * (x - turn).powi(2)
         }),
         _ => {
-            canvas.paint(
-                &ellipse(turn, 0.44, 0.27, 0.19),
-                scale(LIPS, 0.9),
-                |_, y| y > 0.455,
-            );
+            canvas.paint(&ellipse(turn, 0.44, 0.27, 0.19), scale(LIPS, 0.9), |_, y| y > 0.455);
             canvas.paint(&ellipse(turn, 0.44, 0.23, 0.15), DARK, |_, y| y > 0.475);
-            canvas.paint(&ellipse(turn, 0.44, 0.23, 0.15), WHITE, |_, y| {
-                (0.475..0.53).contains(&y)
-            });
+            canvas
+                .paint(&ellipse(turn, 0.44, 0.23, 0.15), WHITE, |_, y| (0.475..0.53).contains(&y));
         }
     }
 }

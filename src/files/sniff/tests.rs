@@ -38,24 +38,18 @@ fn whole_pictures_are_ok_whatever_their_name() {
 #[test]
 fn heic_is_measured_but_not_decoded() {
     let facts = facts_of("IMG_1.HEIC", samples::HEIC);
-    assert_eq!(
-        (facts.media, &facts.integrity),
-        (Some(MediaType::Heic), &Integrity::Ok)
-    );
+    assert_eq!((facts.media, &facts.integrity), (Some(MediaType::Heic), &Integrity::Ok));
     assert_eq!(facts.pixels, Some((768, 1024)));
     assert_eq!(facts.dhash, None);
 }
 
 #[test]
 fn cut_pictures_are_noticed_wherever_the_cut_is() {
-    let mut pictures: Vec<Vec<u8>> = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP]
-        .map(encoded)
-        .to_vec();
+    let mut pictures: Vec<Vec<u8>> =
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP].map(encoded).to_vec();
     pictures.push(samples::HEIC.to_vec());
     for whole in pictures {
-        let cuts = (1..24)
-            .map(|n| whole.len() * n / 24)
-            .chain([whole.len() - 1, whole.len() - 2]);
+        let cuts = (1..24).map(|n| whole.len() * n / 24).chain([whole.len() - 1, whole.len() - 2]);
         for cut in cuts.filter(|cut| *cut > 64) {
             let facts = facts_of("a.jpg", &whole[..cut]);
             let seen = matches!(facts.integrity, Integrity::Truncated(_));
@@ -70,31 +64,13 @@ fn other_things_are_named() {
     let cases: [(&[u8], Integrity); 9] = [
         (b"", Integrity::Empty),
         (b"hello, I am a text", Integrity::NotAnImage("text".into())),
-        (
-            b"%PDF-1.7\n...",
-            Integrity::NotAnImage("a PDF document".into()),
-        ),
-        (
-            b"<!DOCTYPE html><p>404",
-            Integrity::NotAnImage("a web page".into()),
-        ),
-        (
-            b"GIF89a\x01\0\x01\0\0\0\0;",
-            Integrity::Unsupported("a GIF image".into()),
-        ),
+        (b"%PDF-1.7\n...", Integrity::NotAnImage("a PDF document".into())),
+        (b"<!DOCTYPE html><p>404", Integrity::NotAnImage("a web page".into())),
+        (b"GIF89a\x01\0\x01\0\0\0\0;", Integrity::Unsupported("a GIF image".into())),
         (avif, Integrity::Unsupported("an AVIF image".into())),
-        (
-            &[0; 5000],
-            Integrity::NotAnImage("nothing but zero bytes".into()),
-        ),
-        (
-            &[9, 0, 200, 3],
-            Integrity::NotAnImage("data of an unknown type".into()),
-        ),
-        (
-            b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
-            Integrity::NotAnImage("a video".into()),
-        ),
+        (&[0; 5000], Integrity::NotAnImage("nothing but zero bytes".into())),
+        (&[9, 0, 200, 3], Integrity::NotAnImage("data of an unknown type".into())),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", Integrity::NotAnImage("a video".into())),
     ];
     for (data, expected) in cases {
         let facts = facts_of("a.jpg", data);
@@ -110,11 +86,7 @@ fn too_large_a_file_is_not_read() {
     let facts = inspect(&path).unwrap();
     assert_eq!((facts.bytes, facts.sha256.clone()), (21_000_000, None));
     let report = preflight(&[facts], &PhotoRules::default());
-    assert!(
-        report.problems[0].contains("has 21000000 bytes"),
-        "{:?}",
-        report.problems
-    );
+    assert!(report.problems[0].contains("has 21000000 bytes"), "{:?}", report.problems);
 }
 
 #[test]
@@ -127,18 +99,12 @@ fn a_decompression_bomb_is_refused_by_its_size() {
     let facts = facts_of("bomb.png", &data);
     assert_eq!((facts.pixels, facts.dhash), (Some((60_000, 60_000)), None));
     let report = preflight(&[facts], &PhotoRules::default());
-    assert!(
-        report.problems[0].contains("60000 x 60000"),
-        "{:?}",
-        report.problems
-    );
+    assert!(report.problems[0].contains("60000 x 60000"), "{:?}", report.problems);
 }
 
 fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
     })
 }
 
@@ -148,11 +114,7 @@ fn a_damaged_png_is_corrupt_and_not_truncated() {
     let middle = data.len() / 2;
     data[middle..middle + 40].fill(0x55);
     let facts = facts_of("a.png", &data);
-    assert!(
-        matches!(facts.integrity, Integrity::Corrupt(_)),
-        "{:?}",
-        facts.integrity
-    );
+    assert!(matches!(facts.integrity, Integrity::Corrupt(_)), "{:?}", facts.integrity);
 }
 
 #[test]
@@ -164,25 +126,16 @@ fn a_rescaled_and_recompressed_copy_is_a_near_duplicate() {
     smaller.write_with_encoder(encoder).unwrap();
     let copy = image::load_from_memory(bytes.get_ref()).unwrap();
     let apart = (dhash(&original) ^ dhash(&copy)).count_ones();
-    assert!(
-        apart <= crate::domain::photo::NEAR_DUPLICATE_BITS,
-        "{apart} bits"
-    );
+    assert!(apart <= crate::domain::photo::NEAR_DUPLICATE_BITS, "{apart} bits");
 }
 
 #[test]
 fn pipes_and_folders_are_not_opened() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        inspect(dir.path()).unwrap().integrity,
-        Integrity::Unreadable(_)
-    ));
+    assert!(matches!(inspect(dir.path()).unwrap().integrity, Integrity::Unreadable(_)));
     let pipe: PathBuf = dir.path().join("pipe.jpg");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-    assert!(matches!(
-        inspect(&pipe).unwrap().integrity,
-        Integrity::Unreadable(_)
-    ));
+    assert!(matches!(inspect(&pipe).unwrap().integrity, Integrity::Unreadable(_)));
     assert!(inspect(&dir.path().join("none")).is_err());
 }
 

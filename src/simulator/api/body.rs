@@ -14,9 +14,7 @@ impl Body {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(map)) => Ok(Self(map)),
             Ok(_) => Err(Refusal::invalid("Request body must be a JSON object")),
-            Err(why) => Err(Refusal::invalid(format!(
-                "Request body is not valid JSON: {why}"
-            ))),
+            Err(why) => Err(Refusal::invalid(format!("Request body is not valid JSON: {why}"))),
         }
     }
 
@@ -38,9 +36,7 @@ impl Body {
     /// An optional string.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let wrong = || Refusal::invalid(format!("{name} must be a string"));
-        self.get(name)
-            .map(|value| value.as_str().ok_or_else(wrong))
-            .transpose()
+        self.get(name).map(|value| value.as_str().ok_or_else(wrong)).transpose()
     }
 
     /// A string that has to be there and not blank.
@@ -95,10 +91,7 @@ impl Body {
     /// An optional array; empty when absent.
     pub(crate) fn list(&self, name: &str) -> Result<&[Value], Refusal> {
         let wrong = || Refusal::invalid(format!("{name} must be an array"));
-        let list = self
-            .get(name)
-            .map(|value| value.as_array().ok_or_else(wrong))
-            .transpose()?;
+        let list = self.get(name).map(|value| value.as_array().ok_or_else(wrong)).transpose()?;
         Ok(list.map_or(&[], Vec::as_slice))
     }
 
@@ -111,9 +104,7 @@ impl Body {
             return Err(Refusal::invalid("options must be an object"));
         };
         if let Some(other) = options.keys().find(|name| Some(name.as_str()) != group) {
-            return Err(Refusal::invalid(format!(
-                "options.{other} does not belong to {model}"
-            )));
+            return Err(Refusal::invalid(format!("options.{other} does not belong to {model}")));
         }
         match options.values().next() {
             None => Ok(Self(Map::new())),

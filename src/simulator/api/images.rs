@@ -43,12 +43,9 @@ impl Paging {
     pub(crate) fn check(&self) -> Result<Page, Refusal> {
         let read = |name: &str, given: &Option<String>, default: usize, most: usize| {
             let number = given.as_deref().map_or(Ok(default), str::parse);
-            number
-                .ok()
-                .filter(|number| (1..=most).contains(number))
-                .ok_or_else(|| {
-                    Refusal::invalid(format!("{name} must be an integer between 1 and {most}"))
-                })
+            number.ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+                Refusal::invalid(format!("{name} must be an integer between 1 and {most}"))
+            })
         };
         Ok(Page {
             number: read("pageNum", &self.page_num, 1, 1_000_000)?,
@@ -60,10 +57,7 @@ impl Paging {
 impl Page {
     /// The ids on this page.
     pub(crate) fn of<'a>(self, ids: impl Iterator<Item = &'a String>) -> Vec<String> {
-        ids.skip((self.number - 1) * self.size)
-            .take(self.size)
-            .cloned()
-            .collect()
+        ids.skip((self.number - 1) * self.size).take(self.size).cloned().collect()
     }
 
     /// The envelope with `page` and `pageSize` beside the result.
@@ -93,17 +87,10 @@ pub(crate) async fn list(
     let world = sim.world();
     let model = world.live_model(&caller, &id)?;
     let fits = |id: &&String| {
-        wanted.is_none_or(|kind| {
-            world
-                .images
-                .get(*id)
-                .is_some_and(|image| image.kind == kind)
-        })
+        wanted.is_none_or(|kind| world.images.get(*id).is_some_and(|image| image.kind == kind))
     };
     let ids = page.of(model.images.iter().rev().filter(fits));
-    Ok(Reply::bare(page.envelope(
-        ids.iter().map(|id| world.image_json(&caller, id)).collect(),
-    )))
+    Ok(Reply::bare(page.envelope(ids.iter().map(|id| world.image_json(&caller, id)).collect())))
 }
 
 /// `GET /images/{imageID}`
@@ -151,18 +138,13 @@ pub(crate) async fn upload(
         _ => return Err(Refusal::invalid("type must be modelInput or auxiliaryType")),
     };
     let Some(format) = Format::sniff(&file) else {
-        return Err(Refusal::invalid(
-            "file must be a jpg, jpeg, png, webp or heic image",
-        ));
+        return Err(Refusal::invalid("file must be a jpg, jpeg, png, webp or heic image"));
     };
     // Asked before the bytes are stored, and again when the record is made.
     sim.world().check_upload(&caller, &target.model, kind)?;
     let sha256 = hex::encode(Sha256::digest(&file));
     let failed = |err: std::io::Error| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("Image could not be stored: {err}"),
-        )
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Image could not be stored: {err}"))
     };
     sim.gallery.keep(&sha256, &file).await.map_err(failed)?;
     let mut world = sim.world();
@@ -179,13 +161,9 @@ async fn parts(request: Request) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
         return Err(too_large());
     }
     let broken = |why: &dyn std::fmt::Display| {
-        Refusal::invalid(format!(
-            "Request body is not valid multipart/form-data: {why}"
-        ))
+        Refusal::invalid(format!("Request body is not valid multipart/form-data: {why}"))
     };
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|why| broken(&why))?;
+    let mut form = Multipart::from_request(request, &()).await.map_err(|why| broken(&why))?;
     let (mut file, mut data, mut total) = (None, None, 0u64);
     while let Some(mut field) = form.next_field().await.map_err(|why| broken(&why))? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -204,10 +182,7 @@ async fn parts(request: Request) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
         }
     }
     let missing = |name: &str| Refusal::invalid(format!("{name} is required"));
-    Ok((
-        file.ok_or_else(|| missing("file"))?,
-        data.ok_or_else(|| missing("data"))?,
-    ))
+    Ok((file.ok_or_else(|| missing("file"))?, data.ok_or_else(|| missing("data"))?))
 }
 
 async fn drain(request: Request) {

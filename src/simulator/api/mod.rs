@@ -43,10 +43,7 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
         .route("/api/videos", get(videos::list))
         .route("/api/videos/generation", post(orders::video))
         .route("/api/videos/{id}", get(videos::read).delete(videos::delete))
-        .route(
-            "/api/videos/{id}/create-download",
-            get(videos::create_download),
-        )
+        .route("/api/videos/{id}/create-download", get(videos::create_download))
         .route("/api/videos/{id}/download", get(videos::download))
         .route("/api/jobs", get(list_jobs))
         .route("/api/jobs/{id}", get(read_job))

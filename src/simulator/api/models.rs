@@ -26,10 +26,7 @@ pub(crate) async fn save(
     }
     let mut world = sim.world();
     let (id, seq) = match body.text("id")? {
-        Some(id) => (
-            id.to_owned(),
-            world.update_model(&caller, id, body.text("name")?)?,
-        ),
+        Some(id) => (id.to_owned(), world.update_model(&caller, id, body.text("name")?)?),
         None => world.create_model(&caller, body.required("name")?)?,
     };
     Ok(Reply::result(world.model_json(&caller, &id)).of_effect(Some(seq)))
@@ -42,11 +39,7 @@ pub(crate) async fn list(
 ) -> Outcome {
     let mut world = sim.world();
     let ids = world.listed_models(&caller);
-    Ok(Reply::result(
-        ids.iter()
-            .map(|id| world.model_json(&caller, id))
-            .collect::<Vec<_>>(),
-    ))
+    Ok(Reply::result(ids.iter().map(|id| world.model_json(&caller, id)).collect::<Vec<_>>()))
 }
 
 /// `GET /models/{modelID}`

@@ -78,10 +78,7 @@ fn of_public_model(body: &Body, model: &str, group: &str, most: usize) -> Result
         let message = format!("{model} takes at most {most} referenceImageURLs");
         return Err(Refusal::invalid(message));
     }
-    if references
-        .iter()
-        .any(|url| !url.as_str().is_some_and(is_url))
-    {
+    if references.iter().any(|url| !url.as_str().is_some_and(is_url)) {
         return Err(Refusal::invalid("referenceImageURLs must be URLs"));
     }
     let options = body.options(Some(group), model)?;
@@ -99,11 +96,7 @@ fn of_public_model(body: &Body, model: &str, group: &str, most: usize) -> Result
         Some(_) => return Err(Refusal::invalid("outputFormat must be jpeg, png or webp")),
     };
     let (width, height) = sides(body.text("aspectRatio")?.unwrap_or("1:1"), scale)?;
-    Ok(Work::Images {
-        width,
-        height,
-        format,
-    })
+    Ok(Work::Images { width, height, format })
 }
 
 fn of_trained_model(
@@ -117,9 +110,7 @@ fn of_trained_model(
     };
     let status = model.status(world.clock.progress());
     if status != "ready" {
-        return Err(Refusal::invalid(format!(
-            "Model is not ready, its status is {status}"
-        )));
+        return Err(Refusal::invalid(format!("Model is not ready, its status is {status}")));
     }
     body.text("prompt")?;
     body.text("runType")?;
@@ -131,29 +122,18 @@ fn of_trained_model(
     if let Some(input) = body.text("inputImageId")?
         && world.image(caller, input).is_err()
     {
-        return Err(Refusal::invalid(format!(
-            "inputImageId {input} does not exist"
-        )));
+        return Err(Refusal::invalid(format!("inputImageId {input} does not exist")));
     }
-    let edge = |name| {
-        body.whole(name, EDGE)
-            .map(|edge| edge.unwrap_or(1024) as u32)
-    };
-    Ok(Work::Images {
-        width: edge("width")?,
-        height: edge("height")?,
-        format: Format::Jpeg,
-    })
+    let edge = |name| body.whole(name, EDGE).map(|edge| edge.unwrap_or(1024) as u32);
+    Ok(Work::Images { width: edge("width")?, height: edge("height")?, format: Format::Jpeg })
 }
 
 /// Width and height of about `scale` squared pixels in a ratio such as `16:9`.
 fn sides(ratio: &str, scale: f64) -> Result<(u32, u32), Refusal> {
     let wrong = || Refusal::invalid("aspectRatio must be like 1:1, 16:9 or 3:4");
     let (wide, high) = ratio.split_once(':').ok_or_else(wrong)?;
-    let (wide, high): (f64, f64) = (
-        wide.parse().map_err(|_| wrong())?,
-        high.parse().map_err(|_| wrong())?,
-    );
+    let (wide, high): (f64, f64) =
+        (wide.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?);
     if !(0.2..=5.0).contains(&(wide / high)) {
         return Err(wrong());
     }
@@ -182,11 +162,7 @@ pub(crate) async fn upscale(
     let picture: Arc<Picture> = image.picture.clone();
     let model = image.model.clone();
     let order = Order {
-        work: Work::Upscale {
-            source: id.to_owned(),
-            picture,
-            format,
-        },
+        work: Work::Upscale { source: id.to_owned(), picture, format },
         trained: world.models.contains_key(&*model),
         model,
         outputs: 1,
@@ -204,9 +180,7 @@ pub(crate) async fn video(
     let body = Body::parse(&body)?;
     let model = body.required("modelID")?;
     let Some((_, group)) = VIDEO_MODELS.iter().find(|(id, _)| *id == model) else {
-        return Err(Refusal::invalid(format!(
-            "modelID {model} is not a video model"
-        )));
+        return Err(Refusal::invalid(format!("modelID {model} is not a video model")));
     };
     body.required("prompt")?;
     let roles = ["first_frame", "last_frame", "reference_image"];
@@ -220,13 +194,9 @@ pub(crate) async fn video(
     let options = body.options(Some(group), model)?;
     if *group == "veo" {
         if !videos.is_empty() {
-            return Err(Refusal::invalid(format!(
-                "{model} takes no referenceVideos"
-            )));
+            return Err(Refusal::invalid(format!("{model} takes no referenceVideos")));
         }
-        let referenced = images
-            .iter()
-            .any(|image| image["role"] == "reference_image");
+        let referenced = images.iter().any(|image| image["role"] == "reference_image");
         check_veo(&options, referenced)?;
     }
     let order = Order {
@@ -244,14 +214,9 @@ fn check_references(name: &str, items: &[Value], roles: &[&str]) -> Result<(), R
         if !item["url"].as_str().is_some_and(is_url) {
             return Err(Refusal::invalid(format!("{name} items need a url")));
         }
-        if !item["role"]
-            .as_str()
-            .is_some_and(|role| roles.contains(&role))
-        {
+        if !item["role"].as_str().is_some_and(|role| roles.contains(&role)) {
             let roles = roles.join(", ");
-            return Err(Refusal::invalid(format!(
-                "{name} items need a role out of {roles}"
-            )));
+            return Err(Refusal::invalid(format!("{name} items need a role out of {roles}")));
         }
     }
     Ok(())
@@ -269,9 +234,7 @@ fn check_veo(options: &Body, referenced: bool) -> Result<(), Refusal> {
         "seed",
     ];
     if let Some(other) = options.names().find(|name| !KNOWN.contains(name)) {
-        return Err(Refusal::invalid(format!(
-            "options.veo.{other} does not exist"
-        )));
+        return Err(Refusal::invalid(format!("options.veo.{other} does not exist")));
     }
     if !matches!(options.text("aspectRatio")?, None | Some("16:9" | "9:16")) {
         return Err(Refusal::invalid("aspectRatio must be 16:9 or 9:16"));
@@ -284,9 +247,7 @@ fn check_veo(options: &Body, referenced: bool) -> Result<(), Refusal> {
         return Err(Refusal::invalid("duration must be 4, 6 or 8"));
     }
     if referenced && duration != 8 {
-        return Err(Refusal::invalid(
-            "duration must be 8 when a reference_image is used",
-        ));
+        return Err(Refusal::invalid("duration must be 8 when a reference_image is used"));
     }
     options.text("negativePrompt")?;
     options.check_bool("enhancePrompt")?;

@@ -17,10 +17,7 @@ pub(crate) async fn list(
 ) -> Outcome {
     let page = paging.check()?;
     let mut world = sim.world();
-    let ids = world
-        .users
-        .get(caller.user)
-        .map(|user| page.of(user.videos.iter().rev()));
+    let ids = world.users.get(caller.user).map(|user| page.of(user.videos.iter().rev()));
     let ids: Vec<String> = ids.unwrap_or_default();
     let records: Vec<_> = ids.iter().map(|id| world.video_json(&caller, id)).collect();
     Ok(Reply::bare(page.envelope(records)))

@@ -21,33 +21,17 @@ async fn held_work_stays_in_the_middle() {
 async fn states_can_be_forced() {
     let vendor = Vendor::with(args(1.0, &[])).await;
     let (model, job) = (vendor.model().await, vendor.image_job().await);
-    vendor
-        .control(&format!("model/{model}/status"), json!({ "status": "odd" }))
-        .await;
+    vendor.control(&format!("model/{model}/status"), json!({ "status": "odd" })).await;
     assert_eq!(vendor.model_word(&model).await, "odd");
-    vendor
-        .control(&format!("model/{model}/status"), json!({}))
-        .await;
+    vendor.control(&format!("model/{model}/status"), json!({})).await;
     assert_eq!(vendor.model_word(&model).await, "new");
-    vendor
-        .control(&format!("job/{job}"), json!({ "status": "odd" }))
-        .await;
+    vendor.control(&format!("job/{job}"), json!({ "status": "odd" })).await;
     assert_eq!(vendor.job_word(&job).await, "odd");
-    vendor
-        .control(
-            &format!("job/{job}"),
-            json!({ "status": "failed", "error": "no" }),
-        )
-        .await;
+    vendor.control(&format!("job/{job}"), json!({ "status": "failed", "error": "no" })).await;
     assert_eq!(vendor.job(&job).await["error"], "no");
     let other = vendor.image_job().await;
-    vendor
-        .control(&format!("job/{other}"), json!({ "status": "success" }))
-        .await;
-    assert_eq!(
-        vendor.job(&other).await["images"].as_array().unwrap().len(),
-        1
-    );
+    vendor.control(&format!("job/{other}"), json!({ "status": "success" })).await;
+    assert_eq!(vendor.job(&other).await["images"].as_array().unwrap().len(), 1);
     assert_eq!(vendor.control("job/x", json!({})).await["status"], "NOK");
 }
 
@@ -63,34 +47,20 @@ async fn down_and_up_again() {
 #[tokio::test]
 async fn faults_come_and_go() {
     let vendor = Vendor::new(&[]).await;
-    assert_eq!(
-        vendor.control("faults", json!(["nok@ping"])).await[0]["fault"],
-        "nok@ping"
-    );
-    let typo = vendor
-        .control("faults", json!(["nok@presets", "nonsense"]))
-        .await;
+    assert_eq!(vendor.control("faults", json!(["nok@ping"])).await[0]["fault"], "nok@ping");
+    let typo = vendor.control("faults", json!(["nok@presets", "nonsense"])).await;
     assert!(text(&typo["message"]).contains("unknown"));
     assert_eq!(vendor.report("faults").await.as_array().unwrap().len(), 1);
     refused(vendor.try_get("/ping").await.unwrap()).await;
-    vendor
-        .http
-        .delete(vendor.running.control_url("faults"))
-        .send()
-        .await
-        .unwrap();
+    vendor.http.delete(vendor.running.control_url("faults")).send().await.unwrap();
     assert_eq!(vendor.try_get("/ping").await.unwrap().status(), 200);
 }
 
 #[tokio::test]
 async fn foreign_jobs_on_demand() {
     let vendor = Vendor::new(&[]).await;
-    let made = vendor
-        .control(
-            "foreign",
-            json!({ "key": "key", "count": 2, "kind": "video" }),
-        )
-        .await;
+    let made =
+        vendor.control("foreign", json!({ "key": "key", "count": 2, "kind": "video" })).await;
     let id = text(&made["jobs"][1]);
     let job = vendor.job_until(&id, "success").await;
     assert_eq!(job["videos"].as_array().unwrap().len(), 1);
@@ -105,17 +75,11 @@ async fn calls_are_counted_and_timed() {
     second.unwrap();
     vendor.try_get("/jobs/x").await.unwrap();
     let report = vendor.report("requests").await;
-    assert_eq!(
-        report["ops"]["ping"],
-        json!({ "calls": 2, "in_flight": 0, "peak": 2 })
-    );
+    assert_eq!(report["ops"]["ping"], json!({ "calls": 2, "in_flight": 0, "peak": 2 }));
     assert_eq!((&report["total"], &report["peak"]), (&json!(3), &json!(2)));
     let last = vendor.report("requests?op=getjobstatus&since=2").await["last"].clone();
     assert_eq!(last.as_array().unwrap().len(), 1);
-    assert_eq!(
-        (&last[0]["status"], &last[0]["path"]),
-        (&json!(404), &json!("/api/jobs/x"))
-    );
+    assert_eq!((&last[0]["status"], &last[0]["path"]), (&json!(404), &json!("/api/jobs/x")));
 }
 
 #[tokio::test]
@@ -123,14 +87,7 @@ async fn reset_forgets_everything() {
     let vendor = Vendor::new(&[]).await;
     let model = vendor.model().await;
     vendor.control("reset", json!({})).await;
-    assert_eq!(
-        vendor
-            .try_get(&format!("/models/{model}"))
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    assert_eq!(vendor.try_get(&format!("/models/{model}")).await.unwrap().status(), 404);
     assert_eq!(vendor.count("models").await, 0);
 }
 
@@ -143,35 +100,21 @@ async fn stopping_frees_the_port() {
     let waiting = tokio::spawn(waiting);
     let url = vendor.running.control_url("requests");
     loop {
-        let report: Value = vendor_http
-            .get(&url)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let report: Value = vendor_http.get(&url).send().await.unwrap().json().await.unwrap();
         if report["in_flight"] == 1 {
             break;
         }
     }
     vendor.running.stop().await;
     assert!(waiting.await.unwrap().is_err());
-    let again = start(Args {
-        listen: addr,
-        ..Args::default()
-    })
-    .await
-    .unwrap();
+    let again = start(Args { listen: addr, ..Args::default() }).await.unwrap();
     again.stop().await;
 }
 
 #[tokio::test]
 async fn a_large_vendor_stays_quick() {
     let vendor = Vendor::with(args(1.0, &[])).await;
-    vendor
-        .control("foreign", json!({ "key": "key", "count": 100_000 }))
-        .await;
+    vendor.control("foreign", json!({ "key": "key", "count": 100_000 })).await;
     let begun = std::time::Instant::now();
     let (mut seen, mut token) = (0, String::new());
     for _ in 0..50 {
@@ -181,9 +124,5 @@ async fn a_large_vendor_stays_quick() {
     }
     assert_eq!(seen, 5_000);
     // Generous, for slow machines: what it must not do is read all jobs for each page.
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

@@ -10,13 +10,7 @@ async fn ping_and_presets() {
     let body: Value = reply.json().await.unwrap();
     assert_eq!(body, json!({ "message": "pong!", "status": "OK" }));
     let presets = vendor.get("/presets").await;
-    assert!(
-        presets
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|preset| preset["tag"] == "editorial")
-    );
+    assert!(presets.as_array().unwrap().iter().any(|preset| preset["tag"] == "editorial"));
 }
 
 #[tokio::test]
@@ -28,28 +22,19 @@ async fn a_model_from_birth_to_death() {
     assert!(model.get("name").is_none(), "{model}");
     let id = text(&model["id"]);
     assert_eq!((id.len(), &id[14..15]), (36, "7"));
-    vendor
-        .post("/models", json!({ "id": id, "name": "Bea" }))
-        .await;
+    vendor.post("/models", json!({ "id": id, "name": "Bea" })).await;
     assert_eq!(vendor.get("/models").await.as_array().unwrap().len(), 1);
     assert_eq!(vendor.delete(&format!("/models/{id}")).await, 200);
     assert_eq!(vendor.delete(&format!("/models/{id}")).await, 404);
     assert_eq!(vendor.model_word(&id).await, "deleted");
     let ledger = vendor.report("ledger").await;
-    assert_eq!(
-        (&ledger["models"], &ledger["model_updates"]),
-        (&json!(1), &json!(1))
-    );
+    assert_eq!((&ledger["models"], &ledger["model_updates"]), (&json!(1), &json!(1)));
     assert_eq!(ledger["deletes"], 1);
 }
 
 #[tokio::test]
 async fn names_can_be_shown() {
-    let vendor = Vendor::with(Args {
-        names: true,
-        ..args(FAST, &[])
-    })
-    .await;
+    let vendor = Vendor::with(Args { names: true, ..args(FAST, &[]) }).await;
     let model = vendor.model().await;
     assert_eq!(vendor.get(&format!("/models/{model}")).await["name"], "Ann");
 }
@@ -59,19 +44,13 @@ async fn uploads_come_back_byte_for_byte() {
     let vendor = Vendor::new(&[]).await;
     let model = vendor.model().await;
     let image = ok(vendor.upload(&model, "modelInput", jpeg(1)).await).await;
-    assert_eq!(
-        (&image["type"], &image["modelID"]),
-        (&json!("modelInput"), &json!(model))
-    );
+    assert_eq!((&image["type"], &image["modelID"]), (&json!("modelInput"), &json!(model)));
     let file = vendor.fetch(&image["url"]).await.unwrap();
     assert_eq!(file.headers()["content-type"], "image/jpeg");
     assert_eq!(file.bytes().await.unwrap(), jpeg(1));
     let effect = vendor.report("ledger").await["effects"][1].clone();
     assert_eq!(effect["content_sha256"].as_str().unwrap().len(), 64);
-    assert_eq!(
-        (&effect["model_id"], &effect["replied"]),
-        (&json!(model), &json!(true))
-    );
+    assert_eq!((&effect["model_id"], &effect["replied"]), (&json!(model), &json!(true)));
 }
 
 #[tokio::test]
@@ -86,22 +65,10 @@ async fn images_are_listed_read_and_deleted() {
     let page: Value = vendor.try_get(&path).await.unwrap().json().await.unwrap();
     assert_eq!((&page["page"], &page["pageSize"]), (&json!(2), &json!(2)));
     assert_eq!(page["result"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        vendor.get(&format!("/images/{aux}")).await["type"],
-        "auxiliaryType"
-    );
+    assert_eq!(vendor.get(&format!("/images/{aux}")).await["type"], "auxiliaryType");
     assert_eq!(vendor.delete(&format!("/images/{aux}")).await, 200);
-    assert_eq!(
-        vendor
-            .try_get(&format!("/images/{aux}"))
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
-    let all = vendor
-        .get(&format!("/models/{model}/images?imageType=all"))
-        .await;
+    assert_eq!(vendor.try_get(&format!("/images/{aux}")).await.unwrap().status(), 404);
+    let all = vendor.get(&format!("/models/{model}/images?imageType=all")).await;
     assert_eq!(all.as_array().unwrap().len(), 3);
 }
 
@@ -113,14 +80,8 @@ async fn a_training_becomes_ready_by_itself() {
     assert_eq!(reply, "Training triggered");
     vendor.model_until(&model, "ready").await;
     let ledger = vendor.report("ledger").await;
-    assert_eq!(
-        (&ledger["trainings"], &ledger["train_calls"]),
-        (&json!(1), &json!(1))
-    );
-    assert_eq!(
-        (&ledger["images"], &ledger["jobs"]),
-        (&json!(12), &json!(0))
-    );
+    assert_eq!((&ledger["trainings"], &ledger["train_calls"]), (&json!(1), &json!(1)));
+    assert_eq!((&ledger["images"], &ledger["jobs"]), (&json!(12), &json!(0)));
 }
 
 #[tokio::test]
@@ -132,18 +93,12 @@ async fn a_trained_model_makes_pictures_of_the_size_asked_for() {
     });
     let reply = vendor.post("/images/generation", body.clone()).await;
     assert_eq!(reply["status"], "queued");
-    let job = vendor
-        .job_until(reply["jobId"].as_str().unwrap(), "success")
-        .await;
+    let job = vendor.job_until(reply["jobId"].as_str().unwrap(), "success").await;
     assert_eq!(job["modelId"], json!(model));
     let mut files = Vec::new();
     for image in job["images"].as_array().unwrap() {
         let file = vendor.fetch(&image["url"]).await.unwrap();
-        let length: usize = file.headers()["content-length"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let length: usize = file.headers()["content-length"].to_str().unwrap().parse().unwrap();
         let bytes = file.bytes().await.unwrap();
         assert_eq!(bytes.len(), length);
         let picture = image::load_from_memory(&bytes).unwrap();
@@ -152,13 +107,8 @@ async fn a_trained_model_makes_pictures_of_the_size_asked_for() {
     }
     assert_ne!(files[0], files[1]);
     let effect = vendor.report("ledger?since=14").await["effects"][0].clone();
-    assert_eq!(
-        (&effect["request"], &effect["credits"]),
-        (&body, &json!(20))
-    );
-    let outputs = vendor
-        .get(&format!("/models/{model}/images?imageType=output"))
-        .await;
+    assert_eq!((&effect["request"], &effect["credits"]), (&body, &json!(20)));
+    let outputs = vendor.get(&format!("/models/{model}/images?imageType=output")).await;
     assert_eq!(outputs.as_array().unwrap().len(), 2);
 }
 
@@ -168,26 +118,14 @@ async fn upscaling_doubles_and_is_noted_on_the_source() {
     let job = vendor.image_job().await;
     let source = vendor.job_until(&job, "success").await["images"][0].clone();
     let small = image::load_from_memory(
-        &vendor
-            .fetch(&source["url"])
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap(),
+        &vendor.fetch(&source["url"]).await.unwrap().bytes().await.unwrap(),
     );
-    let reply = vendor
-        .post("/images/upscaling", json!({ "imageID": source["id"] }))
-        .await;
-    let done = vendor
-        .job_until(reply["jobId"].as_str().unwrap(), "success")
-        .await;
+    let reply = vendor.post("/images/upscaling", json!({ "imageID": source["id"] })).await;
+    let done = vendor.job_until(reply["jobId"].as_str().unwrap(), "success").await;
     let large = vendor.fetch(&done["images"][0]["url"]).await.unwrap();
     let large = image::load_from_memory(&large.bytes().await.unwrap()).unwrap();
     assert_eq!((small.unwrap().width(), large.width()), (1024, 2048));
-    let source = vendor
-        .get(&format!("/images/{}", text(&source["id"])))
-        .await;
+    let source = vendor.get(&format!("/images/{}", text(&source["id"]))).await;
     assert_eq!(source["upscaledImageID"], done["images"][0]["id"]);
     assert_eq!(vendor.count("credits").await, 15);
 }
@@ -198,24 +136,10 @@ async fn a_video_from_playlist_to_download() {
     let job = vendor.video_job().await;
     let video = vendor.job_until(&job, "success").await["videos"][0].clone();
     assert!(text(&video["url"]).contains(".m3u8"));
-    let playlist = vendor
-        .fetch(&video["url"])
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    let segment = playlist
-        .lines()
-        .find(|line| line.starts_with("segment"))
-        .unwrap();
-    let segment = reqwest::Url::parse(video["url"].as_str().unwrap())
-        .unwrap()
-        .join(segment);
-    let segment = vendor
-        .fetch(&json!(segment.unwrap().as_str()))
-        .await
-        .unwrap();
+    let playlist = vendor.fetch(&video["url"]).await.unwrap().text().await.unwrap();
+    let segment = playlist.lines().find(|line| line.starts_with("segment")).unwrap();
+    let segment = reqwest::Url::parse(video["url"].as_str().unwrap()).unwrap().join(segment);
+    let segment = vendor.fetch(&json!(segment.unwrap().as_str())).await.unwrap();
     assert_eq!(segment.bytes().await.unwrap()[0], 0x47);
     let id = text(&video["id"]);
     let record = vendor.get(&format!("/videos/{id}")).await;
@@ -229,32 +153,13 @@ async fn a_video_from_playlist_to_download() {
     vendor.get(&format!("/videos/{id}/create-download")).await;
     vendor.control("finish", json!({})).await;
     let ready = vendor.get(&path).await;
-    assert_eq!(
-        (&ready["percentComplete"], &ready["status"]),
-        (&json!(100), &json!("ready"))
-    );
-    let file = vendor
-        .fetch(&ready["url"])
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap();
+    assert_eq!((&ready["percentComplete"], &ready["status"]), (&json!(100), &json!("ready")));
+    let file = vendor.fetch(&ready["url"]).await.unwrap().bytes().await.unwrap();
     assert_eq!(&file[4..8], b"ftyp");
-    assert!(
-        file.windows(job.len())
-            .any(|window| window == job.as_bytes())
-    );
+    assert!(file.windows(job.len()).any(|window| window == job.as_bytes()));
     assert_eq!(vendor.count("downloads").await, 1);
     assert_eq!(vendor.delete(&format!("/videos/{id}")).await, 200);
-    assert_eq!(
-        vendor
-            .try_get(&format!("/videos/{id}"))
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    assert_eq!(vendor.try_get(&format!("/videos/{id}")).await.unwrap().status(), 404);
 }
 
 #[tokio::test]
@@ -271,19 +176,12 @@ async fn a_job_passes_through_the_documented_states() {
     let all = ["created", "queued", "running", "success"];
     // A slow machine may miss a short one, but the order holds.
     let mut rest = all.iter();
-    assert!(
-        seen.iter().all(|word| rest.any(|known| known == word)),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|word| rest.any(|known| known == word)), "{seen:?}");
 }
 
 #[tokio::test]
 async fn the_job_list_pages_from_new_to_old() {
-    let vendor = Vendor::with(Args {
-        page_size: 2,
-        ..args(FAST, &[])
-    })
-    .await;
+    let vendor = Vendor::with(Args { page_size: 2, ..args(FAST, &[]) }).await;
     let mut jobs = Vec::new();
     for _ in 0..5 {
         jobs.push(vendor.image_job().await);
@@ -291,13 +189,7 @@ async fn the_job_list_pages_from_new_to_old() {
     let (mut listed, mut token) = (Vec::new(), String::new());
     loop {
         let page = vendor.get(&format!("/jobs?pageToken={token}")).await;
-        listed.extend(
-            page["jobs"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|job| text(&job["jobId"])),
-        );
+        listed.extend(page["jobs"].as_array().unwrap().iter().map(|job| text(&job["jobId"])));
         token = text(&page["nextPageToken"]);
         if token.is_empty() {
             break;
@@ -314,21 +206,11 @@ async fn the_job_list_pages_from_new_to_old() {
 
 #[tokio::test]
 async fn trainings_can_be_listed() {
-    let vendor = Vendor::with(Args {
-        list_trainings: true,
-        ..args(FAST, &[])
-    })
-    .await;
+    let vendor = Vendor::with(Args { list_trainings: true, ..args(FAST, &[]) }).await;
     let model = vendor.ready().await;
     let jobs = vendor.get("/jobs").await["jobs"].clone();
-    assert_eq!(
-        (jobs.as_array().unwrap().len(), &jobs[0]["credits"]),
-        (1, &json!(0))
-    );
+    assert_eq!((jobs.as_array().unwrap().len(), &jobs[0]["credits"]), (1, &json!(0)));
     let job = vendor.job(jobs[0]["jobId"].as_str().unwrap()).await;
-    assert_eq!(
-        (&job["modelId"], &job["status"]),
-        (&json!(model), &json!("success"))
-    );
+    assert_eq!((&job["modelId"], &job["status"]), (&json!(model), &json!("success")));
     assert!(job.get("images").is_none());
 }

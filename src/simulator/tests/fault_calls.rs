@@ -10,21 +10,13 @@ fn order() -> Value {
 }
 
 async fn effects(vendor: &Vendor) -> Vec<Value> {
-    vendor.report("ledger").await["effects"]
-        .as_array()
-        .unwrap()
-        .clone()
+    vendor.report("ledger").await["effects"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
 async fn lost_replies_leave_their_effect() {
     let vendor = Vendor::new(&["lost-reply"]).await;
-    assert!(
-        vendor
-            .try_post("/models", &json!({ "name": "Ann" }))
-            .await
-            .is_err()
-    );
+    assert!(vendor.try_post("/models", &json!({ "name": "Ann" })).await.is_err());
     assert!(vendor.try_post(TRIGGER, &order()).await.is_err());
     let model = text(&vendor.get("/models").await[0]["id"]);
     for number in 0..12 {
@@ -34,23 +26,13 @@ async fn lost_replies_leave_their_effect() {
         let call = vendor.call(Method::POST, "/images/upload").multipart(form);
         assert!(call.send().await.is_err());
     }
-    assert!(
-        vendor
-            .try_get(&format!("/models/{model}/train"))
-            .await
-            .is_err()
-    );
+    assert!(vendor.try_get(&format!("/models/{model}/train")).await.is_err());
     let effects = effects(&vendor).await;
     assert_eq!(effects.len(), 15);
     assert!(effects.iter().all(|effect| effect["replied"] == false));
     vendor.model_until(&model, "ready").await;
     // A refusal is no effect, so it gets through.
-    assert_eq!(
-        refused(vendor.try_post(TRIGGER, &json!({})).await.unwrap())
-            .await
-            .0,
-        400
-    );
+    assert_eq!(refused(vendor.try_post(TRIGGER, &json!({})).await.unwrap()).await.0, 400);
 }
 
 #[tokio::test]
@@ -59,17 +41,10 @@ async fn a_lost_reply_is_used_up_by_effects_only() {
     refused(vendor.try_post(TRIGGER, &json!({})).await.unwrap()).await;
     assert!(vendor.try_post(TRIGGER, &order()).await.is_err());
     vendor.image_job().await;
-    let replied: Vec<Value> = effects(&vendor)
-        .await
-        .iter()
-        .map(|e| e["replied"].clone())
-        .collect();
+    let replied: Vec<Value> = effects(&vendor).await.iter().map(|e| e["replied"].clone()).collect();
     assert_eq!(replied, [json!(false), json!(true)]);
     let faults = vendor.report("faults").await;
-    assert_eq!(
-        (&faults[0]["matched"], &faults[0]["struck"]),
-        (&json!(1), &json!(1))
-    );
+    assert_eq!((&faults[0]["matched"], &faults[0]["struck"]), (&json!(1), &json!(1)));
 }
 
 #[tokio::test]
@@ -97,19 +72,10 @@ async fn delays_hold_the_reply_or_the_effect() {
     for (fault, jobs) in [("delay=10s", 1), ("delay-before=10s", 0)] {
         let vendor = Vendor::new(&[&format!("{fault}@triggerImageGenerationJob")]).await;
         let call = vendor.call(Method::POST, TRIGGER).json(&order());
-        let timeout = call
-            .timeout(Duration::from_millis(150))
-            .send()
-            .await
-            .unwrap_err();
+        let timeout = call.timeout(Duration::from_millis(150)).send().await.unwrap_err();
         assert!(timeout.is_timeout());
         assert_eq!(vendor.count("jobs").await, jobs, "{fault}");
-        assert!(
-            effects(&vendor)
-                .await
-                .iter()
-                .all(|effect| effect["replied"] == false)
-        );
+        assert!(effects(&vendor).await.iter().all(|effect| effect["replied"] == false));
         // The client's leaving is noticed, and logged as a call without a status.
         let path = "requests?op=triggerImageGenerationJob";
         while vendor.report(path).await["last"] == json!([]) {}
@@ -133,16 +99,8 @@ async fn statuses_before_and_after_the_effect() {
         let vendor = Vendor::new(&[fault]).await;
         let (got, message) = refused(vendor.try_post(TRIGGER, &order()).await.unwrap()).await;
         assert_eq!((got, vendor.count("jobs").await), (status, jobs), "{fault}");
-        assert_eq!(
-            message.contains("insufficient credits"),
-            fault.starts_with("no-credits")
-        );
-        assert!(
-            effects(&vendor)
-                .await
-                .iter()
-                .all(|effect| effect["replied"] == false)
-        );
+        assert_eq!(message.contains("insufficient credits"), fault.starts_with("no-credits"));
+        assert!(effects(&vendor).await.iter().all(|effect| effect["replied"] == false));
     }
 }
 
@@ -168,10 +126,7 @@ async fn bodies_that_are_not_the_envelope() {
 async fn rate_limits_with_and_without_retry_after() {
     let vendor = Vendor::new(&["rate-limit@ping,times=1", "rate-limit=9@ping,times=1"]).await;
     let first = vendor.try_get("/ping").await.unwrap();
-    assert_eq!(
-        (first.status().as_u16(), first.headers().get("retry-after")),
-        (429, None)
-    );
+    assert_eq!((first.status().as_u16(), first.headers().get("retry-after")), (429, None));
     let second = vendor.try_get("/ping").await.unwrap();
     assert_eq!(
         (second.status().as_u16(), &second.headers()["retry-after"]),
@@ -183,47 +138,13 @@ async fn rate_limits_with_and_without_retry_after() {
 #[tokio::test]
 async fn dates_can_be_missing_or_wrong() {
     let vendor = Vendor::new(&["no-date,times=1"]).await;
-    assert!(
-        vendor
-            .try_get("/ping")
-            .await
-            .unwrap()
-            .headers()
-            .get("date")
-            .is_none()
-    );
-    assert!(
-        vendor
-            .try_get("/ping")
-            .await
-            .unwrap()
-            .headers()
-            .get("date")
-            .is_some()
-    );
-    let vendor = Vendor::with(Args {
-        no_date: true,
-        ..args(FAST, &[])
-    })
-    .await;
-    assert!(
-        vendor
-            .try_get("/ping")
-            .await
-            .unwrap()
-            .headers()
-            .get("date")
-            .is_none()
-    );
-    let vendor = Vendor::with(Args {
-        clock_skew: -3_600_000,
-        ..args(FAST, &[])
-    })
-    .await;
-    let date = vendor.try_get("/ping").await.unwrap().headers()["date"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    assert!(vendor.try_get("/ping").await.unwrap().headers().get("date").is_none());
+    assert!(vendor.try_get("/ping").await.unwrap().headers().get("date").is_some());
+    let vendor = Vendor::with(Args { no_date: true, ..args(FAST, &[]) }).await;
+    assert!(vendor.try_get("/ping").await.unwrap().headers().get("date").is_none());
+    let vendor = Vendor::with(Args { clock_skew: -3_600_000, ..args(FAST, &[]) }).await;
+    let date =
+        vendor.try_get("/ping").await.unwrap().headers()["date"].to_str().unwrap().to_owned();
     let date = chrono::DateTime::parse_from_rfc2822(&date).unwrap();
     let behind = chrono::Utc::now().signed_duration_since(date).num_seconds();
     assert!((3595..3700).contains(&behind), "{behind}");
@@ -247,11 +168,7 @@ async fn links_expire_until_the_record_is_read_again() {
 #[tokio::test]
 async fn links_expire_by_time() {
     let ttl = Duration::from_millis(1);
-    let vendor = Vendor::with(Args {
-        url_ttl: ttl,
-        ..args(FAST, &[])
-    })
-    .await;
+    let vendor = Vendor::with(Args { url_ttl: ttl, ..args(FAST, &[]) }).await;
     let job = vendor.image_job().await;
     let url = vendor.job_until(&job, "success").await["images"][0]["url"].clone();
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -266,11 +183,7 @@ async fn media_can_break_off_or_dribble() {
     assert!(vendor.fetch(&url).await.unwrap().bytes().await.is_err());
     let begun = Instant::now();
     let whole = vendor.fetch(&url).await.unwrap();
-    let length: usize = whole.headers()["content-length"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let length: usize = whole.headers()["content-length"].to_str().unwrap().parse().unwrap();
     assert_eq!(whole.bytes().await.unwrap().len(), length);
     assert!(begun.elapsed() >= Duration::from_millis(60));
 }

@@ -25,14 +25,7 @@ async fn trainings_end_badly() {
     vendor.model_until(&model, "error").await;
     let (vendor, model) = training(&["model-deleted"]).await;
     vendor.model_until(&model, "deleted").await;
-    assert_eq!(
-        vendor
-            .try_get(&format!("/models/{model}/train"))
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    assert_eq!(vendor.try_get(&format!("/models/{model}/train")).await.unwrap().status(), 404);
 }
 
 #[tokio::test]
@@ -59,14 +52,7 @@ async fn trainings_show_late_and_pass_through_states() {
     let (vendor, model) = training(&["training-lag=60ms", "training-time=10s"]).await;
     assert_eq!(vendor.model_word(&model).await, "new");
     // Under way although it does not show: a second trigger conflicts.
-    assert_eq!(
-        vendor
-            .try_get(&format!("/models/{model}/train"))
-            .await
-            .unwrap()
-            .status(),
-        409
-    );
+    assert_eq!(vendor.try_get(&format!("/models/{model}/train")).await.unwrap().status(), 409);
     vendor.model_until(&model, "training").await;
     let (vendor, model) =
         training(&["training-states=warming+cooling", "training-time=150ms"]).await;
@@ -78,18 +64,12 @@ async fn trainings_show_late_and_pass_through_states() {
 #[tokio::test]
 async fn one_training_can_be_listed() {
     let (vendor, _) = training(&["training-listed,times=1"]).await;
-    assert_eq!(
-        vendor.get("/jobs").await["jobs"].as_array().unwrap().len(),
-        1
-    );
+    assert_eq!(vendor.get("/jobs").await["jobs"].as_array().unwrap().len(), 1);
     assert_eq!(vendor.count("jobs").await, 0);
     let (vendor, model) = training(&["training-listed", "training-failed"]).await;
     vendor.model_until(&model, "failed").await;
     let listed = vendor.get("/jobs").await["jobs"][0].clone();
-    assert_eq!(
-        vendor.job(listed["jobId"].as_str().unwrap()).await["status"],
-        "failed"
-    );
+    assert_eq!(vendor.job(listed["jobId"].as_str().unwrap()).await["status"], "failed");
 }
 
 #[tokio::test]
@@ -106,19 +86,10 @@ async fn words_in_mixed_case() {
 async fn names_deleted_models_and_duplicates() {
     let vendor = Vendor::new(&["names@listModels", "hide-deleted", "unique-names"]).await;
     let model = vendor.model().await;
-    let again = vendor
-        .try_post("/models", &json!({ "name": "Ann" }))
-        .await
-        .unwrap();
+    let again = vendor.try_post("/models", &json!({ "name": "Ann" })).await.unwrap();
     assert_eq!(refused(again).await.0, 409);
     assert_eq!(vendor.get("/models").await[0]["name"], "Ann");
-    assert!(
-        vendor
-            .get(&format!("/models/{model}"))
-            .await
-            .get("name")
-            .is_none()
-    );
+    assert!(vendor.get(&format!("/models/{model}")).await.get("name").is_none());
     vendor.delete(&format!("/models/{model}")).await;
     assert_eq!(vendor.get("/models").await, json!([]));
     let vendor = Vendor::new(&[]).await;
@@ -127,12 +98,8 @@ async fn names_deleted_models_and_duplicates() {
 
 #[tokio::test]
 async fn jobs_get_stuck_or_speak_in_tongues() {
-    let vendor = Vendor::new(&[
-        "job-stuck,times=1",
-        "odd-status,times=1",
-        "job-time=1ms,times=1",
-    ])
-    .await;
+    let vendor =
+        Vendor::new(&["job-stuck,times=1", "odd-status,times=1", "job-time=1ms,times=1"]).await;
     let stuck = vendor.image_job().await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(vendor.job_word(&stuck).await, "queued");
@@ -149,23 +116,12 @@ async fn jobs_get_stuck_or_speak_in_tongues() {
 #[tokio::test]
 async fn jobs_fail_with_and_without_a_reason() {
     let failed = ended("job-failed=Too blue", "failed").await;
-    assert_eq!(
-        (&failed["error"], failed.get("images")),
-        (&json!("Too blue"), None)
-    );
-    assert!(
-        ended("job-failed-silent", "failed")
-            .await
-            .get("error")
-            .is_none()
-    );
+    assert_eq!((&failed["error"], failed.get("images")), (&json!("Too blue"), None));
+    assert!(ended("job-failed-silent", "failed").await.get("error").is_none());
     let vendor = Vendor::new(&["job-failed"]).await;
     let job = vendor.image_job().await;
     vendor.job_until(&job, "failed").await;
-    assert_eq!(
-        vendor.get("/jobs").await["jobs"][0]["errorMessage"],
-        "The generation failed"
-    );
+    assert_eq!(vendor.get("/jobs").await["jobs"][0]["errorMessage"], "The generation failed");
 }
 
 #[tokio::test]
@@ -220,10 +176,7 @@ async fn foreign_jobs_appear_by_themselves() {
     vendor.get("/ping").await;
     while vendor.get("/jobs").await["jobs"].as_array().unwrap().len() < 3 {}
     let ledger = vendor.report("ledger").await;
-    assert_eq!(
-        (&ledger["jobs"], &ledger["credits"]),
-        (&json!(0), &json!(0))
-    );
+    assert_eq!((&ledger["jobs"], &ledger["credits"]), (&json!(0), &json!(0)));
     assert_eq!(ledger["effects"][0]["kind"], "foreign_job");
 }
 
@@ -234,10 +187,7 @@ async fn downloads_fail_in_three_ways() {
     let create = format!("/videos/{video}/create-download");
     assert_eq!(refused(vendor.try_get(&create).await.unwrap()).await.0, 400);
     let url = vendor.get("/videos").await[0]["url"].clone();
-    assert_eq!(
-        vendor.fetch(&url).await.unwrap().headers()["content-type"],
-        "video/mp4"
-    );
+    assert_eq!(vendor.fetch(&url).await.unwrap().headers()["content-type"], "video/mp4");
     for (fault, word, percent) in [
         ("download-stuck", "inprogress", 40),
         ("download-stuck=7", "inprogress", 7),
@@ -245,16 +195,10 @@ async fn downloads_fail_in_three_ways() {
     ] {
         let vendor = Vendor::new(&[fault]).await;
         let video = vendor.video().await;
-        vendor
-            .get(&format!("/videos/{video}/create-download"))
-            .await;
+        vendor.get(&format!("/videos/{video}/create-download")).await;
         let path = format!("/videos/{video}/download");
         while vendor.get(&path).await["percentComplete"] != percent {}
         let state = vendor.get(&path).await;
-        assert_eq!(
-            (&state["status"], state.get("url")),
-            (&json!(word), None),
-            "{fault}"
-        );
+        assert_eq!((&state["status"], state.get("url")), (&json!(word), None), "{fault}");
     }
 }

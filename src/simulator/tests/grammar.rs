@@ -40,11 +40,7 @@ fn every_fault_parses_with_and_without_endpoint() {
 #[test]
 fn every_operation_can_be_selected() {
     for row in OPERATIONS {
-        assert!(
-            format!("status=500@{}", row.name.to_uppercase())
-                .parse::<Fault>()
-                .is_ok()
-        );
+        assert!(format!("status=500@{}", row.name.to_uppercase()).parse::<Fault>().is_ok());
     }
 }
 
@@ -57,13 +53,7 @@ fn mistakes_are_explained_in_a_sentence() {
     assert!(error("delay=fast").contains("not a duration"));
     assert!(error("status=9000").contains("not an HTTP status"));
     assert!(error("lost-reply=1").contains("takes no value"));
-    for spec in [
-        "nok,times",
-        "nok,times=x",
-        "nok,p=2",
-        "nok,often=1",
-        "fewer=x",
-    ] {
+    for spec in ["nok,times", "nok,times=x", "nok,p=2", "nok,often=1", "fewer=x"] {
         assert!(!error(spec).contains('\n'), "{spec}");
     }
 }
@@ -111,11 +101,7 @@ fn the_command_line_agrees_with_the_defaults() {
     ];
     let parsed = Line::try_parse_from(line).unwrap().args;
     assert_eq!((parsed.faults.len(), parsed.clock_skew), (2, -300_000));
-    for wrong in [
-        ["--speed", "0"],
-        ["--page-size", "0"],
-        ["--fault", "nonsense"],
-    ] {
+    for wrong in [["--speed", "0"], ["--page-size", "0"], ["--fault", "nonsense"]] {
         assert!(Line::try_parse_from(["simulate", wrong[0], wrong[1]]).is_err());
     }
 }

@@ -40,21 +40,12 @@ impl Vendor {
 
     async fn with(args: Args) -> Self {
         // A pool would hide hang-ups behind silent retries on another connection.
-        let http = reqwest::Client::builder()
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .build()
-            .unwrap();
-        Self {
-            running: start(args).await.unwrap(),
-            http,
-        }
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
+        Self { running: start(args).await.unwrap(), http }
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.running.api_url()));
+        let request = self.http.request(method, format!("{}{path}", self.running.api_url()));
         request.bearer_auth("key").header("API-Version", "1")
     }
 
@@ -76,11 +67,7 @@ impl Vendor {
     }
 
     async fn delete(&self, path: &str) -> StatusCode {
-        self.call(Method::DELETE, path)
-            .send()
-            .await
-            .unwrap()
-            .status()
+        self.call(Method::DELETE, path).send().await.unwrap().status()
     }
 
     async fn control(&self, name: &str, body: Value) -> Value {
@@ -94,32 +81,19 @@ impl Vendor {
     }
 
     async fn count(&self, what: &str) -> u64 {
-        self.report("ledger?effects=false").await[what]
-            .as_u64()
-            .unwrap()
+        self.report("ledger?effects=false").await[what].as_u64().unwrap()
     }
 
     async fn model(&self) -> String {
-        text(
-            &self
-                .post("/models", json!({ "name": "Ann", "gender": "Female" }))
-                .await["id"],
-        )
+        text(&self.post("/models", json!({ "name": "Ann", "gender": "Female" })).await["id"])
     }
 
     async fn upload(&self, model: &str, kind: &str, file: Vec<u8>) -> Response {
         let data = json!({ "modelID": model, "type": kind }).to_string();
         let form = Form::new()
             .part("file", Part::bytes(file).file_name("a.jpg"))
-            .part(
-                "data",
-                Part::text(data).mime_str("application/json").unwrap(),
-            );
-        self.call(Method::POST, "/images/upload")
-            .multipart(form)
-            .send()
-            .await
-            .unwrap()
+            .part("data", Part::text(data).mime_str("application/json").unwrap());
+        self.call(Method::POST, "/images/upload").multipart(form).send().await.unwrap()
     }
 
     /// A model with twelve different pictures.
@@ -200,10 +174,7 @@ impl Vendor {
 async fn ok(response: Response) -> Value {
     let status = response.status();
     let body: Value = response.json().await.unwrap();
-    assert!(
-        status.is_success() && body["status"] == "OK",
-        "{status} {body}"
-    );
+    assert!(status.is_success() && body["status"] == "OK", "{status} {body}");
     body["result"].clone()
 }
 
@@ -217,10 +188,7 @@ async fn refused(response: Response) -> (u16, String) {
 }
 
 fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a string: {value}"))
-        .to_owned()
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
 }
 
 /// Bytes that pass for a JPEG, different for each number.

@@ -33,9 +33,8 @@ pub(crate) enum Format {
 impl Format {
     /// Tells the format from the first bytes, whatever the file is called.
     pub(crate) fn sniff(bytes: &[u8]) -> Option<Self> {
-        const HEIC_BRANDS: [&[u8]; 8] = [
-            b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1",
-        ];
+        const HEIC_BRANDS: [&[u8]; 8] =
+            [b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"];
         if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) {
             return Some(Self::Jpeg);
         }
@@ -91,18 +90,13 @@ impl World {
     /// One image of this caller.
     pub(crate) fn image(&self, caller: &Caller, id: &str) -> Result<&Image, Refusal> {
         let mine = |image: &&Image| image.owner == caller.user;
-        self.images
-            .get(id)
-            .filter(mine)
-            .ok_or_else(|| Refusal::unknown("Image"))
+        self.images.get(id).filter(mine).ok_or_else(|| Refusal::unknown("Image"))
     }
 
     /// How many images of this type a model has.
     pub(crate) fn count_uploads(&self, model: &str, kind: &str) -> usize {
         let of_kind = |id: &&String| self.images.get(*id).is_some_and(|image| image.kind == kind);
-        self.models
-            .get(model)
-            .map_or(0, |model| model.images.iter().filter(of_kind).count())
+        self.models.get(model).map_or(0, |model| model.images.iter().filter(of_kind).count())
     }
 
     /// Whether a model takes one more image of this type.
@@ -131,9 +125,7 @@ impl World {
         sha256: &str,
     ) -> Result<(String, u64), Refusal> {
         self.check_upload(caller, model, kind)?;
-        let picture = Arc::new(Picture::Uploaded {
-            sha256: sha256.to_owned(),
-        });
+        let picture = Arc::new(Picture::Uploaded { sha256: sha256.to_owned() });
         let id = self.add_image(caller.user, kind, model.into(), picture, format);
         let mut effect = self.effect(caller, What::Image, &id);
         effect.model_id = Some(model.to_owned());

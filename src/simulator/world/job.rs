@@ -175,26 +175,14 @@ impl World {
         let (mut images, mut videos) = (Vec::new(), Vec::new());
         for number in 0..order.outputs {
             match &order.work {
-                Work::Images {
-                    width,
-                    height,
-                    format,
-                } => {
+                Work::Images { width, height, format } => {
                     let text = format!("{}|{id}|{number}", order.request);
                     let seed = rng::hash(text.as_bytes());
-                    let picture = Picture::Drawn {
-                        seed,
-                        width: *width,
-                        height: *height,
-                    };
+                    let picture = Picture::Drawn { seed, width: *width, height: *height };
                     let model = order.model.clone();
                     images.push(self.add_image(owner, "output", model, picture.into(), *format));
                 }
-                Work::Upscale {
-                    source,
-                    picture,
-                    format,
-                } => {
+                Work::Upscale { source, picture, format } => {
                     let picture = Arc::new(Picture::Doubled(picture.clone()));
                     let model = order.model.clone();
                     let image = self.add_image(owner, "output", model, picture, *format);
@@ -253,16 +241,10 @@ impl World {
             record["error"] = error.into();
         }
         if !images.is_empty() || (hidden && !makes_videos) {
-            record["images"] = images
-                .iter()
-                .map(|id| self.image_json(caller, id))
-                .collect();
+            record["images"] = images.iter().map(|id| self.image_json(caller, id)).collect();
         }
         if !videos.is_empty() || (hidden && makes_videos) {
-            record["videos"] = videos
-                .iter()
-                .map(|id| self.video_json(caller, id))
-                .collect();
+            record["videos"] = videos.iter().map(|id| self.video_json(caller, id)).collect();
         }
         Ok(record)
     }

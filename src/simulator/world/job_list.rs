@@ -45,11 +45,7 @@ impl Window {
         if end - start > 7 * DAY {
             return Err(Refusal::invalid("The time range must not exceed 7 days"));
         }
-        Ok(Self {
-            start,
-            end,
-            after: None,
-        })
+        Ok(Self { start, end, after: None })
     }
 
     fn token(self, last: (Wall, usize)) -> String {
@@ -62,11 +58,7 @@ impl Window {
         let mut parts = text.split(':').map(str::parse::<Wall>);
         let mut next = || parts.next()?.ok();
         let (start, end, at, index) = (next()?, next()?, next()?, next()?);
-        Some(Self {
-            start,
-            end,
-            after: Some((at, usize::try_from(index).ok()?)),
-        })
+        Some(Self { start, end, after: Some((at, usize::try_from(index).ok()?)) })
     }
 }
 
@@ -104,10 +96,7 @@ impl World {
             }
         }
         let next = page.last().filter(|_| more).map(|last| window.token(*last));
-        let entries = page
-            .iter()
-            .map(|at| self.entry(caller, at.1, progress))
-            .collect::<Vec<_>>();
+        let entries = page.iter().map(|at| self.entry(caller, at.1, progress)).collect::<Vec<_>>();
         json!({ "jobs": entries, "nextPageToken": next.unwrap_or_default() })
     }
 
@@ -138,25 +127,14 @@ impl World {
         let order = Order {
             work: match videos {
                 true => Work::Videos,
-                false => Work::Images {
-                    width: 1024,
-                    height: 1024,
-                    format: Format::Jpeg,
-                },
+                false => Work::Images { width: 1024, height: 1024, format: Format::Jpeg },
             },
-            model: if videos {
-                "grok-imagine-1.5"
-            } else {
-                "nanobanana"
-            }
-            .into(),
+            model: if videos { "grok-imagine-1.5" } else { "nanobanana" }.into(),
             trained: false,
             outputs: 1,
             request: "null".into(),
         };
-        (0..count)
-            .map(|_| self.add_foreign(owner, order.clone(), at))
-            .collect()
+        (0..count).map(|_| self.add_foreign(owner, order.clone(), at)).collect()
     }
 
     /// The `foreign` fault: a job at every interval, for every key that was ever used.

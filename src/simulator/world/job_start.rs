@@ -17,10 +17,7 @@ impl World {
         caller: &Caller,
         order: Order,
     ) -> Result<(String, u64), Refusal> {
-        let active = self
-            .users
-            .get(caller.user)
-            .map_or(0, |user| user.active_jobs);
+        let active = self.users.get(caller.user).map_or(0, |user| user.active_jobs);
         if active >= self.args.max_active_jobs {
             let message = "Too many active jobs, wait for some to finish";
             return Err(Refusal::too_many(message, self.args.retry_after));
@@ -43,11 +40,7 @@ impl World {
             return String::new();
         };
         let id = job.id.clone();
-        let caller = Caller {
-            user: owner,
-            op: Op::GenerateImage,
-            base: "".into(),
-        };
+        let caller = Caller { user: owner, op: Op::GenerateImage, base: "".into() };
         let mut effect = self.effect(&caller, What::ForeignJob, &id);
         effect.endpoint = None;
         effect.model_id = Some(job.order.model.to_string());
@@ -158,10 +151,7 @@ impl World {
             job.missing_reads = reads.number().unwrap_or(FOR_EVER);
         }
         if let Some(fewer) = strike(Kind::Fewer) {
-            job.order.outputs = job
-                .order
-                .outputs
-                .saturating_sub(fewer.number().unwrap_or(1));
+            job.order.outputs = job.order.outputs.saturating_sub(fewer.number().unwrap_or(1));
         }
     }
 }

@@ -109,10 +109,8 @@ impl Ledger {
 
 impl Effect {
     fn json(&self, seq: usize, replied: bool) -> Value {
-        let request: Option<Value> = self
-            .request
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
+        let request: Option<Value> =
+            self.request.as_deref().and_then(|text| serde_json::from_str(text).ok());
         json!({
             "seq": seq, "kind": self.what.word(), "id": self.id, "model_id": self.model_id,
             "at": self.at, "key": &*self.key, "endpoint": self.endpoint.map(Op::name),

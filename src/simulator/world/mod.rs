@@ -169,10 +169,7 @@ impl World {
             id: id.to_owned(),
             model_id: None,
             at: self.clock.wall(),
-            key: self
-                .users
-                .get(caller.user)
-                .map_or_else(|| "".into(), |user| user.key.clone()),
+            key: self.users.get(caller.user).map_or_else(|| "".into(), |user| user.key.clone()),
             endpoint: Some(caller.op),
             content_sha256: None,
             request: None,
@@ -210,21 +207,14 @@ impl World {
         self.ids += 1;
         let millis = u64::try_from(self.clock.wall()).unwrap_or_default();
         // Multiplying by an odd number keeps the low 32 bits distinct for 2^32 ids.
-        (
-            millis,
-            rng::mix(self.ids) << 32 | (self.ids.wrapping_mul(0x9E37_79B1) & 0xFFFF_FFFF),
-        )
+        (millis, rng::mix(self.ids) << 32 | (self.ids.wrapping_mul(0x9E37_79B1) & 0xFFFF_FFFF))
     }
 
     /// A link to a file, valid for the configured time from now.
     pub(crate) fn link(&self, caller: &Caller, path: &str) -> String {
         let ttl = clock::millis_of(self.args.url_ttl);
         let revoked = self.revoked.get(path).copied().unwrap_or(Wall::MIN);
-        let expires = self
-            .clock
-            .wall()
-            .saturating_add(ttl)
-            .max(revoked.saturating_add(1));
+        let expires = self.clock.wall().saturating_add(ttl).max(revoked.saturating_add(1));
         format!("{}{path}?{}", caller.base, self.signature(path, expires))
     }
 

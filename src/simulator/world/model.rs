@@ -52,9 +52,7 @@ impl Model {
         if let Some(word) = &self.forced {
             return word;
         }
-        self.training
-            .as_ref()
-            .map_or("new", |training| training.status(now))
+        self.training.as_ref().map_or("new", |training| training.status(now))
     }
 
     fn is_training(&self, now: Progress) -> bool {
@@ -98,10 +96,7 @@ impl World {
     /// One model of this caller.
     pub(crate) fn model(&self, caller: &Caller, id: &str) -> Result<&Model, Refusal> {
         let mine = |model: &&Model| model.owner == caller.user;
-        self.models
-            .get(id)
-            .filter(mine)
-            .ok_or_else(|| Refusal::unknown("Model"))
+        self.models.get(id).filter(mine).ok_or_else(|| Refusal::unknown("Model"))
     }
 
     /// The same, unless it has been deleted.
@@ -217,11 +212,7 @@ impl World {
             return Vec::new();
         };
         let shown = |id: &&String| {
-            !hide
-                || self
-                    .models
-                    .get(*id)
-                    .is_some_and(|model| model.status(now) != "deleted")
+            !hide || self.models.get(*id).is_some_and(|model| model.status(now) != "deleted")
         };
         user.models.iter().rev().filter(shown).cloned().collect()
     }

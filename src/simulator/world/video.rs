@@ -39,8 +39,7 @@ impl Download {
     fn percent(&self, now: Progress) -> u64 {
         let share = (now - self.begun) as f64 / self.length.max(1) as f64;
         let percent = (share * 100.0).clamp(0.0, 100.0) as u64;
-        self.stuck_at
-            .map_or(percent, |stuck| percent.min(stuck.min(99)))
+        self.stuck_at.map_or(percent, |stuck| percent.min(stuck.min(99)))
     }
 }
 
@@ -48,26 +47,14 @@ impl World {
     /// One video of this caller.
     pub(crate) fn video(&self, caller: &Caller, id: &str) -> Result<&Video, Refusal> {
         let mine = |video: &&Video| video.owner == caller.user;
-        self.videos
-            .get(id)
-            .filter(mine)
-            .ok_or_else(|| Refusal::unknown("Video"))
+        self.videos.get(id).filter(mine).ok_or_else(|| Refusal::unknown("Video"))
     }
 
     /// Adds a video record to its owner.
     pub(crate) fn add_video(&mut self, owner: UserId, job: String, model: Arc<str>) -> String {
         let id = self.new_id("video");
         let created_at = self.clock.wall();
-        self.videos.insert(
-            id.clone(),
-            Video {
-                owner,
-                job,
-                model,
-                created_at,
-                download: None,
-            },
-        );
+        self.videos.insert(id.clone(), Video { owner, job, model, created_at, download: None });
         if let Some(user) = self.users.get_mut(owner) {
             user.videos.push(id.clone());
         }
@@ -143,12 +130,7 @@ impl World {
             return Err(Refusal::unknown("Download"));
         };
         let percent = download.percent(now);
-        let word = if percent < 100 {
-            "inprogress"
-        } else {
-            &download.end
-        }
-        .to_owned();
+        let word = if percent < 100 { "inprogress" } else { &download.end }.to_owned();
         let ready = word == "ready";
         let mut record =
             json!({ "percentComplete": percent, "status": self.spelled(&word, caller.op) });

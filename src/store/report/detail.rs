@@ -243,9 +243,7 @@ pub(super) fn detail(
             job_id: row.try_get("job_id")?,
             number: row.try_get("number")?,
             media: row.try_get("media")?,
-            path: row
-                .try_get::<Option<String>, _>("path")?
-                .map(|path| absolute(data_dir, &path)),
+            path: row.try_get::<Option<String>, _>("path")?.map(|path| absolute(data_dir, &path)),
             sha256: row.try_get("sha256")?,
             bytes: row.try_get("bytes")?,
             media_type: row.try_get("media_type")?,

@@ -33,11 +33,8 @@ pub enum Found {
 
 /// The canonical spelling of the beginning of an id; `None` when it cannot be one.
 fn id_prefix(text: &str) -> Option<String> {
-    let digits: String = text
-        .chars()
-        .filter(|c| *c != '-')
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
+    let digits: String =
+        text.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
     let hex = digits.chars().all(|c| c.is_ascii_hexdigit());
     if digits.is_empty() || digits.len() > 32 || !hex {
         return None;
@@ -136,9 +133,7 @@ impl Store {
                 .bind(text)
                 .fetch_all(self.readers())
                 .await?;
-        ids.iter()
-            .map(|id| Ok((Noun::Work(Kind::Model), rows::id(id, "models")?)))
-            .collect()
+        ids.iter().map(|id| Ok((Noun::Work(Kind::Model), rows::id(id, "models")?))).collect()
     }
 
     async fn candidates(&self, hits: Vec<(Noun, Id)>) -> Result<Vec<Candidate>> {

@@ -132,10 +132,7 @@ impl Store {
             Noun::Work(kind) => self.items(kind, &[id]).await?,
             Noun::Run => self.runs(&[id]).await?,
         };
-        found
-            .into_iter()
-            .next()
-            .ok_or_else(|| StoreError::NotFound(noun.as_str(), id.to_string()))
+        found.into_iter().next().ok_or_else(|| StoreError::NotFound(noun.as_str(), id.to_string()))
     }
 
     /// Rows of one kind, newest first.
@@ -162,10 +159,7 @@ impl Store {
             .bind(sql_limit(filter.limit))
             .fetch_all(self.readers())
             .await?;
-        let ids = ids
-            .iter()
-            .map(|id| rows::id(id, table(kind)))
-            .collect::<Result<Vec<_>>>()?;
+        let ids = ids.iter().map(|id| rows::id(id, table(kind))).collect::<Result<Vec<_>>>()?;
         self.items(kind, &ids).await
     }
 
@@ -175,12 +169,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn overview(&self, limit: u32) -> Result<Vec<Item>> {
-        let mut out = self
-            .list_runs(&Filter {
-                limit,
-                ..Filter::default()
-            })
-            .await?;
+        let mut out = self.list_runs(&Filter { limit, ..Filter::default() }).await?;
         for kind in Kind::ALL {
             let only = match kind {
                 Kind::Upload | Kind::Output => "state = 'attention'",
@@ -195,19 +184,10 @@ impl Store {
                 .bind(sql_limit(limit))
                 .fetch_all(self.readers())
                 .await?;
-            let ids = ids
-                .iter()
-                .map(|id| rows::id(id, table(kind)))
-                .collect::<Result<Vec<_>>>()?;
+            let ids = ids.iter().map(|id| rows::id(id, table(kind))).collect::<Result<Vec<_>>>()?;
             out.extend(self.items(kind, &ids).await?);
         }
-        out.sort_by_key(|item| {
-            (
-                rank(&item.state),
-                Reverse(item.updated_at),
-                Reverse(item.id),
-            )
-        });
+        out.sort_by_key(|item| (rank(&item.state), Reverse(item.updated_at), Reverse(item.id)));
         if limit > 0 {
             out.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
@@ -252,10 +232,8 @@ impl Store {
             own_columns(kind),
             table(kind)
         );
-        let found = sqlx::query(AssertSqlSafe(sql))
-            .bind(json_list(ids))
-            .fetch_all(self.readers())
-            .await?;
+        let found =
+            sqlx::query(AssertSqlSafe(sql)).bind(json_list(ids)).fetch_all(self.readers()).await?;
         let mut files = match kind {
             Kind::Job => self.output_files(ids).await?,
             _ => BTreeMap::new(),

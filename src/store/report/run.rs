@@ -51,10 +51,7 @@ impl Store {
         .bind(sql_limit(filter.limit))
         .fetch_all(self.readers())
         .await?;
-        let ids = ids
-            .iter()
-            .map(|id| rows::id(id, "runs"))
-            .collect::<Result<Vec<_>>>()?;
+        let ids = ids.iter().map(|id| rows::id(id, "runs")).collect::<Result<Vec<_>>>()?;
         let mut out = self.runs(&ids).await?;
         for item in &mut out {
             if let Detail::Run { members, .. } = &mut item.detail {
@@ -95,10 +92,8 @@ impl Store {
         .bind(json_list(runs))
         .fetch_all(self.readers())
         .await?;
-        let run_of: BTreeMap<&str, &str> = found
-            .iter()
-            .map(|(run, _, id)| (id.as_str(), run.as_str()))
-            .collect();
+        let run_of: BTreeMap<&str, &str> =
+            found.iter().map(|(run, _, id)| (id.as_str(), run.as_str())).collect();
         let mut out: BTreeMap<String, Vec<Item>> = BTreeMap::new();
         for kind in Kind::ALL {
             let ids = found
@@ -119,10 +114,7 @@ impl Store {
 
 fn run_item(row: RunRow, members: Vec<Item>) -> Result<Item> {
     let created = Time(row.created_at);
-    let finished = members
-        .iter()
-        .map(|item| item.finished_at)
-        .collect::<Option<Vec<_>>>();
+    let finished = members.iter().map(|item| item.finished_at).collect::<Option<Vec<_>>>();
     let trouble = |state: &str| {
         members
             .iter()
@@ -150,11 +142,7 @@ fn run_item(row: RunRow, members: Vec<Item>) -> Result<Item> {
         error: culprit.and_then(|item| item.error.as_ref().map(|e| format!("{}: {e}", item.label))),
         error_class: culprit.and_then(|item| item.error_class.clone()),
         created_at: created,
-        updated_at: members
-            .iter()
-            .map(|item| item.updated_at)
-            .max()
-            .unwrap_or(created),
+        updated_at: members.iter().map(|item| item.updated_at).max().unwrap_or(created),
         due_at: members.iter().filter_map(|item| item.due_at).min(),
         finished_at: finished.and_then(|times| times.into_iter().max()),
         label: format!("run {}", row.name),

@@ -249,9 +249,8 @@ impl Store {
                 "SELECT state, count(*) FROM {} GROUP BY state ORDER BY state",
                 table(kind)
             );
-            let found: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(sql))
-                .fetch_all(self.readers())
-                .await?;
+            let found: Vec<(String, i64)> =
+                sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
             out.extend(found.into_iter().map(|(state, n)| (kind, state, n)));
         }
         Ok(out)
@@ -275,14 +274,11 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn check_integrity(&self) -> Result<Vec<String>> {
-        let mut problems: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(20)")
-            .fetch_all(self.readers())
-            .await?;
+        let mut problems: Vec<String> =
+            sqlx::query_scalar("PRAGMA quick_check(20)").fetch_all(self.readers()).await?;
         problems.retain(|line| line != "ok");
         let orphans: Vec<(String, Option<i64>, String, i64)> =
-            sqlx::query_as("PRAGMA foreign_key_check")
-                .fetch_all(self.readers())
-                .await?;
+            sqlx::query_as("PRAGMA foreign_key_check").fetch_all(self.readers()).await?;
         problems.extend(orphans.into_iter().take(20).map(|(table, row, parent, _)| {
             format!(
                 "{table} row {} refers to a row of {parent} that is not there",
@@ -297,8 +293,6 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn sqlite_version(&self) -> Result<String> {
-        Ok(sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(self.readers())
-            .await?)
+        Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(self.readers()).await?)
     }
 }

@@ -36,14 +36,8 @@ impl Bench {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock::new());
-        let store = Store::open(dir.path(), clock, Timing::default())
-            .await
-            .unwrap();
-        let boot = store
-            .writer()
-            .write(Boot { version: "test" })
-            .await
-            .unwrap();
+        let store = Store::open(dir.path(), clock, Timing::default()).await.unwrap();
+        let boot = store.writer().write(Boot { version: "test" }).await.unwrap();
         Self { dir, store, boot }
     }
 
@@ -81,16 +75,9 @@ impl Bench {
                 media_type: "image/jpeg".to_owned(),
             })
             .collect();
-        new.training = Some(NewTraining {
-            id: training,
-            model,
-        });
+        new.training = Some(NewTraining { id: training, model });
         self.submit(new).await;
-        Person {
-            model,
-            uploads,
-            training,
-        }
+        Person { model, uploads, training }
     }
 
     fn image(model: &str) -> JobRequest {
@@ -113,11 +100,7 @@ impl Bench {
     pub(crate) async fn job(&self, run: Option<Id>) -> Id {
         let job = id();
         let mut new = Submission::new(("job", job), "cli");
-        new.run = run.map(|id| NewRun {
-            id,
-            name: "creator".to_owned(),
-            recipe: String::new(),
-        });
+        new.run = run.map(|id| NewRun { id, name: "creator".to_owned(), recipe: String::new() });
         new.jobs.push(NewJob {
             id: job,
             request: Self::image("flux"),
@@ -128,14 +111,8 @@ impl Bench {
     }
 
     pub(crate) async fn apply(&self, kind: Kind, id: Id, event: Event, facts: Facts) {
-        let write = Apply {
-            kind,
-            id,
-            event,
-            facts,
-            actor: "daemon".to_owned(),
-            timing: Timing::default(),
-        };
+        let write =
+            Apply { kind, id, event, facts, actor: "daemon".to_owned(), timing: Timing::default() };
         self.store.writer().write(write).await.unwrap();
     }
 
@@ -152,12 +129,7 @@ impl Bench {
             vendor_time: 0,
             expects: json!({}),
         };
-        let write = StartSend {
-            kind,
-            id,
-            intent,
-            timing: Timing::default(),
-        };
+        let write = StartSend { kind, id, intent, timing: Timing::default() };
         self.store.writer().write(write).await.unwrap();
     }
 
@@ -180,8 +152,7 @@ impl Bench {
             }],
             ..Facts::default()
         };
-        self.apply(Kind::Job, job, Event::VendorDone { outputs: 1 }, facts)
-            .await;
+        self.apply(Kind::Job, job, Event::VendorDone { outputs: 1 }, facts).await;
         let write = FileArrived {
             id: output,
             file: StoredFile {
@@ -203,8 +174,7 @@ impl Bench {
         self.event(kind, id, Event::OutcomeUnknown { note }).await;
         let message = "two jobs at the vendor could be it".to_owned();
         let reason = Reason::Undecidable;
-        self.event(kind, id, Event::NeedsPerson { reason, message })
-            .await;
+        self.event(kind, id, Event::NeedsPerson { reason, message }).await;
     }
 
     pub(crate) async fn fail(&self, kind: Kind, id: Id) {
@@ -214,12 +184,7 @@ impl Bench {
 }
 
 fn keys(value: &serde_json::Value) -> Vec<&str> {
-    value
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect()
+    value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 const COMMON: [&str; 19] = [
@@ -275,25 +240,12 @@ async fn json_shapes_are_a_contract() {
     assert_eq!(keys(&model), with(&own));
     assert_eq!(model["training_id"], json!(person.training));
     assert_eq!(model["training"]["state"], "waiting");
-    assert_eq!(
-        (&model["photos"], &model["photos_total"]),
-        (&json!(0), &json!(3))
-    );
+    assert_eq!((&model["photos"], &model["photos_total"]), (&json!(0), &json!(3)));
     let upload = shape(Noun::Work(Kind::Upload), person.uploads[0]).await;
-    let own = [
-        "model_id",
-        "purpose",
-        "file_name",
-        "sha256",
-        "bytes",
-        "media_type",
-    ];
+    let own = ["model_id", "purpose", "file_name", "sha256", "bytes", "media_type"];
     assert_eq!(keys(&upload), with(&own));
     let training = shape(Noun::Work(Kind::Training), person.training).await;
-    assert_eq!(
-        keys(&training),
-        with(&["model_id", "model", "remote_status", "run_id"])
-    );
+    assert_eq!(keys(&training), with(&["model_id", "model", "remote_status", "run_id"]));
     assert_eq!(training["due_at"], serde_json::Value::Null);
     let shown = shape(Noun::Work(Kind::Job), job).await;
     let own = [
@@ -311,35 +263,16 @@ async fn json_shapes_are_a_contract() {
     ];
     assert_eq!(keys(&shown), with(&own));
     let file = &shown["outputs"][0];
-    let own = [
-        "id",
-        "remote_id",
-        "path",
-        "sha256",
-        "bytes",
-        "media_type",
-        "job_id",
-    ];
+    let own = ["id", "remote_id", "path", "sha256", "bytes", "media_type", "job_id"];
     assert_eq!(keys(file), own);
     assert_eq!(file["id"], json!(output));
     let path = std::path::Path::new(file["path"].as_str().unwrap());
     assert!(path.is_absolute() && path.starts_with(bench.dir.path()));
     let shown = shape(Noun::Work(Kind::Output), output).await;
-    let own = [
-        "job_id",
-        "number",
-        "media",
-        "path",
-        "sha256",
-        "bytes",
-        "media_type",
-    ];
+    let own = ["job_id", "number", "media", "path", "sha256", "bytes", "media_type"];
     assert_eq!(keys(&shown), with(&own));
     let shown = shape(Noun::Run, run).await;
-    assert_eq!(
-        keys(&shown),
-        with(&["name", "done", "total", "members", "outputs"])
-    );
+    assert_eq!(keys(&shown), with(&["name", "done", "total", "members", "outputs"]));
     assert_eq!(shown["state"], "succeeded");
     assert_eq!(shown["members"][0]["id"], json!(job));
     assert_eq!(shown["outputs"][0]["id"], json!(output));
@@ -348,10 +281,7 @@ async fn json_shapes_are_a_contract() {
 #[tokio::test]
 async fn times_are_utc_with_milliseconds() {
     assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00.000Z");
-    assert_eq!(
-        Time(1_700_000_000_123).to_string(),
-        "2023-11-14T22:13:20.123Z"
-    );
+    assert_eq!(Time(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
     let bench = Bench::new().await;
     let job = bench.job(None).await;
     let item = bench.store.item(Noun::Work(Kind::Job), job).await.unwrap();
@@ -374,10 +304,7 @@ async fn rows_are_found_by_what_people_type() {
     assert_eq!(found(&full.replace('-', "")).await, model);
     assert_eq!(found(&format!(" {full}\n")).await, model);
     assert_eq!(found("Anna").await, model);
-    assert_eq!(
-        found("job_17").await,
-        Found::One(Noun::Work(Kind::Job), job)
-    );
+    assert_eq!(found("job_17").await, Found::One(Noun::Work(Kind::Job), job));
     for nothing in ["", "-", "job_18", "ffffffff", "%", "' OR 1=1 --"] {
         assert_eq!(found(nothing).await, Found::None, "{nothing:?}");
     }
@@ -405,32 +332,11 @@ async fn lists_filter_and_order() {
     let list = async |filter: Filter| ids(bench.store.list(jobs, &filter).await.unwrap());
     assert_eq!(list(Filter::default()).await, [second, first]);
     let states = vec!["failed".to_owned()];
-    assert_eq!(
-        list(Filter {
-            states,
-            ..Filter::default()
-        })
-        .await,
-        [first]
-    );
-    assert_eq!(
-        list(Filter {
-            limit: 1,
-            ..Filter::default()
-        })
-        .await,
-        [second]
-    );
-    let of = Filter {
-        model: Some(person.model),
-        ..Filter::default()
-    };
+    assert_eq!(list(Filter { states, ..Filter::default() }).await, [first]);
+    assert_eq!(list(Filter { limit: 1, ..Filter::default() }).await, [second]);
+    let of = Filter { model: Some(person.model), ..Filter::default() };
     assert!(list(of.clone()).await.is_empty());
-    let uploads = bench
-        .store
-        .list(Noun::Work(Kind::Upload), &of)
-        .await
-        .unwrap();
+    let uploads = bench.store.list(Noun::Work(Kind::Upload), &of).await.unwrap();
     assert_eq!(uploads.len(), 3);
     // Live before ended; photos only when they need somebody.
     let overview = bench.store.overview(10).await.unwrap();
@@ -439,10 +345,7 @@ async fn lists_filter_and_order() {
     bench.park(Kind::Job, second).await;
     let parked = bench.store.attention().await.unwrap();
     assert_eq!(parked[0].id, second);
-    assert_eq!(
-        parked[0].why,
-        "needs a person: two jobs at the vendor could be it"
-    );
+    assert_eq!(parked[0].why, "needs a person: two jobs at the vendor could be it");
     let counts = bench.store.counts().await.unwrap();
     assert!(counts.contains(&(Kind::Upload, "waiting".to_owned(), 3)));
 }
@@ -462,10 +365,7 @@ async fn a_story_names_parents_calls_and_events() {
     assert!(call.doubt_at.is_some());
     let events = bench.store.events(&[job], 0).await.unwrap();
     let causes: Vec<&str> = events.iter().map(|event| event.cause.as_str()).collect();
-    assert_eq!(
-        causes,
-        ["created", "send_started", "outcome_unknown", "needs_person"]
-    );
+    assert_eq!(causes, ["created", "send_started", "outcome_unknown", "needs_person"]);
     let later = bench.store.events(&[job], events[2].seq).await.unwrap();
     assert_eq!(later.len(), 1);
     assert!(bench.store.check_integrity().await.unwrap().is_empty());

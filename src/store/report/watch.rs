@@ -51,7 +51,5 @@ impl Watcher {
 }
 
 async fn data_version(conn: &mut SqliteConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar("PRAGMA data_version")
-        .fetch_one(conn)
-        .await?)
+    Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(conn).await?)
 }

@@ -29,10 +29,7 @@ fn image(extra: Value) -> ImageRequest {
 }
 
 fn on(model: &str) -> Resolved {
-    Resolved {
-        model_id: model.into(),
-        ..Resolved::default()
-    }
+    Resolved { model_id: model.into(), ..Resolved::default() }
 }
 
 #[test]
@@ -54,10 +51,7 @@ fn models() {
         create_model_body(&identity),
         json!({"name": "UGC Creator", "age": 27, "gender": "Female"})
     );
-    let patch = IdentityPatch {
-        name: Some("New".into()),
-        ..IdentityPatch::default()
-    };
+    let patch = IdentityPatch { name: Some("New".into()), ..IdentityPatch::default() };
     let body = update_model_body(&RemoteModelId::from("m1"), &patch);
     assert_eq!(body, json!({"name": "New", "id": "m1"}));
 }
@@ -85,10 +79,7 @@ fn images_on_public_models() {
                "options": {"openai": {"imageSize": "1K", "outputFormat": "jpeg",
                                       "quality": "high"}}})
     );
-    let resolved = Resolved {
-        reference_urls: vec!["https://v/a.png".into()],
-        ..on("nanobanana")
-    };
+    let resolved = Resolved { reference_urls: vec!["https://v/a.png".into()], ..on("nanobanana") };
     assert_eq!(
         image_body(&image(json!({})), &resolved)["referenceImageURLs"],
         json!(["https://v/a.png"])
@@ -100,10 +91,7 @@ fn images_on_trained_models() {
     let mut request = image(json!({"enhanceFace": true, "styleStrength": 0.5, "numImages": 4}));
     request.aspect_ratio = None;
     (request.width, request.height, request.seed) = (Some(800), Some(1280), Some(-7));
-    let resolved = Resolved {
-        input_image_id: Some(RemoteImageId::from("i1")),
-        ..on("018f")
-    };
+    let resolved = Resolved { input_image_id: Some(RemoteImageId::from("i1")), ..on("018f") };
     assert_eq!(
         image_body(&request, &resolved),
         json!({"modelID": "018f", "prompt": "a cat", "numImages": 4, "inputImageId": "i1",
@@ -129,10 +117,8 @@ fn videos() {
         first_frame: None,
         last_frame: None,
         references: Vec::new(),
-        extra: object(
-            json!({"options": {"grok": {"aspectRatio": "16:9", "duration": 8,
-                                                   "resolution": "720p"}}}),
-        ),
+        extra: object(json!({"options": {"grok": {"aspectRatio": "16:9", "duration": 8,
+                                                   "resolution": "720p"}}})),
     };
     assert_eq!(
         video_body(&request, &on("grok-imagine-1.5")),

@@ -52,34 +52,19 @@ async fn every_endpoint_is_called_as_documented() {
 
     client.ping().await.unwrap();
     client.create_model(&identity()).await.unwrap();
-    client
-        .update_model(&model, &IdentityPatch::from(&identity()))
-        .await
-        .unwrap();
+    client.update_model(&model, &IdentityPatch::from(&identity())).await.unwrap();
     client.list_models().await.unwrap();
     client.get_model(&model).await.unwrap();
     client.delete_model(&model).await.unwrap();
-    client
-        .list_model_images(&model, ImageFilter::Reference, 2, 20)
-        .await
-        .unwrap();
+    client.list_model_images(&model, ImageFilter::Reference, 2, 20).await.unwrap();
     client.train(&model).await.unwrap();
     client.get_image(&image).await.unwrap();
     client.delete_image(&image).await.unwrap();
-    client
-        .generate_image(&json!({"modelID": "m1"}))
-        .await
-        .unwrap();
+    client.generate_image(&json!({"modelID": "m1"})).await.unwrap();
     client.upscale_image(&upscale_body(&image)).await.unwrap();
-    client
-        .generate_video(&json!({"modelID": "veo-3.1"}))
-        .await
-        .unwrap();
+    client.generate_video(&json!({"modelID": "veo-3.1"})).await.unwrap();
     client.get_job(&job).await.unwrap();
-    client
-        .list_jobs(NEW_YEAR + 1, NEW_YEAR + 1, Some("t k&="))
-        .await
-        .unwrap();
+    client.list_jobs(NEW_YEAR + 1, NEW_YEAR + 1, Some("t k&=")).await.unwrap();
     client.list_videos().await.unwrap();
     client.get_video(&video).await.unwrap();
     client.delete_video(&video).await.unwrap();
@@ -90,10 +75,8 @@ async fn every_endpoint_is_called_as_documented() {
     assert!(client.vendor_now().unwrap() >= NEW_YEAR + 7_000);
 
     let seen = server.seen();
-    let calls: Vec<String> = seen
-        .iter()
-        .map(|seen| format!("{} {}", seen.method, seen.target))
-        .collect();
+    let calls: Vec<String> =
+        seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
     let expected = [
         "GET /api/ping",
         "POST /api/models",
@@ -119,25 +102,11 @@ async fn every_endpoint_is_called_as_documented() {
     ];
     assert_eq!(calls, expected);
     for seen in &seen {
-        assert_eq!(
-            seen.header("authorization"),
-            format!("Bearer {CANARY}"),
-            "{}",
-            seen.target
-        );
+        assert_eq!(seen.header("authorization"), format!("Bearer {CANARY}"), "{}", seen.target);
         assert_eq!(seen.header("api-version"), "1", "{}", seen.target);
-        assert!(
-            seen.header("user-agent").starts_with("darkroom/"),
-            "{}",
-            seen.target
-        );
+        assert!(seen.header("user-agent").starts_with("darkroom/"), "{}", seen.target);
         let json = seen.method == "POST";
-        assert_eq!(
-            seen.header("content-type") == "application/json",
-            json,
-            "{}",
-            seen.target
-        );
+        assert_eq!(seen.header("content-type") == "application/json", json, "{}", seen.target);
     }
     assert_eq!(seen[1].json()["name"], "Ann");
     assert_eq!(seen[1].json().get("id"), None);
@@ -149,10 +118,7 @@ async fn every_endpoint_is_called_as_documented() {
 async fn an_id_is_one_path_segment_or_nothing_is_sent() {
     let server = Server::start(vendor).await;
     let client = server.client();
-    client
-        .delete_model(&RemoteModelId::from("a/b?c#d%2e"))
-        .await
-        .unwrap();
+    client.delete_model(&RemoteModelId::from("a/b?c#d%2e")).await.unwrap();
     assert_eq!(server.seen()[0].target, "/api/models/a%2Fb%3Fc%23d%252e");
     for id in ["", " ", ".", ".."] {
         let failure = client.train(&RemoteModelId::from(id)).await.unwrap_err();
@@ -161,10 +127,7 @@ async fn an_id_is_one_path_segment_or_nothing_is_sent() {
         assert_eq!(failure.class, FailureClass::ReadFailed, "{id:?}");
     }
     let patch = IdentityPatch::default();
-    let failure = client
-        .update_model(&RemoteModelId::from(""), &patch)
-        .await
-        .unwrap_err();
+    let failure = client.update_model(&RemoteModelId::from(""), &patch).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::NotSent);
     assert_eq!(server.seen().len(), 1);
 }
@@ -173,11 +136,7 @@ async fn an_id_is_one_path_segment_or_nothing_is_sent() {
 async fn an_answer_about_another_job_is_no_answer() {
     let server =
         Server::start(|_| reply(200, r#"{"result":{"jobId":"other"},"status":"OK"}"#)).await;
-    let failure = server
-        .client()
-        .get_job(&RemoteJobId::from("j1"))
-        .await
-        .unwrap_err();
+    let failure = server.client().get_job(&RemoteJobId::from("j1")).await.unwrap_err();
     assert_eq!(failure.class, FailureClass::ReadFailed);
 }
 
@@ -217,10 +176,7 @@ async fn the_key_is_nowhere_even_when_the_server_echoes_it() {
 async fn a_key_that_is_a_common_word_changes_no_verdict() {
     for key in ["NOK", "OK", "status", "m1"] {
         let server = Server::start(|seen| match seen.method.as_str() {
-            "GET" => reply(
-                200,
-                r#"{"result":{"id":"m1","status":"new"},"status":"OK"}"#,
-            ),
+            "GET" => reply(200, r#"{"result":{"id":"m1","status":"new"},"status":"OK"}"#),
             _ => reply(400, r#"{"message":"no","status":"NOK"}"#),
         })
         .await;
@@ -237,29 +193,17 @@ async fn a_key_that_is_a_common_word_changes_no_verdict() {
 #[test]
 fn unsafe_settings_are_refused() {
     let build = |url: &str, key: &str| {
-        Client::new(&ClientConfig::new(
-            url.parse().unwrap(),
-            SecretString::from(key),
-        ))
+        Client::new(&ClientConfig::new(url.parse().unwrap(), SecretString::from(key)))
     };
     assert!(build("https://developer.photogptai.com/api", "k").is_ok());
     assert!(build("https://developer.photogptai.com/api/", "k").is_ok());
     assert!(build("http://localhost:9/api", "k").is_ok());
     let insecure = build("http://developer.photogptai.com/api", "k");
     assert!(matches!(insecure, Err(BuildError::InsecureBaseUrl)));
-    for url in [
-        "https://u:p@h/api",
-        "https://h/api?x=1",
-        "https://h/#f",
-        "data:x",
-        "unix:/x",
-    ] {
+    for url in ["https://u:p@h/api", "https://h/api?x=1", "https://h/#f", "data:x", "unix:/x"] {
         assert!(matches!(build(url, "k"), Err(BuildError::BaseUrl)), "{url}");
     }
     for key in ["", "  ", "line\nbreak"] {
-        assert!(
-            matches!(build("https://h/api", key), Err(BuildError::ApiKey)),
-            "{key:?}"
-        );
+        assert!(matches!(build("https://h/api", key), Err(BuildError::ApiKey)), "{key:?}");
     }
 }

@@ -9,27 +9,15 @@ const READ: Call = Call::read("Reading");
 const EFFECT: Call = Call::effect("Starting");
 
 fn answered(status: u16, body: &[u8]) -> Transport {
-    Transport::Answered(HttpReply {
-        status,
-        date: None,
-        retry_after: None,
-        body: body.to_vec(),
-    })
+    Transport::Answered(HttpReply { status, date: None, retry_after: None, body: body.to_vec() })
 }
 
 fn verdict(call: Call, transport: &Transport) -> Option<FailureClass> {
-    settle::<Triggered>(call, transport)
-        .err()
-        .map(|failure| failure.class)
+    settle::<Triggered>(call, transport).err().map(|failure| failure.class)
 }
 
 /// Status, body, verdict on a read, verdict on an effect (`None`: accepted).
-type Row = (
-    u16,
-    &'static [u8],
-    Option<FailureClass>,
-    Option<FailureClass>,
-);
+type Row = (u16, &'static [u8], Option<FailureClass>, Option<FailureClass>);
 
 #[test]
 fn every_kind_of_answer_has_its_verdict() {
@@ -96,23 +84,14 @@ fn every_kind_of_answer_has_its_verdict() {
         let transport = answered(*status, body);
         let shown = String::from_utf8_lossy(body);
         assert_eq!(verdict(READ, &transport), *read, "read, {status} {shown}");
-        assert_eq!(
-            verdict(EFFECT, &transport),
-            *effect,
-            "effect, {status} {shown}"
-        );
+        assert_eq!(verdict(EFFECT, &transport), *effect, "effect, {status} {shown}");
     }
 }
 
 #[test]
 fn only_a_connection_that_never_was_proves_that_nothing_was_sent() {
-    let broken = |partial| Transport::Broken {
-        problem: "reset".into(),
-        partial,
-    };
-    let Transport::Answered(half) = answered(200, b"") else {
-        unreachable!()
-    };
+    let broken = |partial| Transport::Broken { problem: "reset".into(), partial };
+    let Transport::Answered(half) = answered(200, b"") else { unreachable!() };
     let rows = [
         (Transport::NotSent("refused".into()), ReadFailed, NotSent),
         (Transport::TimedOut("deadline".into()), ReadFailed, Unknown),
@@ -129,35 +108,18 @@ fn only_a_connection_that_never_was_proves_that_nothing_was_sent() {
 fn a_failure_quotes_the_vendor_and_keeps_the_start_of_the_reply() {
     let body = br#"{"err":"E_COUNT","message":"needs 12\nto 20 images","status":"NOK"}"#;
     let failure = settle::<Acknowledged>(EFFECT, &answered(400, body)).unwrap_err();
-    assert_eq!(
-        failure.message,
-        "Starting was refused (HTTP 400): needs 12 to 20 images"
-    );
+    assert_eq!(failure.message, "Starting was refused (HTTP 400): needs 12 to 20 images");
     assert_eq!(failure.http_status, Some(400));
     assert_eq!(failure.reply.unwrap().as_bytes(), body);
 
     let long = settle::<Acknowledged>(EFFECT, &answered(502, &[0xff; 10_000])).unwrap_err();
     assert!(long.reply.unwrap().len() <= 4096);
-    assert!(
-        settle::<Acknowledged>(READ, &answered(404, b"nope"))
-            .unwrap_err()
-            .is_not_found()
-    );
+    assert!(settle::<Acknowledged>(READ, &answered(404, b"nope")).unwrap_err().is_not_found());
 
     let wrong = br#"{"result":{"id":[1],"status":"new"},"status":"OK"}"#;
     let failure = settle::<RemoteModel>(EFFECT, &answered(200, wrong)).unwrap_err();
-    assert!(
-        failure
-            .message
-            .contains("result.id: expected a non-empty id"),
-        "{}",
-        failure.message
-    );
-    assert!(
-        failure
-            .message
-            .ends_with("it is unknown whether it happened")
-    );
+    assert!(failure.message.contains("result.id: expected a non-empty id"), "{}", failure.message);
+    assert!(failure.message.ends_with("it is unknown whether it happened"));
 }
 
 #[test]
@@ -209,10 +171,8 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         Just("page")
     ];
     let envelope = proptest::collection::vec((key, word), 0..5).prop_map(|fields| {
-        let fields: Vec<String> = fields
-            .into_iter()
-            .map(|(key, word)| format!("\"{key}\":{word}"))
-            .collect();
+        let fields: Vec<String> =
+            fields.into_iter().map(|(key, word)| format!("\"{key}\":{word}")).collect();
         format!("{{{}}}", fields.join(",")).into_bytes()
     });
     prop_oneof![3 => envelope, 1 => proptest::collection::vec(any::<u8>(), 0..200)]

@@ -43,10 +43,7 @@ async fn every_effect_has_a_connection_of_its_own_and_reads_share_one() {
     let peers = |target: &str| {
         let of = |target: &str| -> Vec<SocketAddr> {
             let seen = server.seen();
-            seen.iter()
-                .filter(|seen| seen.target.ends_with(target))
-                .map(|s| s.peer)
-                .collect()
+            seen.iter().filter(|seen| seen.target.ends_with(target)).map(|s| s.peer).collect()
         };
         let all = of(target);
         (all.len(), all.into_iter().collect::<HashSet<_>>().len())
@@ -66,26 +63,15 @@ async fn a_connection_that_breaks_is_not_tried_again() {
     ];
     for half in halves {
         let (address, connections) = raw(half).await;
-        assert_eq!(
-            verdicts(&client(address)).await,
-            [ReadFailed, Unknown, Unknown]
-        );
-        assert_eq!(
-            *connections.lock().unwrap(),
-            3,
-            "{}",
-            String::from_utf8_lossy(half)
-        );
+        assert_eq!(verdicts(&client(address)).await, [ReadFailed, Unknown, Unknown]);
+        assert_eq!(*connections.lock().unwrap(), 3, "{}", String::from_utf8_lossy(half));
     }
 }
 
 #[tokio::test]
 async fn a_server_error_is_not_tried_again() {
     let server = Server::start(|_| reply(503, r#"{"message":"busy","status":"NOK"}"#)).await;
-    assert_eq!(
-        verdicts(&server.client()).await,
-        [ReadFailed, Unknown, Unknown]
-    );
+    assert_eq!(verdicts(&server.client()).await, [ReadFailed, Unknown, Unknown]);
     assert_eq!(server.seen().len(), 3);
 }
 
@@ -100,10 +86,7 @@ async fn a_redirect_is_not_followed() {
                 .unwrap()
         })
         .await;
-        assert_eq!(
-            verdicts(&server.client()).await,
-            [ReadFailed, Unknown, Unknown]
-        );
+        assert_eq!(verdicts(&server.client()).await, [ReadFailed, Unknown, Unknown]);
         assert!(server.seen().iter().all(|seen| seen.target != "/api/ok"));
     }
 }
@@ -126,16 +109,8 @@ async fn a_refused_connection_is_not_sent() {
     let client = client(address);
     assert_eq!(verdicts(&client).await, [ReadFailed, NotSent, NotSent]);
     let failure = client.train(&model()).await.unwrap_err();
-    assert!(
-        failure.message.contains("could not be sent"),
-        "{}",
-        failure.message
-    );
-    assert!(
-        !failure.message.contains("127.0.0.1/"),
-        "no URL: {}",
-        failure.message
-    );
+    assert!(failure.message.contains("could not be sent"), "{}", failure.message);
+    assert!(!failure.message.contains("127.0.0.1/"), "no URL: {}", failure.message);
     assert_eq!(client.vendor_now(), None);
 }
 
@@ -171,21 +146,11 @@ async fn a_failed_reply_still_tells_the_time() {
 async fn only_the_configured_proxy_is_used() {
     let proxy = Server::start(|_| reply(200, r#"{"result":"","status":"OK"}"#)).await;
     let mut config = config("127.0.0.1:1".parse().unwrap());
-    config.proxy = Some(
-        format!("http://user:secret@{}", proxy.address)
-            .parse()
-            .unwrap(),
-    );
+    config.proxy = Some(format!("http://user:secret@{}", proxy.address).parse().unwrap());
     let client = Client::new(&config).unwrap();
     client.ping().await.unwrap();
     client.train(&model()).await.unwrap();
     let targets: Vec<String> = proxy.seen().into_iter().map(|seen| seen.target).collect();
-    assert_eq!(
-        targets,
-        [
-            "http://127.0.0.1:1/api/ping",
-            "http://127.0.0.1:1/api/models/m1/train"
-        ]
-    );
+    assert_eq!(targets, ["http://127.0.0.1:1/api/ping", "http://127.0.0.1:1/api/models/m1/train"]);
     assert!(!format!("{config:?}").contains("secret"));
 }

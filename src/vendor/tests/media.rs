@@ -15,47 +15,28 @@ type Outcome = Result<(Fetched, Vec<u8>), FetchError>;
 
 async fn fetch(client: &MediaClient, url: &str, cap: u64) -> Outcome {
     let mut sink = Vec::new();
-    client
-        .fetch(url, cap, &mut sink)
-        .await
-        .map(|fetched| (fetched, sink))
+    client.fetch(url, cap, &mut sink).await.map(|fetched| (fetched, sink))
 }
 
 fn redirect(to: String) -> Response {
-    Response::builder()
-        .status(302)
-        .header("location", to)
-        .body("".into())
-        .unwrap()
+    Response::builder().status(302).header("location", to).body("".into()).unwrap()
 }
 
 #[tokio::test]
 async fn a_file_comes_home_without_the_key_being_sent() {
     let server = Server::start(|seen| match seen.target.as_str() {
         "/first" => redirect("second?sig=1".into()),
-        _ => Response::builder()
-            .header("content-type", "image/png")
-            .body("12345".into())
-            .unwrap(),
+        _ => Response::builder().header("content-type", "image/png").body("12345".into()).unwrap(),
     })
     .await;
     let client = media(server.address);
     let url = format!("http://{}/first", server.address);
     let (fetched, bytes) = fetch(&client, &url, 5).await.unwrap();
-    assert_eq!(
-        fetched,
-        Fetched {
-            bytes: 5,
-            content_type: Some("image/png".into())
-        }
-    );
+    assert_eq!(fetched, Fetched { bytes: 5, content_type: Some("image/png".into()) });
     assert_eq!(bytes, b"12345");
     assert_eq!(server.seen()[1].target, "/second?sig=1");
     for seen in server.seen() {
-        assert_eq!(
-            (seen.header("authorization"), seen.header("referer")),
-            ("", "")
-        );
+        assert_eq!((seen.header("authorization"), seen.header("referer")), ("", ""));
     }
 }
 
@@ -88,23 +69,13 @@ async fn links_into_the_own_network_are_refused_at_every_hop() {
         }
     }
     assert_eq!(other.seen().len(), 0);
-    for url in [
-        "http://example.com/",
-        "ftp://example.com/",
-        "file:///etc/passwd",
-    ] {
+    for url in ["http://example.com/", "ftp://example.com/", "file:///etc/passwd"] {
         let result = fetch(&client, url, 100).await;
-        assert!(
-            matches!(result, Err(FetchError::Refused(_))),
-            "{url}: {result:?}"
-        );
+        assert!(matches!(result, Err(FetchError::Refused(_))), "{url}: {result:?}");
     }
     for url in ["", "nonsense", "https://user:pass@example.com/"] {
         let result = fetch(&client, url, 100).await;
-        assert!(
-            matches!(result, Err(FetchError::Refused(RefusedMedia::BadUrl))),
-            "{url}"
-        );
+        assert!(matches!(result, Err(FetchError::Refused(RefusedMedia::BadUrl))), "{url}");
     }
 }
 
@@ -132,10 +103,7 @@ async fn redirects_end() {
     let at = |path: &str| format!("http://{}{path}", server.address);
     assert_eq!(fetch(&client, &at("/"), 9).await.unwrap().1, b"end");
     let endless = fetch(&client, &at("/xxxxxxx"), 9).await;
-    assert!(matches!(
-        endless,
-        Err(FetchError::Refused(RefusedMedia::TooManyRedirects))
-    ));
+    assert!(matches!(endless, Err(FetchError::Refused(RefusedMedia::TooManyRedirects))));
 }
 
 #[tokio::test]
@@ -161,30 +129,15 @@ async fn broken_and_oversized_downloads() {
     let (address, _) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n1234").await;
     let url = format!("http://{address}/");
     let short = fetch(&media(address), &url, 100).await;
-    assert!(
-        matches!(
-            short,
-            Err(FetchError::Truncated {
-                expected: 10,
-                received: 4
-            })
-        ),
-        "{short:?}"
-    );
+    assert!(matches!(short, Err(FetchError::Truncated { expected: 10, received: 4 })), "{short:?}");
     let big = fetch(&media(address), &url, 9).await;
-    assert!(matches!(
-        big,
-        Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))
-    ));
+    assert!(matches!(big, Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))));
 
     // Without a length the cap holds while streaming.
     let (address, _) = raw(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n1234567890").await;
     let url = format!("http://{address}/");
     let big = fetch(&media(address), &url, 9).await;
-    assert!(matches!(
-        big,
-        Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))
-    ));
+    assert!(matches!(big, Err(FetchError::Refused(RefusedMedia::TooBig { cap: 9 }))));
     assert_eq!(fetch(&media(address), &url, 10).await.unwrap().0.bytes, 10);
 
     let (address, _) =
@@ -200,13 +153,8 @@ async fn a_stalled_download_is_retryable_and_a_full_disk_is_not_the_vendors_faul
     let mut config = MediaConfig::new(super::server::base_url(address));
     config.idle_timeout = Duration::from_millis(100);
     let client = MediaClient::new(&config).unwrap();
-    let result = client
-        .fetch(&format!("http://{address}/"), 9, &mut Vec::new())
-        .await;
-    assert!(
-        matches!(result, Err(FetchError::Retryable { status: None, .. })),
-        "{result:?}"
-    );
+    let result = client.fetch(&format!("http://{address}/"), 9, &mut Vec::new()).await;
+    assert!(matches!(result, Err(FetchError::Retryable { status: None, .. })), "{result:?}");
 
     struct Full;
     impl AsyncChunkSink for Full {
@@ -216,21 +164,13 @@ async fn a_stalled_download_is_retryable_and_a_full_disk_is_not_the_vendors_faul
     }
     let server = Server::start(|_| reply(200, "12345")).await;
     let client = media(server.address);
-    let result = client
-        .fetch(&format!("http://{}/", server.address), 9, &mut Full)
-        .await;
+    let result = client.fetch(&format!("http://{}/", server.address), 9, &mut Full).await;
     assert!(matches!(result, Err(FetchError::Sink(_))), "{result:?}");
 }
 
 #[test]
 fn only_internet_addresses_are_public() {
-    let public = [
-        "8.8.8.8",
-        "172.15.0.1",
-        "100.63.0.1",
-        "2606:4700::1111",
-        "64:ff9b::808:808",
-    ];
+    let public = ["8.8.8.8", "172.15.0.1", "100.63.0.1", "2606:4700::1111", "64:ff9b::808:808"];
     let private = [
         "0.0.0.0",
         "10.1.2.3",
@@ -285,10 +225,7 @@ fn bytes_tell_what_a_file_is() {
         (b"", None),
     ];
     for (bytes, extension) in cases {
-        assert_eq!(
-            sniff_media_type(bytes).map(|(_, extension)| extension),
-            extension
-        );
+        assert_eq!(sniff_media_type(bytes).map(|(_, extension)| extension), extension);
     }
 }
 

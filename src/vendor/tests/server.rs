@@ -28,9 +28,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -52,9 +50,7 @@ impl Server {
     pub(super) async fn start(script: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
         let log = Log::default();
         let script: Arc<Script> = Arc::new(script);
-        let app = Router::new()
-            .fallback(answer)
-            .with_state((log.clone(), script));
+        let app = Router::new().fallback(answer).with_state((log.clone(), script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -82,9 +78,7 @@ async fn answer(
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         headers: parts.headers,
-        body: axum::body::to_bytes(body, usize::MAX)
-            .await
-            .unwrap_or_default(),
+        body: axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default(),
     };
     log.lock().unwrap().push(seen.clone());
     script(&seen)

@@ -9,9 +9,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 
 /// Name, file name, content type and bytes of every part.
 async fn parts(seen: &Seen) -> Vec<(String, Option<String>, Option<String>, Vec<u8>)> {
-    let mut request = Request::builder()
-        .body(axum::body::Body::from(seen.body.clone()))
-        .unwrap();
+    let mut request = Request::builder().body(axum::body::Body::from(seen.body.clone())).unwrap();
     *request.headers_mut() = seen.headers.clone();
     let mut form = Multipart::from_request(request, &()).await.unwrap();
     let mut parts = Vec::new();
@@ -39,10 +37,7 @@ async fn a_photo_arrives_whole_under_a_harmless_name() {
     let long = format!("{}.jpg", "a".repeat(300));
     let names = [
         ("ann.jpg", "ann.jpg"),
-        (
-            "Zoë \"x\"\r\nContent-Type: evil\r\n\r\n.jpg",
-            "Zo___x___Content-Type__evil____.jpg",
-        ),
+        ("Zoë \"x\"\r\nContent-Type: evil\r\n\r\n.jpg", "Zo___x___Content-Type__evil____.jpg"),
         ("../../etc/passwd", "_.._etc_passwd"),
         ("写真.png", "__.png"),
         ("写真", "photo"),
@@ -53,46 +48,22 @@ async fn a_photo_arrives_whole_under_a_harmless_name() {
     for (index, (name, sent)) in names.into_iter().enumerate() {
         let upload = UploadImage {
             model: &model,
-            purpose: if index == 0 {
-                UploadPurpose::Training
-            } else {
-                UploadPurpose::Reference
-            },
+            purpose: if index == 0 { UploadPurpose::Training } else { UploadPurpose::Reference },
             file_name: name,
             media_type: "image/jpeg",
             path: &path,
         };
-        assert_eq!(
-            client.upload_image(upload).await.unwrap().value.id.as_str(),
-            "i1"
-        );
+        assert_eq!(client.upload_image(upload).await.unwrap().value.id.as_str(), "i1");
         let seen = server.seen().pop().unwrap();
-        assert_eq!(
-            (seen.method.as_str(), seen.target.as_str()),
-            ("POST", "/api/images/upload")
-        );
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/api/images/upload"));
         assert_eq!(seen.header("content-length"), seen.body.len().to_string());
         assert_eq!(seen.header("transfer-encoding"), "");
         assert_eq!(seen.header("api-version"), "1");
-        let kind = if index == 0 {
-            "modelInput"
-        } else {
-            "auxiliaryType"
-        };
+        let kind = if index == 0 { "modelInput" } else { "auxiliaryType" };
         let data = format!(r#"{{"modelID":"m\"1","type":"{kind}"}}"#);
         let expected = [
-            (
-                "data".into(),
-                None,
-                Some("application/json".into()),
-                data.into_bytes(),
-            ),
-            (
-                "file".into(),
-                Some(sent.into()),
-                Some("image/jpeg".into()),
-                bytes.clone(),
-            ),
+            ("data".into(), None, Some("application/json".into()), data.into_bytes()),
+            ("file".into(), Some(sent.into()), Some("image/jpeg".into()), bytes.clone()),
         ];
         assert!(parts(&seen).await == expected, "{name:?}");
     }
@@ -111,18 +82,11 @@ async fn a_file_that_cannot_be_read_is_not_sent() {
         path: &folder.path().join("missing"),
     };
     let missing = server.client().upload_image(upload).await.unwrap_err();
-    let directory = UploadImage {
-        path: folder.path(),
-        ..upload
-    };
+    let directory = UploadImage { path: folder.path(), ..upload };
     let directory = server.client().upload_image(directory).await.unwrap_err();
     let path = folder.path().join("a.jpg");
     std::fs::write(&path, b"x").unwrap();
-    let untyped = UploadImage {
-        path: &path,
-        media_type: "no type",
-        ..upload
-    };
+    let untyped = UploadImage { path: &path, media_type: "no type", ..upload };
     let untyped = server.client().upload_image(untyped).await.unwrap_err();
     for failure in [missing, directory, untyped] {
         assert_eq!(failure.class, FailureClass::NotSent, "{}", failure.message);

@@ -46,10 +46,7 @@ fn models() {
         ("READY", ModelStatus::Ready),
         ("deleted", ModelStatus::Deleted),
         ("failed", ModelStatus::Failed),
-        (
-            "Uploading_To_GPU",
-            ModelStatus::Other("uploading_to_gpu".into()),
-        ),
+        ("Uploading_To_GPU", ModelStatus::Other("uploading_to_gpu".into())),
     ];
     for (word, status) in words {
         let model: RemoteModel = result(json!({"id": 17, "status": word})).unwrap();
@@ -63,10 +60,7 @@ fn models() {
     assert_eq!(result::<Vec<RemoteModel>>(Value::Null).unwrap(), []);
     let problem = result::<Vec<RemoteModel>>(json!([{"id": "a"}, {"id": " "}])).unwrap_err();
     assert!(problem.starts_with("result[1].id: "), "{problem}");
-    assert!(
-        read::<Vec<RemoteModel>>(json!({"result": null})).is_err(),
-        "no OK, no empty list"
-    );
+    assert!(read::<Vec<RemoteModel>>(json!({"result": null})).is_err(), "no OK, no empty list");
 }
 
 #[test]
@@ -84,35 +78,23 @@ fn images() {
     assert_eq!(image.updated_at, Some(NEW_YEAR));
     assert_eq!(image.upscaled_image_id.unwrap().as_str(), "u");
     assert_eq!(image.upscaled_image_url.as_deref(), Some("https://v/u.png"));
-    assert_eq!(
-        (image.liked, image.public_media_id.as_deref()),
-        (Some(true), Some("p"))
-    );
+    assert_eq!((image.liked, image.public_media_id.as_deref()), (Some(true), Some("p")));
 
     let page: ImagePage =
         read(json!({"page": 1, "pageSize": 20, "result": [record], "status": "OK"})).unwrap();
-    assert_eq!(
-        (page.page, page.page_size, page.images.len()),
-        (Some(1), Some(20), 1)
-    );
+    assert_eq!((page.page, page.page_size, page.images.len()), (Some(1), Some(20), 1));
 
     let odd: RemoteImage =
         result(json!({"id": "i", "url": "", "liked": "yes", "upscaledImageID": "", "new": {}}))
             .unwrap();
-    assert_eq!(
-        (odd.url, odd.liked, odd.upscaled_image_id),
-        (None, None, None)
-    );
+    assert_eq!((odd.url, odd.liked, odd.upscaled_image_id), (None, None, None));
     assert!(result::<RemoteImage>(json!({"url": "https://v/x.png"})).is_err());
 }
 
 #[test]
 fn jobs() {
     let triggered: Triggered = result(json!({"jobId": "job_123", "status": "queued"})).unwrap();
-    assert_eq!(
-        (triggered.job_id.as_str(), triggered.status),
-        ("job_123", JobStatus::Queued)
-    );
+    assert_eq!((triggered.job_id.as_str(), triggered.status), ("job_123", JobStatus::Queued));
 
     let job: RemoteJob = result(json!({
         "jobId": "job_123", "status": "success", "createdAt": "2026-01-01T00:00:00Z",
@@ -128,10 +110,7 @@ fn jobs() {
         "images": [{"id": "image_123", "url": "https://v/i.jpg"}, {"url": "https://v/lost.jpg"}]
     }))
     .unwrap();
-    assert_eq!(
-        (job.status, job.images.len(), job.unreadable_media),
-        (JobStatus::Success, 1, 1)
-    );
+    assert_eq!((job.status, job.images.len(), job.unreadable_media), (JobStatus::Success, 1, 1));
     assert_eq!(job.model_id.unwrap().as_str(), "018f");
 
     let reasons = [
@@ -143,10 +122,7 @@ fn jobs() {
     for (error, expected) in reasons {
         let job: RemoteJob =
             result(json!({"jobId": "j", "status": "failed", "error": error})).unwrap();
-        assert_eq!(
-            (job.status, job.error.as_deref()),
-            (JobStatus::Failed, expected)
-        );
+        assert_eq!((job.status, job.error.as_deref()), (JobStatus::Failed, expected));
     }
     let strange: RemoteJob = result(json!({"jobId": "j", "status": "Paused"})).unwrap();
     assert_eq!(strange.status, JobStatus::Other("paused".into()));
@@ -161,10 +137,7 @@ fn the_job_list() {
     }))
     .unwrap();
     let job = &page.jobs[0];
-    assert_eq!(
-        (job.credits, job.error_message.as_deref()),
-        (Some(0.0), Some("string"))
-    );
+    assert_eq!((job.credits, job.error_message.as_deref()), (Some(0.0), Some("string")));
     assert_eq!((job.created_at, job.updated_at), (None, Some(NEW_YEAR)));
     assert_eq!(page.next_page_token.as_deref(), Some("string"));
 
@@ -174,13 +147,7 @@ fn the_job_list() {
     // An unreadable entry or shape must never look like "there is no such job".
     let problem = result::<JobPage>(json!({"jobs": [{"jobId": "a"}, {"status": "queued"}]}));
     assert!(problem.unwrap_err().starts_with("result.jobs[1]"));
-    for shape in [
-        json!([]),
-        Value::Null,
-        json!("x"),
-        json!({"jobs": {}}),
-        json!({"jobs": "x"}),
-    ] {
+    for shape in [json!([]), Value::Null, json!("x"), json!({"jobs": {}}), json!({"jobs": "x"})] {
         assert!(result::<JobPage>(shape.clone()).is_err(), "{shape}");
     }
 }
@@ -195,30 +162,16 @@ fn videos_downloads_presets() {
     let video: RemoteVideo = result(record.clone()).unwrap();
     assert_eq!(video.job_id.unwrap().as_str(), "j");
     assert_eq!(video.model_id.unwrap().as_str(), "veo-3.1");
-    assert_eq!(
-        result::<Vec<RemoteVideo>>(json!([record])).unwrap().len(),
-        1
-    );
-    assert_eq!(
-        result::<Vec<RemoteVideo>>(json!({"videos": [record]}))
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(result::<Vec<RemoteVideo>>(json!([record])).unwrap().len(), 1);
+    assert_eq!(result::<Vec<RemoteVideo>>(json!({"videos": [record]})).unwrap().len(), 1);
 
     let ready: DownloadStatus =
         result(json!({"percentComplete": 100, "status": "Ready", "url": "https://v/f.mp4"}))
             .unwrap();
-    assert_eq!(
-        (ready.status, ready.percent_complete),
-        (DownloadState::Ready, Some(100.0))
-    );
+    assert_eq!((ready.status, ready.percent_complete), (DownloadState::Ready, Some(100.0)));
     let early: DownloadStatus = result(json!({"percentComplete": "12.5"})).unwrap();
     assert_eq!((early.url, early.percent_complete), (None, Some(12.5)));
-    assert_eq!(
-        result::<DownloadStatus>(Value::Null).unwrap(),
-        DownloadStatus::default()
-    );
+    assert_eq!(result::<DownloadStatus>(Value::Null).unwrap(), DownloadStatus::default());
 
     let presets: Vec<Preset> =
         result(json!([{"tag": "editorial", "title": "x"}, "retro", {"name": "y"}])).unwrap();
@@ -245,16 +198,7 @@ fn times_are_understood_in_many_spellings() {
     for text in same {
         assert_eq!(parse_time(text), Some(NEW_YEAR), "{text}");
     }
-    for text in [
-        "",
-        "string",
-        "yesterday",
-        "0",
-        "-1",
-        "NaN",
-        "inf",
-        "99999-99-99",
-    ] {
+    for text in ["", "string", "yesterday", "0", "-1", "NaN", "inf", "99999-99-99"] {
         assert_eq!(parse_time(text), None, "{text}");
     }
 }

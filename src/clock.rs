@@ -94,6 +94,11 @@ pub fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
 
+/// A new id of ours: UUIDv7, so that ids sort by creation.
+pub fn new_id() -> crate::domain::ids::Id {
+    crate::domain::ids::Id(uuid::Uuid::now_v7())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,9 +126,4 @@ mod tests {
         assert_eq!(millis(Duration::from_micros(1_999)), 1);
         assert_eq!(millis(Duration::MAX), Millis::MAX);
     }
-}
-
-/// A new id of ours: UUIDv7, so that ids sort by creation.
-pub fn new_id() -> crate::domain::ids::Id {
-    crate::domain::ids::Id(uuid::Uuid::now_v7())
 }

@@ -1,6 +1,5 @@
 //! Imports point one way, SQL and vendor HTTP have one home each, and nobody moves a row but
 //! `store/apply`. Read from the sources, so that a drawing in a document cannot drift from them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
 //! The reading commands as a shell sees them: stdout, stderr and exit codes of the real binary.
-#![allow(clippy::unwrap_used)] // a test's helper may panic too
 
 use darkroom::clock::SystemClock;
 use darkroom::domain::ids::Id;

@@ -1,6 +1,6 @@
 //! Uploads, models, photo checks, presets.
 
-use crate::place::{Place, done};
+use super::place::{Place, done};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 

@@ -1,6 +1,6 @@
 //! Single jobs.
 
-use crate::place::{Place, done};
+use super::place::{Place, done};
 use std::fs;
 use std::process::Stdio;
 

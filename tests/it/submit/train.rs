@@ -1,6 +1,6 @@
 //! Folders of photos, and keys.
 
-use crate::place::{Place, portraits};
+use super::place::{Place, portraits};
 use std::fs;
 
 #[test]

@@ -1,9 +1,6 @@
 //! `kill -9` at many moments, and orderly restarts: the vendor's ledger shows each effect once.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
-use support::{World, eventually, photos};
+use crate::support::{World, eventually, photos};
 
 fn submit(world: &World) -> String {
     let photos = photos();

@@ -1,11 +1,8 @@
 //! A vendor that misbehaves in every way its documentation leaves open: each ends as design 3.1
 //! says, and nothing is lost or bought twice.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{World, eventually, photos};
 use serde_json::Value;
-use support::{World, eventually, photos};
 
 const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a lighthouse"];
 

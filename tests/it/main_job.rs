@@ -1,11 +1,8 @@
 //! The main job through the real binary: photos in, trained model, finished media on disk.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{World, photos, sha256};
 use serde_json::Value;
 use std::path::Path;
-use support::{World, photos, sha256};
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
@@ -134,7 +131,7 @@ fn the_file_reads_well_with_sqlite3_and_reading_hurts_nobody() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    support::eventually("the job is done", || {
+    crate::support::eventually("the job is done", || {
         let row = read("select state, why from job_status");
         let (state, why) = row.trim().split_once('|').unwrap();
         match state {

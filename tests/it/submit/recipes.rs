@@ -1,6 +1,6 @@
 //! Recipes and plans.
 
-use crate::place::Place;
+use super::place::Place;
 use std::fs;
 
 const RECIPE: &str = r#"

@@ -2,8 +2,7 @@
 //!
 //! Tests wait on conditions, never on sleeps: [`eventually`] looks until it holds or a generous
 //! deadline passes.
-#![allow(unreachable_pub, reason = "shared by test binaries")]
-#![allow(dead_code, reason = "every test binary uses its own part of this")]
+#![allow(dead_code, reason = "helpers stay even when the last test that used one goes")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -12,10 +11,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything here takes: only a hang reaches it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test, in an environment that knows nothing of the developer's own.
-pub fn darkroom() -> Command {
+pub(crate) fn darkroom() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -33,7 +32,7 @@ pub fn darkroom() -> Command {
 }
 
 /// Looks until `condition` answers something.
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = condition() {
@@ -45,7 +44,7 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 }
 
 /// Runs a command to its end; one that hangs is killed and fails the test.
-pub fn finish(mut command: Command, what: &str) -> Output {
+pub(crate) fn finish(mut command: Command, what: &str) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id().to_string();
     let (done, ended) = std::sync::mpsc::channel::<()>();
@@ -68,12 +67,12 @@ pub fn finish(mut command: Command, what: &str) -> Output {
 }
 
 /// A child process that dies with the test.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// The address from its first line on stdout.
-    pub address: String,
+    pub(crate) address: String,
     /// What it says on stderr.
-    pub log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 impl Process {
@@ -91,25 +90,25 @@ impl Process {
     }
 
     /// `kill -9`, and waits until it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM; answers the exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         eventually("the process ends", || self.child.try_wait().unwrap()).code()
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Everything it has logged.
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -125,14 +124,14 @@ impl Drop for Process {
 }
 
 /// The simulated vendor.
-pub struct Vendor {
+pub(crate) struct Vendor {
     process: Process,
     root: String,
 }
 
 impl Vendor {
     /// Starts it at a speed where a training takes about two seconds.
-    pub fn start(folder: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
         let mut command = darkroom();
         command.args(["simulate", "--listen", "127.0.0.1:0"]);
         if !args.contains(&"--speed") {
@@ -145,33 +144,33 @@ impl Vendor {
     }
 
     /// The base URL for `PHOTOGPT_BASE_URL`.
-    pub fn api(&self) -> &str {
+    pub(crate) fn api(&self) -> &str {
         &self.process.address
     }
 
     /// Reads one of its control addresses.
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         http("GET", &format!("{}{path}", self.root), None)
     }
 
     /// Posts to one of its control addresses.
-    pub fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         http("POST", &format!("{}{path}", self.root), Some(body))
     }
 
     /// What really happened.
-    pub fn ledger(&self) -> Value {
+    pub(crate) fn ledger(&self) -> Value {
         self.get("/_sim/ledger")
     }
 
     /// Models, images, trainings and jobs that really happened.
-    pub fn counts(&self) -> [i64; 4] {
+    pub(crate) fn counts(&self) -> [i64; 4] {
         let ledger = self.ledger();
         ["models", "images", "trainings", "jobs"].map(|name| ledger[name].as_i64().unwrap())
     }
 
     /// Adds faults.
-    pub fn fault(&self, specs: &[&str]) {
+    pub(crate) fn fault(&self, specs: &[&str]) {
         self.post("/_sim/faults", &serde_json::json!(specs));
     }
 }
@@ -190,19 +189,19 @@ fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
 }
 
 /// A data directory with its configuration, a vendor, and perhaps a daemon.
-pub struct World {
+pub(crate) struct World {
     daemon: Option<Process>,
     /// The vendor.
-    pub vendor: Vendor,
+    pub(crate) vendor: Vendor,
     /// Everything below it goes when the test ends, after the processes.
-    pub folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     /// The key that daemon and commands use.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 impl World {
     /// A vendor and an empty data directory; no daemon yet.
-    pub fn new(vendor_args: &[&str]) -> Self {
+    pub(crate) fn new(vendor_args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vendor = Vendor::start(folder.path(), vendor_args);
         let world = Self { folder, vendor, daemon: None, key: "test-key".to_owned() };
@@ -211,7 +210,7 @@ impl World {
     }
 
     /// Writes the configuration: fast polls, and `more`.
-    pub fn configure(&self, more: &str) {
+    pub(crate) fn configure(&self, more: &str) {
         let text = format!(
             "[poll]\ntraining = \"500ms\"\njob = \"100ms\"\ndownload = \"100ms\"\n\
              [doubt]\nfree_settle = \"1s\"\nsettle = \"3s\"\nrelist = \"500ms\"\n\
@@ -225,12 +224,12 @@ impl World {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// A command with this world's environment.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = darkroom();
         command
             .env("DARKROOM_DATA_DIR", self.data())
@@ -242,34 +241,34 @@ impl World {
     }
 
     /// Starts the daemon.
-    pub fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         self.daemon = Some(Process::start(command, self.folder.path().join("daemon.log")));
     }
 
     /// The running daemon.
-    pub fn daemon(&self) -> &Process {
+    pub(crate) fn daemon(&self) -> &Process {
         self.daemon.as_ref().unwrap()
     }
 
     /// `kill -9` of the daemon.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.daemon.take().unwrap().kill();
     }
 
     /// Stops the daemon in an orderly way.
-    pub fn stop(&mut self) -> Option<i32> {
+    pub(crate) fn stop(&mut self) -> Option<i32> {
         self.daemon.take().unwrap().terminate()
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         finish(self.command(args), &args.join(" "))
     }
 
     /// Runs a command that must exit with `code`, and reads its JSON.
-    pub fn json(&self, args: &[&str], code: i32) -> Value {
+    pub(crate) fn json(&self, args: &[&str], code: i32) -> Value {
         let mut all = args.to_vec();
         all.push("--json");
         let output = self.run(&all);
@@ -285,7 +284,7 @@ impl World {
     }
 
     /// One value from the database, by a connection of its own.
-    pub fn sql(&self, query: &str) -> Option<String> {
+    pub(crate) fn sql(&self, query: &str) -> Option<String> {
         use sqlx::{Connection, Row, TypeInfo, ValueRef};
         let path = self.data().join("darkroom.db");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -310,7 +309,7 @@ impl World {
     }
 
     /// Waits until the query answers `value`.
-    pub fn until(&self, query: &str, value: &str) {
+    pub(crate) fn until(&self, query: &str, value: &str) {
         eventually(&format!("{query} = {value}"), || {
             (self.sql(query).as_deref() == Some(value)).then_some(())
         });
@@ -318,12 +317,12 @@ impl World {
 }
 
 /// The mixed folder of 14 photos.
-pub fn photos() -> PathBuf {
+pub(crate) fn photos() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/photos")
 }
 
 /// Lower-case hex of a file's content.
-pub fn sha256(path: &Path) -> String {
+pub(crate) fn sha256(path: &Path) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(std::fs::read(path).unwrap()))
 }

@@ -1,6 +1,5 @@
 //! The views are an interface: people, dashboards and scripts read them. Columns may be added at
 //! the end of this list and of the view; none may go or be renamed.
-#![allow(clippy::unwrap_used)] // a test's helper may panic too
 
 use darkroom::clock::SystemClock;
 use darkroom::domain::schedule::Timing;

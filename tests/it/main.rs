@@ -1,0 +1,14 @@
+//! One test binary, so that everything is linked once. Each file is one subject.
+//!
+//! The tests talk to the real binary and the real database against the simulator over real HTTP;
+//! crashes are real `kill -9`s; they wait on conditions, never on sleeps.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod architecture;
+mod main_job;
+mod reading;
+mod restart;
+mod submit;
+mod support;
+mod vendor_moods;
+mod views;

@@ -7,10 +7,10 @@ use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::work::{Kind, State};
 use crate::store::Store;
+use crate::store::cancel::Cancel as CancelWrite;
 use crate::store::report::{Detail, Noun};
 use crate::store::retry::{Resolve as ResolveWrite, Retried, Retry as RetryWrite};
 use crate::store::settings::{ClearPause, SetPause, Switch};
-use crate::store::submit::Cancel as CancelWrite;
 use serde_json::{Map, Value, json};
 
 /// Who acts, in events.

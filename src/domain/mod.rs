@@ -9,5 +9,6 @@ pub mod recipe;
 pub mod reconcile;
 pub mod request;
 pub mod schedule;
+pub mod state;
 pub mod validate;
 pub mod work;

@@ -9,9 +9,11 @@
 //! - [`report`]: what the interfaces read
 
 pub mod apply;
+pub mod cancel;
 pub mod intents;
 pub mod lookup;
 pub mod open;
+mod parents;
 pub mod queries;
 pub mod report;
 pub mod retry;

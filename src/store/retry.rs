@@ -1,8 +1,8 @@
 //! Trying again: terminal rows stay as they are, new rows take their place.
 
 use super::apply::{Facts, append_created, apply};
+use super::parents::link_parents;
 use super::rows;
-use super::submit::{link_parents, mark_retried};
 use super::writer::{Tx, Write};
 use super::{Result, StoreError, table};
 use crate::domain::event::{Event, Reason};
@@ -158,6 +158,17 @@ impl Retry {
         rename_references(tx, kind, new, names).await?;
         append_created(tx, &work, &json!({ "retry_of": old }), &self.actor).await
     }
+}
+
+/// Sets `retried_by` of an old row.
+async fn mark_retried(tx: &mut Tx<'_>, kind: Kind, old: Id, new: Id) -> Result<()> {
+    let sql = format!("UPDATE {} SET retried_by = $1 WHERE id = $2", table(kind));
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(new.to_string())
+        .bind(old.to_string())
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(())
 }
 
 /// The outputs of a job that wait for a person.

@@ -1,15 +1,15 @@
 //! New work: everything of one request or nothing of it.
 
 use super::apply::append_created;
+use super::parents::{job_parents, link_parents};
 use super::rows;
 use super::writer::{Tx, Write};
-use super::{Result, StoreError, table};
+use super::{Result, StoreError};
 use crate::domain::ids::Id;
 use crate::domain::request::{Gender, Identity, JobRequest, ModelRef, UploadPurpose};
 use crate::domain::work::{Kind, State, Work};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 
 /// A model to create at the vendor, or one that exists there and is taken over.
 #[derive(Clone, Debug)]
@@ -396,91 +396,6 @@ impl Submission {
     }
 }
 
-/// Notes the parents that are not there yet and counts them.
-///
-/// # Errors
-/// [`StoreError::Refused`] when a parent has ended without success: nothing would ever come.
-pub(super) async fn link_parents(
-    tx: &mut Tx<'_>,
-    child: Id,
-    kind: Kind,
-    parents: &[(Kind, Id)],
-) -> Result<u32> {
-    let mut open = 0;
-    for (parent_kind, parent) in parents {
-        let work = rows::load(tx.conn, *parent_kind, *parent).await?.work;
-        if work.satisfies_dependants() {
-            continue;
-        }
-        if work.state.is_terminal() {
-            return Err(StoreError::Refused(format!(
-                "the {parent_kind} {parent} that this needs has {}; `darkroom retry {parent}` \
-                 starts it anew",
-                match work.state {
-                    State::Cancelled { .. } => "been cancelled",
-                    _ => "failed",
-                }
-            )));
-        }
-        let added = sqlx::query(
-            "INSERT INTO dependencies (child, child_kind, parent, parent_kind) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(child.to_string())
-        .bind(kind.as_str())
-        .bind(parent.to_string())
-        .bind(parent_kind.as_str())
-        .execute(&mut *tx.conn)
-        .await?;
-        open += u32::try_from(added.rows_affected()).unwrap_or(u32::MAX);
-    }
-    Ok(open)
-}
-
-/// What a job's request refers to, as rows that have to be there first.
-pub(super) async fn job_parents(tx: &mut Tx<'_>, request: &JobRequest) -> Result<Vec<(Kind, Id)>> {
-    let mut parents: Vec<(Kind, Id)> =
-        request.jobs_referred_to().into_iter().map(|job| (Kind::Job, job)).collect();
-    if let JobRequest::Image(image) = request {
-        if let ModelRef::Trained(model) = image.model {
-            parents.push(trained_parent(tx, model).await?);
-        }
-        parents.extend(image.input_image.map(|upload| (Kind::Upload, upload)));
-    }
-    Ok(parents)
-}
-
-/// What makes a trained model usable: its newest training, else the model itself.
-async fn trained_parent(tx: &mut Tx<'_>, model: Id) -> Result<(Kind, Id)> {
-    let ready: Option<Option<String>> =
-        sqlx::query_scalar("SELECT remote_status FROM models WHERE id = $1")
-            .bind(model.to_string())
-            .fetch_optional(&mut *tx.conn)
-            .await?;
-    let Some(status) = ready else {
-        return Err(StoreError::NotFound("model", model.to_string()));
-    };
-    let training: Option<String> = sqlx::query_scalar(
-        "SELECT id FROM trainings WHERE model_id = $1 AND retried_by IS NULL \
-         ORDER BY id DESC LIMIT 1",
-    )
-    .bind(model.to_string())
-    .fetch_optional(&mut *tx.conn)
-    .await?;
-    let imported: bool = sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
-        .bind(model.to_string())
-        .fetch_one(&mut *tx.conn)
-        .await?;
-    match training {
-        _ if status.as_deref() == Some("ready") => Ok((Kind::Model, model)),
-        Some(training) => Ok((Kind::Training, rows::id(&training, "trainings")?)),
-        None if imported && status.is_none() => Ok((Kind::Model, model)),
-        None => Err(StoreError::Refused(format!(
-            "model {model} is not trained; `darkroom train --model {model} --images DIR` trains it"
-        ))),
-    }
-}
-
 /// The columns of `jobs` that repeat something of the request for readers of the file.
 struct JobColumns<'a> {
     kind: &'static str,
@@ -530,50 +445,4 @@ fn unique(error: sqlx::Error, sentence: impl FnOnce() -> String) -> StoreError {
         }
         _ => error.into(),
     }
-}
-
-/// Asks for the end of rows; each one that ended already is left as it is.
-pub struct Cancel {
-    /// Which rows.
-    pub rows: Vec<(Kind, Id)>,
-    /// Who asks.
-    pub actor: String,
-    /// The configured durations.
-    pub timing: crate::domain::schedule::Timing,
-}
-
-impl Write for Cancel {
-    type Output = Vec<Work>;
-
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Vec<Work>>> {
-        Box::pin(async move {
-            let mut out = Vec::new();
-            for (kind, id) in self.rows {
-                let work = rows::load(tx.conn, kind, id).await?.work;
-                // An earlier one of these may have taken this one with it.
-                if work.state.is_terminal() || kind == Kind::Output {
-                    out.push(work);
-                    continue;
-                }
-                let event = crate::domain::event::Event::CancelRequested;
-                let facts = super::apply::Facts::default();
-                out.push(
-                    super::apply::apply(tx, &self.timing, &self.actor, kind, id, event, facts)
-                        .await?,
-                );
-            }
-            Ok(out)
-        })
-    }
-}
-
-/// Sets `retried_by` of an old row.
-pub(super) async fn mark_retried(tx: &mut Tx<'_>, kind: Kind, old: Id, new: Id) -> Result<()> {
-    let sql = format!("UPDATE {} SET retried_by = $1 WHERE id = $2", table(kind));
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(new.to_string())
-        .bind(old.to_string())
-        .execute(&mut *tx.conn)
-        .await?;
-    Ok(())
 }

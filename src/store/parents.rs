@@ -1,0 +1,93 @@
+//! What new work has to wait for.
+
+use super::rows;
+use super::writer::Tx;
+use super::{Result, StoreError};
+use crate::domain::ids::Id;
+use crate::domain::request::{JobRequest, ModelRef};
+use crate::domain::work::{Kind, State};
+
+/// Notes the parents that are not there yet and counts them.
+///
+/// # Errors
+/// [`StoreError::Refused`] when a parent has ended without success: nothing would ever come.
+pub(super) async fn link_parents(
+    tx: &mut Tx<'_>,
+    child: Id,
+    kind: Kind,
+    parents: &[(Kind, Id)],
+) -> Result<u32> {
+    let mut open = 0;
+    for (parent_kind, parent) in parents {
+        let work = rows::load(tx.conn, *parent_kind, *parent).await?.work;
+        if work.satisfies_dependants() {
+            continue;
+        }
+        if work.state.is_terminal() {
+            return Err(StoreError::Refused(format!(
+                "the {parent_kind} {parent} that this needs has {}; `darkroom retry {parent}` \
+                 starts it anew",
+                match work.state {
+                    State::Cancelled { .. } => "been cancelled",
+                    _ => "failed",
+                }
+            )));
+        }
+        let added = sqlx::query(
+            "INSERT INTO dependencies (child, child_kind, parent, parent_kind) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(child.to_string())
+        .bind(kind.as_str())
+        .bind(parent.to_string())
+        .bind(parent_kind.as_str())
+        .execute(&mut *tx.conn)
+        .await?;
+        open += u32::try_from(added.rows_affected()).unwrap_or(u32::MAX);
+    }
+    Ok(open)
+}
+
+/// What a job's request refers to, as rows that have to be there first.
+pub(super) async fn job_parents(tx: &mut Tx<'_>, request: &JobRequest) -> Result<Vec<(Kind, Id)>> {
+    let mut parents: Vec<(Kind, Id)> =
+        request.jobs_referred_to().into_iter().map(|job| (Kind::Job, job)).collect();
+    if let JobRequest::Image(image) = request {
+        if let ModelRef::Trained(model) = image.model {
+            parents.push(trained_parent(tx, model).await?);
+        }
+        parents.extend(image.input_image.map(|upload| (Kind::Upload, upload)));
+    }
+    Ok(parents)
+}
+
+/// What makes a trained model usable: its newest training, else the model itself.
+async fn trained_parent(tx: &mut Tx<'_>, model: Id) -> Result<(Kind, Id)> {
+    let ready: Option<Option<String>> =
+        sqlx::query_scalar("SELECT remote_status FROM models WHERE id = $1")
+            .bind(model.to_string())
+            .fetch_optional(&mut *tx.conn)
+            .await?;
+    let Some(status) = ready else {
+        return Err(StoreError::NotFound("model", model.to_string()));
+    };
+    let training: Option<String> = sqlx::query_scalar(
+        "SELECT id FROM trainings WHERE model_id = $1 AND retried_by IS NULL \
+         ORDER BY id DESC LIMIT 1",
+    )
+    .bind(model.to_string())
+    .fetch_optional(&mut *tx.conn)
+    .await?;
+    let imported: bool = sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
+        .bind(model.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await?;
+    match training {
+        _ if status.as_deref() == Some("ready") => Ok((Kind::Model, model)),
+        Some(training) => Ok((Kind::Training, rows::id(&training, "trainings")?)),
+        None if imported && status.is_none() => Ok((Kind::Model, model)),
+        None => Err(StoreError::Refused(format!(
+            "model {model} is not trained; `darkroom train --model {model} --images DIR` trains it"
+        ))),
+    }
+}

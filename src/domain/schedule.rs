@@ -47,13 +47,14 @@ const BACKOFF_CAP: Millis = 5 * 60 * 1_000;
 /// Longest delay between two looks at an id the vendor answers 404 for.
 pub const HOURLY: Millis = 60 * 60 * 1_000;
 
-/// The first point after `now` of the grid `anchor + k * interval`, k >= 1.
+/// The first point after `now` of the grid `anchor + k * interval`.
 ///
-/// A restart therefore neither looks early nor loses its place.
+/// A restart therefore neither looks early nor loses its place. A clock that went back does not
+/// strand the row either: the grid reaches back as far as it reaches ahead.
 pub fn grid_next(anchor: Millis, interval: Millis, now: Millis) -> Millis {
     let interval = interval.max(1);
-    let passed = now.saturating_sub(anchor).max(0) / interval;
-    anchor.saturating_add((passed + 1).saturating_mul(interval))
+    let past = now.saturating_sub(anchor).rem_euclid(interval);
+    now.saturating_add(interval - past)
 }
 
 /// A fixed offset in `0..span` from the row's id, so that rows accepted together spread out.
@@ -63,6 +64,14 @@ pub fn jitter(id: Id, span: Millis) -> Millis {
     }
     // The remainder is below `span`, which fits.
     (id.entropy() % span.unsigned_abs()).cast_signed()
+}
+
+/// The latest time that a row may sensibly wait for: anything later is a clock that went back.
+///
+/// `went_back`: whether that is known to have happened. Back-off ends after minutes; only an id
+/// that the vendor does not know is left alone for an hour.
+pub fn latest_due(now: Millis, went_back: bool) -> Millis {
+    now.saturating_add(if went_back { 2 * BACKOFF_CAP } else { HOURLY + HOURLY / 5 })
 }
 
 /// The grid's anchor for a row accepted at `accepted_at`: up to a tenth of the interval later.
@@ -96,7 +105,7 @@ mod tests {
         fn grid_is_after_now_and_within_one_interval(anchor in 0i64..1 << 50, interval in 1i64..1 << 40, now in 0i64..1 << 50) {
             let next = grid_next(anchor, interval, now);
             prop_assert!(next > now);
-            prop_assert!(next <= now.max(anchor) + interval);
+            prop_assert!(next <= now + interval);
             prop_assert_eq!((next - anchor) % interval, 0);
         }
 
@@ -113,6 +122,6 @@ mod tests {
         assert_eq!(grid_next(1_000, 300, 1_000), 1_300);
         assert_eq!(grid_next(1_000, 300, 1_299), 1_300);
         assert_eq!(grid_next(1_000, 300, 1_300), 1_600);
-        assert_eq!(grid_next(1_000, 300, 500), 1_300);
+        assert_eq!(grid_next(1_000, 300, 500), 700, "the clock went back");
     }
 }

@@ -3,8 +3,9 @@
 use super::watch::Watch;
 use super::{Engine, Result};
 use crate::domain::ids::Millis;
+use crate::domain::schedule;
 use crate::domain::work::{Kind, State};
-use crate::store::intents::PAID_LANE;
+use crate::store::intents::{ClampDue, PAID_LANE};
 use crate::store::queries::Ref;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,8 @@ const ROUND: u32 = 64;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A loop that has not looked for this long is stuck.
 pub const STALLED: Duration = Duration::from_secs(180);
+/// Wall clock and monotonic clock drift apart this far only when somebody sets the wall clock.
+const CLOCK_SET: Millis = 5_000;
 /// After a round that failed (a locked or broken database).
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub(super) struct Loop {
     in_flight: InFlight,
     tasks: TaskTracker,
     last_event: i64,
+    /// Wall and monotonic time of the last round.
+    clocks: (Millis, tokio::time::Instant),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -57,10 +62,12 @@ impl Engine {
             in_flight: InFlight::default(),
             tasks: TaskTracker::new(),
             last_event: self.store.newest_event().await?,
+            clocks: (self.now(), tokio::time::Instant::now()),
         };
-        for row in self.store.running().await? {
-            work.watch_from_now(row).await?;
-        }
+        // The file may come from before the clock was set back.
+        let newest = self.store.newest_event_at().await?;
+        let went_back = newest.is_some_and(|at| at > self.now() + CLOCK_SET);
+        work.start_watching(went_back).await?;
         tracing::info!(watching = lock(&work.watch).len(), "the engine starts");
         while !stop.is_cancelled() {
             self.mark_round();
@@ -89,8 +96,37 @@ impl Engine {
 }
 
 impl Loop {
+    /// Schedules the next look at everything that runs, by the clock as it is now.
+    async fn start_watching(&self, went_back: bool) -> Result<()> {
+        let latest = schedule::latest_due(self.engine.now(), went_back);
+        let clamped = self.engine.store.writer().write(ClampDue { latest }).await?;
+        if clamped > 0 {
+            tracing::warn!(
+                clamped,
+                "the clock went back: some rows wake now instead of hours later"
+            );
+        }
+        for row in self.engine.store.running().await? {
+            self.watch_from_now(row).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody set the wall clock since the last round; a laptop asleep counts too.
+    fn clock_was_set(&mut self) -> Option<Millis> {
+        let now = (self.engine.now(), tokio::time::Instant::now());
+        let (wall, monotonic) = std::mem::replace(&mut self.clocks, now);
+        let passed = super::millis(now.1.duration_since(monotonic));
+        let jump = now.0 - wall - passed;
+        (jump.abs() > CLOCK_SET).then_some(jump)
+    }
+
     /// Starts everything that is due and answers how long there is nothing to do.
     async fn round(&mut self) -> Result<Duration> {
+        if let Some(jump) = self.clock_was_set() {
+            tracing::warn!(jump_ms = jump, "the clock was set; every look is scheduled anew");
+            self.start_watching(jump < 0).await?;
+        }
         self.follow_events().await?;
         let engine = self.engine.clone();
         if let Some(until) = engine.governor.closed_until() {

@@ -250,11 +250,12 @@ impl Engine {
 
     /// Still running: note a new flag, or that trouble is over; most looks write nothing.
     async fn going_on(&self, work: &Work, flag: Option<String>) -> Result<()> {
-        if work.trouble_since.is_some() || (flag.is_none() && work.flag.is_some()) {
-            self.apply(work.kind, work.id, Event::Recovered).await?;
+        let mut known = work.flag.clone();
+        if work.trouble_since.is_some() || (flag.is_none() && known.is_some()) {
+            known = self.apply(work.kind, work.id, Event::Recovered).await?.flag;
         }
         match flag {
-            Some(flag) if work.flag.as_deref() != Some(flag.as_str()) => {
+            Some(flag) if known.as_deref() != Some(flag.as_str()) => {
                 self.apply(work.kind, work.id, Event::Flagged { flag }).await.map(drop)
             }
             _ => Ok(()),

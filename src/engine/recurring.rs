@@ -40,7 +40,7 @@ impl Every {
 /// # Errors
 /// When the scheduler cannot be set up.
 pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerError> {
-    let mut scheduler = JobScheduler::new().await?;
+    let scheduler = JobScheduler::new().await?;
     let now = engine.now();
     let sweep = Every::new(super::millis(engine.config.sweep.every), now);
     let probe = Every::new(KEY_PROBE, now);
@@ -66,8 +66,6 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
     })?;
     scheduler.add(job).await?;
     scheduler.start().await?;
-    // Kept by the caller: dropping it ends the tasks.
-    let _ = &mut scheduler;
     Ok(scheduler)
 }
 

@@ -115,6 +115,38 @@ impl Write for Recover {
     }
 }
 
+/// Pulls in due times that only a clock that went back can explain. Answers how many.
+///
+/// Waking a row early is harmless; leaving it to a time hours away is not.
+pub struct ClampDue {
+    /// The latest due time that may stand.
+    pub latest: Millis,
+}
+
+impl Write for ClampDue {
+    type Output = u64;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move {
+            let mut clamped = 0;
+            for kind in Kind::ALL {
+                let sql = format!(
+                    "UPDATE {} SET due_at = $1 WHERE due_at > $2 \
+                     AND state IN ('queued','in_doubt','running','collecting')",
+                    super::table(kind)
+                );
+                let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+                    .bind(tx.now)
+                    .bind(self.latest)
+                    .execute(&mut *tx.conn)
+                    .await?;
+                clamped += done.rows_affected();
+            }
+            Ok(clamped)
+        })
+    }
+}
+
 /// One entry of the vendor's job list.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {

@@ -280,6 +280,16 @@ impl Store {
             .await?)
     }
 
+    /// When the newest event happened (Unix ms).
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn newest_event_at(&self) -> Result<Option<Millis>> {
+        Ok(sqlx::query_scalar("SELECT at FROM events ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(self.readers())
+            .await?)
+    }
+
     /// The lanes with an open call.
     ///
     /// # Errors

@@ -129,3 +129,20 @@ fn restarts_neither_poll_early_nor_lose_their_place() {
     }
     world.kill();
 }
+
+/// A file whose times lie in the future, as after a clock that was set back two hours.
+#[test]
+fn a_clock_that_went_back_strands_nothing() {
+    let mut world = World::new(&[]);
+    world.json(&["image", "--model", "nanobanana", "--prompt", "a clock"], 0);
+    let later = "update jobs set due_at = due_at + 7200000; \
+                 insert into events (at, kind, subject, version, to_state, cause, actor, detail) \
+                 select at + 7200000, 'job', 'x', 1, 'queued', 'created', 'test', '{}' \
+                 from events limit 1";
+    let db = world.data().join("darkroom.db");
+    let done = std::process::Command::new("sqlite3").arg(&db).arg(later).status().unwrap();
+    assert!(done.success());
+    world.serve();
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+}

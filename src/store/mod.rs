@@ -22,6 +22,9 @@ pub mod settings;
 pub mod submit;
 pub mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use crate::domain::work::{Illegal, Kind};
 use std::path::PathBuf;
 

@@ -122,6 +122,7 @@ CREATE INDEX models_queued  ON models(due_at, id) WHERE state = 'queued';
 CREATE INDEX models_look    ON models(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX models_running ON models(id) WHERE state = 'running';
 CREATE INDEX models_submitting ON models(id) WHERE state = 'submitting';
+CREATE INDEX models_by_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX models_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 
 CREATE TABLE uploads (
@@ -178,8 +179,10 @@ CREATE INDEX uploads_queued  ON uploads(due_at, id) WHERE state = 'queued';
 CREATE INDEX uploads_look    ON uploads(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX uploads_running ON uploads(id) WHERE state = 'running';
 CREATE INDEX uploads_submitting ON uploads(id) WHERE state = 'submitting';
+CREATE INDEX uploads_by_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX uploads_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 CREATE INDEX uploads_model ON uploads(model_id);
+CREATE INDEX uploads_lane  ON uploads(model_id, id) WHERE state = 'queued';
 
 CREATE TABLE trainings (
   id                  TEXT PRIMARY KEY,
@@ -291,6 +294,7 @@ CREATE INDEX jobs_queued  ON jobs(due_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_look    ON jobs(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX jobs_running ON jobs(id) WHERE state = 'running';
 CREATE INDEX jobs_submitting ON jobs(id) WHERE state = 'submitting';
+CREATE INDEX jobs_by_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX jobs_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 CREATE INDEX jobs_run ON jobs(run_id) WHERE run_id IS NOT NULL;
 

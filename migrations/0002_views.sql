@@ -91,16 +91,29 @@ SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
        FROM dependencies d JOIN named p ON p.id = d.parent AND p.kind = d.parent_kind
        WHERE d.child = w.id AND d.satisfied_at IS NULL LIMIT 1))
   WHEN 'queued' THEN CASE
-    WHEN (SELECT 1 FROM settings WHERE name = 'pause.spending') THEN
+    WHEN w.kind = 'output' AND (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
+      'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
+    WHEN w.kind <> 'output' AND (SELECT 1 FROM settings WHERE name = 'pause.spending') THEN
       'spending is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.spending')
     WHEN w.due_at > c.now_ms THEN 'tries again at ' || strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') ||
       ' UTC' || coalesce(': ' || w.note, '')
+    WHEN (SELECT json_extract(value, '$.state') FROM settings WHERE name = 'vendor.health') = 'unreachable' THEN
+      'the vendor cannot be reached; it is sent as soon as the vendor answers: ' ||
+      (SELECT json_extract(value, '$.problem') FROM settings WHERE name = 'vendor.health')
     WHEN w.kind IN ('training','job') AND EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL) THEN
       'waits its turn: another paid call is being sent or clarified'
-    ELSE 'is next to be sent' || coalesce(' (last try: ' || w.note || ')', '') END
+    WHEN w.kind = 'job' AND (SELECT count(*) FROM jobs WHERE state = 'running') >=
+      coalesce((SELECT json_extract(value, '$.open_jobs') FROM settings WHERE name = 'limits'), 20) THEN
+      'waits its turn: as many jobs are open at the vendor as limits.open_jobs allows'
+    WHEN w.kind = 'training' AND (SELECT count(*) FROM trainings WHERE state = 'running') >=
+      coalesce((SELECT json_extract(value, '$.open_trainings') FROM settings WHERE name = 'limits'), 2) THEN
+      'waits its turn: as many trainings are open at the vendor as limits.open_trainings allows'
+    ELSE 'is ready to be sent' || coalesce(' (last try: ' || w.note || ')', '') END
   WHEN 'submitting' THEN 'is being sent right now'
-  WHEN 'in_doubt' THEN 'the reply was lost, so the vendor is being searched before anything else; next look at ' ||
-    strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') || ' UTC' || coalesce(' (' || w.note || ')', '')
+  WHEN 'in_doubt' THEN 'the reply was lost, so the vendor is being searched before anything else; ' ||
+    CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
+      'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
+    ELSE 'next look at ' || strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') || ' UTC' END || coalesce(' (' || w.note || ')', '')
   WHEN 'running' THEN
     CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
       'the vendor works on it; watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
@@ -108,6 +121,8 @@ SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
     coalesce('; ' || w.flag, '') || coalesce(' (' || w.note || ')', '')
   WHEN 'collecting' THEN CASE WHEN w.kind = 'job'
     THEN 'the vendor is done; ' || w.waiting_for || CASE w.waiting_for WHEN 1 THEN ' file is' ELSE ' files are' END || ' on the way home'
+    WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
+      'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
     ELSE 'is being downloaded' || coalesce('; last try: ' || w.note, '') END
   WHEN 'attention' THEN 'needs a person: ' || w.error
   WHEN 'succeeded' THEN 'done'

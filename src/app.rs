@@ -196,6 +196,11 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
         "download": timing.poll_download,
     });
     store.writer().write(PutSetting { name: "poll", value }).await?;
+    let limits = &context.config.limits;
+    let value = json!({
+        "open_jobs": limits.open_jobs, "open_trainings": limits.open_trainings,
+    });
+    store.writer().write(PutSetting { name: "limits", value }).await?;
     Ok(())
 }
 

@@ -154,8 +154,27 @@ impl Context {
     /// # Errors
     /// A database error.
     pub async fn store(&self) -> Result<Store, CliError> {
+        self.check_owner()?;
         let clock = Arc::new(SystemClock::new());
         Ok(Store::open(self.paths.data_dir(), clock, self.timing()).await?)
+    }
+
+    /// Files that another user (root, most likely) puts here could not be read by the daemon.
+    fn check_owner(&self) -> Result<(), CliError> {
+        use std::os::unix::fs::MetadataExt;
+        let dir = self.paths.data_dir();
+        let Ok(folder) = std::fs::metadata(dir) else { return Ok(()) };
+        let me = rustix::process::geteuid().as_raw();
+        if folder.uid() == me {
+            return Ok(());
+        }
+        Err(CliError::Usage(format!(
+            "{} belongs to the user with id {}, and this runs as {me}; what it stored there, the \
+             daemon could not read. Run it as that user: `sudo -u '#{}' darkroom ...`",
+            dir.display(),
+            folder.uid(),
+            folder.uid()
+        )))
     }
 
     /// Opens the database only if there is one: for commands that read.

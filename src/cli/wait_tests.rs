@@ -141,7 +141,7 @@ async fn waiting_wakes_when_the_work_is_done() {
     let work = async {
         bench.accept(Kind::Job, job, "job_0").await;
         let (message, no_output) = ("too blurry".to_owned(), false);
-        let failed = Event::VendorFailed { message, no_output };
+        let failed = Event::VendorFailed { message, no_output, reply: String::new() };
         bench.event(Kind::Job, job, failed).await;
     };
     let (waited, ()) = tokio::join!(wait(&context, &bench.store, &mut target, None), work);

@@ -96,6 +96,8 @@ pub enum Event {
         message: String,
         /// Whether the vendor said success and delivered nothing.
         no_output: bool,
+        /// The vendor's record as it was understood, for the evidence.
+        reply: String,
     },
     /// One output of this job is on disk.
     OutputHome,

@@ -82,6 +82,8 @@ pub enum Verdict {
     Wait {
         /// What was seen.
         why: String,
+        /// Whether nothing at all was found: only such a look counts towards absence.
+        empty: bool,
     },
     /// Looking will not settle it.
     Park {
@@ -121,6 +123,28 @@ pub fn judge(doubt: &Doubt, candidates: &[Candidate], timing: &Timing) -> Verdic
     }
 }
 
+/// The same for a training: its model's status is the only proof that it began, so a job in the
+/// list that could be it (the docs contradict themselves on whether trainings are listed) forbids
+/// "absent", and is left to a person once the settle time has passed.
+pub fn judge_training(doubt: &Doubt, candidates: &[Candidate], timing: &Timing) -> Verdict {
+    // A job that has produced something is no training.
+    let open: Vec<&Candidate> = candidates
+        .iter()
+        .filter(|candidate| candidate.media.is_none() && !candidate.conflicts(doubt))
+        .collect();
+    let settled = doubt.vendor_now - doubt.doubt_since >= timing.settle;
+    if open.is_empty() {
+        return nothing_found(doubt, timing);
+    }
+    let candidates: Vec<String> = open.iter().map(|one| one.remote_id.clone()).collect();
+    if settled {
+        let why = "a job at the vendor could be this training".to_owned();
+        return Verdict::Park { why, candidates };
+    }
+    let why = "a job at the vendor could be this training; what it produces will tell".to_owned();
+    Verdict::Wait { why, empty: false }
+}
+
 fn one_found(doubt: &Doubt, one: &Candidate) -> Verdict {
     if !doubt.exclusive {
         return Verdict::Park {
@@ -137,6 +161,7 @@ fn one_found(doubt: &Doubt, one: &Candidate) -> Verdict {
                 "the job {} is either this one or a training's; what it produces will tell",
                 one.remote_id
             ),
+            empty: false,
         };
     }
     Verdict::Adopt {
@@ -157,7 +182,7 @@ fn nothing_found(doubt: &Doubt, timing: &Timing) -> Verdict {
             ),
         };
     }
-    Verdict::Wait { why: "not in the vendor's list so far".to_owned() }
+    Verdict::Wait { why: "not in the vendor's list so far".to_owned(), empty: true }
 }
 
 #[cfg(test)]

@@ -110,7 +110,9 @@ impl Work {
         match self.state {
             State::Succeeded { .. } => true,
             // The vendor has finished it; its outputs have remote ids already.
-            State::Collecting { .. } => self.kind == Kind::Job,
+            State::Collecting { .. } => {
+                self.kind == Kind::Job && self.cancel_requested_at.is_none()
+            }
             _ => false,
         }
     }
@@ -231,7 +233,7 @@ impl Work {
             }
             Event::Flagged { flag } => self.flag = Some(flag.clone()),
             Event::VendorDone { outputs } => return self.vendor_done(*outputs, now),
-            Event::VendorFailed { message, no_output } => {
+            Event::VendorFailed { message, no_output, .. } => {
                 let reason = if *no_output { Reason::NoOutput } else { Reason::VendorFailed };
                 self.fail(reason, message, now);
             }
@@ -254,6 +256,7 @@ impl Work {
             Event::OutputLost { message } => self.park(Reason::Unfetched, message, missing),
             // Another output brought it back already.
             Event::OutputResumed => {}
+            Event::Abandon { by } => self.abandon(by, now),
             Event::CancelRequested => self.wish_cancel(now),
             _ => return None,
         }
@@ -291,16 +294,12 @@ impl Work {
             Event::Resubmit { .. } if self.remote_id.is_none() => {
                 self.error = None;
                 self.absences = 0;
+                // Whoever wants it sent again wants it.
+                self.cancel_requested_at = None;
                 self.clear_trouble();
                 self.state = State::Queued { due: now };
             }
-            Event::Abandon { by } => {
-                self.error = Some(Trouble {
-                    reason: Reason::Abandoned,
-                    message: format!("given up by a person: {by}"),
-                });
-                self.state = State::Failed { at: now };
-            }
+            Event::Abandon { by } => self.abandon(by, now),
             Event::Rewatch { .. } if self.remote_id.is_some() => {
                 self.error = None;
                 self.clear_trouble();
@@ -348,12 +347,16 @@ impl Work {
         match failure.class {
             FailureClass::NotSent | FailureClass::RefusedForNow => {
                 let delay = schedule::backoff(self.id, self.failures);
-                let delay = delay.max(failure.retry_after.unwrap_or(0));
+                let delay = delay.max(failure.retry_after.unwrap_or(0).min(schedule::HOURLY));
                 self.back_to_queue(now.saturating_add(delay), &failure.message, now);
             }
             // A pause is set beside this; the row is ready as soon as it is lifted.
             FailureClass::Unauthorized | FailureClass::InsufficientCredits => {
                 self.back_to_queue(now, &failure.message, now);
+            }
+            // Asking for a file again is harmless, and it is paid for: not lost to one "no".
+            FailureClass::RefusedForGood if self.kind == Kind::Output => {
+                self.prepare_again(&failure.message, now);
             }
             FailureClass::RefusedForGood => self.fail(Reason::Refused, &failure.message, now),
             // A read's class on an effect would be a bug of ours: never treat it as "not sent".
@@ -372,6 +375,7 @@ impl Work {
                 self.state = State::Running { due: now.saturating_add(timing.poll_download) };
             }
             // Setting the same fields or deleting again changes nothing more.
+            Kind::Change if self.cancel_requested_at.is_some() => self.cancel(now),
             Kind::Change => {
                 let delay = schedule::backoff(self.id, self.failures);
                 self.soft_failure(note);
@@ -470,6 +474,10 @@ impl Work {
         self.note = None;
         self.error = Some(Trouble { reason, message: message.to_owned() });
         self.state = State::Failed { at: now };
+    }
+
+    fn abandon(&mut self, by: &str, now: Millis) {
+        self.fail(Reason::Abandoned, &format!("given up by a person: {by}"), now);
     }
 
     fn park(&mut self, reason: Reason, message: &str, missing: u32) {

@@ -2,12 +2,14 @@
 
 use super::watch::Watch;
 use super::{Engine, Result};
+use crate::domain::event::Event;
 use crate::domain::ids::Millis;
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State};
 use crate::store::intents::{ClampDue, PAID_LANE};
 use crate::store::queries::Ref;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -98,8 +100,10 @@ impl Engine {
 impl Loop {
     /// Schedules the next look at everything that runs, by the clock as it is now.
     async fn start_watching(&self, went_back: bool) -> Result<()> {
-        let latest = schedule::latest_due(self.engine.now(), went_back);
-        let clamped = self.engine.store.writer().write(ClampDue { latest }).await?;
+        let now = self.engine.now();
+        let latest = schedule::latest_due(now, went_back);
+        let to = if went_back { now } else { latest };
+        let clamped = self.engine.store.writer().write(ClampDue { latest, to }).await?;
         if clamped > 0 {
             tracing::warn!(
                 clamped,
@@ -113,9 +117,8 @@ impl Loop {
     }
 
     /// Whether somebody set the wall clock since the last round; a laptop asleep counts too.
-    fn clock_was_set(&mut self) -> Option<Millis> {
-        let now = (self.engine.now(), tokio::time::Instant::now());
-        let (wall, monotonic) = std::mem::replace(&mut self.clocks, now);
+    fn clock_was_set(&self, now: (Millis, tokio::time::Instant)) -> Option<Millis> {
+        let (wall, monotonic) = self.clocks;
         let passed = super::millis(now.1.duration_since(monotonic));
         let jump = now.0 - wall - passed;
         (jump.abs() > CLOCK_SET).then_some(jump)
@@ -123,10 +126,13 @@ impl Loop {
 
     /// Starts everything that is due and answers how long there is nothing to do.
     async fn round(&mut self) -> Result<Duration> {
-        if let Some(jump) = self.clock_was_set() {
+        let clocks = (self.engine.now(), tokio::time::Instant::now());
+        if let Some(jump) = self.clock_was_set(clocks) {
             tracing::warn!(jump_ms = jump, "the clock was set; every look is scheduled anew");
             self.start_watching(jump < 0).await?;
         }
+        self.clocks = clocks;
+        self.find_orphans().await?;
         self.follow_events().await?;
         let engine = self.engine.clone();
         if let Some(until) = engine.governor.closed_until() {
@@ -149,9 +155,27 @@ impl Loop {
     /// Rows that began to run since the last round, whoever moved them.
     async fn follow_events(&mut self) -> Result<()> {
         let (started, newest) = self.engine.store.started_since(self.last_event).await?;
-        self.last_event = newest;
         for row in started {
             self.watch_from_now(row).await?;
+        }
+        // Only now: a row that could not be read is found again in the next round.
+        self.last_event = newest;
+        Ok(())
+    }
+
+    /// A call that no task waits for any more (it panicked, or its result could not be stored) is
+    /// in doubt, as after a crash.
+    async fn find_orphans(&self) -> Result<()> {
+        for (kind, id) in self.engine.store.submitting().await? {
+            if self.is_busy((kind, id)) {
+                continue;
+            }
+            // The task may have stored its result between the query and the look at what is busy.
+            let state = self.engine.store.load(kind, id).await?.work.state;
+            if matches!(state, State::Submitting { .. }) {
+                let note = "the result of the call could not be stored".to_owned();
+                self.engine.apply(kind, id, Event::OutcomeUnknown { note }).await?;
+            }
         }
         Ok(())
     }
@@ -175,6 +199,8 @@ impl Loop {
         for row in due {
             self.start(row, Role::Look);
         }
+        // Preparing a video's file brings home what is paid for: it belongs to watching.
+        self.start_all(self.engine.store.due_to_send(Kind::Output, now, ROUND).await?);
         Ok(())
     }
 
@@ -187,15 +213,14 @@ impl Loop {
         }
         let room = self.uploads().saturating_sub(self.sending(Kind::Upload));
         if room > 0 {
-            let due = store.due_by_model(Kind::Upload, now, ROUND).await?;
+            let due = store.due_uploads(now, ROUND).await?;
             let due: Vec<Ref> = due.into_iter().filter(|row| !self.is_busy(*row)).collect();
             self.start_all(due.into_iter().take(room).collect());
         }
         if free(PAID_LANE) && self.sending(Kind::Job) + self.sending(Kind::Training) == 0 {
             self.start_paid(now).await?;
         }
-        self.start_all(store.due_to_send(Kind::Output, now, ROUND).await?);
-        self.start_all(store.due_by_model(Kind::Change, now, ROUND).await?);
+        self.start_all(store.due_changes(now, ROUND).await?);
         Ok(())
     }
 
@@ -224,13 +249,19 @@ impl Loop {
 
     /// Carries a row one step further in a task of its own, unless it is in flight already.
     fn start(&self, row: Ref, role: Role) {
-        if lock(&self.in_flight).insert(row, role).is_some() {
-            return;
-        }
-        let guard = Landing { row, in_flight: self.in_flight.clone(), engine: self.engine.clone() };
+        match lock(&self.in_flight).entry(row) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(free) => free.insert(role),
+        };
+        let mut landing = Landing {
+            row,
+            in_flight: self.in_flight.clone(),
+            engine: self.engine.clone(),
+            watch: self.watch.clone(),
+            looked: false,
+        };
         let (engine, watch) = (self.engine.clone(), self.watch.clone());
         self.tasks.spawn(async move {
-            let guard = guard;
             let (kind, id) = row;
             if let Err(error) = engine.perform(kind, id).await {
                 tracing::warn!(%kind, %id, "{kind} {id}: {error}");
@@ -239,10 +270,13 @@ impl Loop {
             }
             // Whatever came of it: a row that runs has a next look.
             match engine.store.load(kind, id).await {
-                Ok(loaded) => schedule_look(&engine, &watch, &loaded.work),
+                Ok(loaded) => {
+                    schedule_look(&engine, &watch, &loaded.work);
+                    landing.looked = true;
+                }
                 Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),
             }
-            drop(guard);
+            drop(landing);
         });
     }
 
@@ -282,10 +316,17 @@ struct Landing {
     row: Ref,
     in_flight: InFlight,
     engine: Arc<Engine>,
+    watch: Arc<Mutex<Watch>>,
+    /// Whether its next look is known; if not (a panic, an unreadable row), it is soon.
+    looked: bool,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
+        if !self.looked {
+            let soon = self.engine.now() + super::millis(AFTER_ERROR);
+            lock(&self.watch).set(self.row, soon);
+        }
         lock(&self.in_flight).remove(&self.row);
         self.engine.wake();
     }

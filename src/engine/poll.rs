@@ -15,6 +15,8 @@ use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
 /// `success` without media is read again for this many poll intervals, a minute by default, before
 /// it counts (vendor-api.md 2.14).
 const MEDIA_MAY_LAG: i64 = 12;
+/// What such a job's row says meanwhile.
+const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
 /// A video file that is not ready after this many looks, ten minutes by default, is asked for again
 /// (vendor-api.md U26).
 const PREPARE_STALLS: i64 = 300;
@@ -59,10 +61,11 @@ impl Engine {
 
     async fn poll_training(&self, work: &Work, remote_id: &str) -> Result<()> {
         let reply = self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await;
-        let status = match reply {
-            Ok(reply) => reply.value.status,
+        let reply = match reply {
+            Ok(reply) => reply.value,
             Err(failure) => return self.poll_failed(work, &failure).await,
         };
+        let (status, evidence) = (reply.status.clone(), clip(&reply));
         let word = model_word(&status);
         let before = self.store.training_status(work.id).await?;
         let facts = Facts {
@@ -75,10 +78,12 @@ impl Engine {
             ModelStatus::Failed => Some(Event::VendorFailed {
                 message: "the vendor says that the training failed".to_owned(),
                 no_output: false,
+                reply: evidence,
             }),
             ModelStatus::Deleted => Some(Event::VendorFailed {
                 message: "the model was deleted at the vendor while it was in training".to_owned(),
                 no_output: false,
+                reply: evidence,
             }),
             ModelStatus::New if before.as_deref().is_some_and(|word| word != "new") => {
                 Some(Event::NeedsPerson {
@@ -91,6 +96,9 @@ impl Engine {
             _ => None,
         };
         if let Some(event) = event {
+            // A model that fell back keeps the word it fell from: looking again must see it again.
+            let fell_back = matches!(event, Event::NeedsPerson { .. });
+            let facts = if fell_back { Facts::default() } else { facts };
             return self.apply_with(Kind::Training, work.id, event, facts).await.map(drop);
         }
         if before.as_deref() != Some(word.as_str()) {
@@ -110,7 +118,7 @@ impl Engine {
             JobStatus::Failed => {
                 let reason = job.error.as_deref().unwrap_or("it gave no reason");
                 let message = format!("the vendor says that the job failed: {reason}");
-                let event = Event::VendorFailed { message, no_output: false };
+                let event = Event::VendorFailed { message, no_output: false, reply: clip(&job) };
                 let facts = Facts { remote_status: Some("failed".to_owned()), ..Facts::default() };
                 return self.apply_with(Kind::Job, work.id, event, facts).await.map(drop);
             }
@@ -140,7 +148,7 @@ impl Engine {
         let outputs: Vec<NewOutput> = images.chain(videos).collect();
         let remote_status = Some("success".to_owned());
         let Ok(count @ 1..) = u32::try_from(outputs.len()) else {
-            return self.success_without_media(work).await;
+            return self.success_without_media(work, job).await;
         };
         let facts = Facts { remote_status, outputs, ..Facts::default() };
         let event = Event::VendorDone { outputs: count };
@@ -148,9 +156,18 @@ impl Engine {
     }
 
     /// The record may be ahead of its media: read it again for a while, then give up.
-    async fn success_without_media(&self, work: &Work) -> Result<()> {
+    async fn success_without_media(&self, work: &Work, job: &RemoteJob) -> Result<()> {
         let now = self.now();
-        let event = match work.trouble_since {
+        // Other trouble before this one (a job not found for a while) is over.
+        let since = match work.note.as_deref() {
+            Some(NO_MEDIA_YET) => work.trouble_since,
+            Some(_) => {
+                self.apply(Kind::Job, work.id, Event::Recovered).await?;
+                None
+            }
+            None => None,
+        };
+        let event = match since {
             Some(since) if now - since >= MEDIA_MAY_LAG * self.timing().poll_job => {
                 Event::VendorFailed {
                     message:
@@ -158,11 +175,12 @@ impl Engine {
                           asks for them again, `--resubmit` buys again"
                             .to_owned(),
                     no_output: true,
+                    reply: clip(job),
                 }
             }
             _ => Event::LookFailed {
                 until: now + self.timing().poll_job,
-                note: "the vendor says success but lists no image or video yet".to_owned(),
+                note: NO_MEDIA_YET.to_owned(),
             },
         };
         self.apply(Kind::Job, work.id, event).await.map(drop)
@@ -217,7 +235,8 @@ impl Engine {
             }
             Err(failure) if failure.is_not_found() => {
                 let message = format!("the vendor knows no model {remote_id} for this key");
-                let event = Event::VendorFailed { message, no_output: false };
+                let reply = failure.reply.clone().unwrap_or_default();
+                let event = Event::VendorFailed { message, no_output: false, reply };
                 self.apply(Kind::Model, work.id, event).await.map(drop)
             }
             Err(failure) => self.poll_failed(work, &failure).await,
@@ -226,24 +245,41 @@ impl Engine {
 
     /// The vendor forgot an id it gave us, or could not answer.
     async fn poll_failed(&self, work: &Work, failure: &Failure) -> Result<()> {
-        if !failure.is_not_found() {
-            // The breaker, the pause or the next point of the grid takes care of it.
+        let Some(status) = failure.http_status else {
+            // Nobody answered: the breaker and the next point of the grid take care of it.
+            return Ok(());
+        };
+        if matches!(status, 401 | 429) {
+            // Everything pauses, or slows down.
             return Ok(());
         }
-        let now = self.now();
-        let event = match work.trouble_since {
-            Some(since) if now - since >= self.timing().give_up_after => Event::NeedsPerson {
+        if let Some(event) =
+            self.unfetched(work, &failure.message).filter(|_| work.kind == Kind::Output)
+        {
+            return self.apply(Kind::Output, work.id, event).await.map(drop);
+        }
+        let (now, missing) = (self.now(), failure.is_not_found());
+        let given_up = work.trouble_since.is_some_and(|at| now - at >= self.timing().give_up_after);
+        let event = if missing && given_up {
+            Event::NeedsPerson {
                 reason: Reason::Missing,
                 message: format!(
-                    "the vendor has answered \"not found\" for its own id {} for a day; whether it \
-                     was made is for you to check there, then `darkroom retry` looks again",
-                    work.remote_id.as_deref().unwrap_or("")
+                    "the vendor has answered \"not found\" for its own id {} for {} hours; whether \
+                     it was made is for you to check there, then `darkroom retry {}` looks again",
+                    work.remote_id.as_deref().unwrap_or(""),
+                    (now - work.trouble_since.unwrap_or(now)) / 3_600_000,
+                    work.id
                 ),
-            },
-            _ => Event::LookFailed {
-                until: now + schedule::backoff_missing(work.id, work.failures),
-                note: "the vendor says that it does not know it".to_owned(),
-            },
+            }
+        } else {
+            let delay = if missing {
+                schedule::backoff_missing(work.id, work.failures)
+            } else {
+                schedule::backoff(work.id, work.failures)
+            };
+            // Never earlier than the configured interval allows.
+            let grid = work.next_look(now, self.timing()).unwrap_or(now);
+            Event::LookFailed { until: grid.max(now + delay), note: failure.message.clone() }
         };
         self.apply(work.kind, work.id, event).await.map(drop)
     }
@@ -268,6 +304,11 @@ impl Engine {
         self.store.writer().write(observed).await?;
         Ok(())
     }
+}
+
+/// The vendor's record as it was understood, short enough to keep.
+fn clip(record: &impl std::fmt::Debug) -> String {
+    format!("{record:?}").chars().take(2_000).collect()
 }
 
 fn job_word(status: &JobStatus) -> String {

@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(super) enum Unusable {
     /// It refers to something that will never exist, as a sentence.
     Never(String),
+    /// The vendor does not have what it refers to, or not yet.
+    Missing(String),
     /// A question stayed unanswered; later.
     Now(EngineError),
 }
@@ -98,13 +100,13 @@ impl Engine {
         let image = match self.call(self.client.get_image(&id)).await {
             Ok(reply) => reply.value,
             Err(failure) if failure.is_not_found() => {
-                return Err(Unusable::Never(format!("the vendor no longer knows the image {id}")));
+                return Err(Unusable::Missing(format!("the vendor does not know the image {id}")));
             }
             Err(failure) => return Err(failure.into()),
         };
         image
             .url
-            .ok_or_else(|| Unusable::Never(format!("the vendor has no link for the image {id}")))
+            .ok_or_else(|| Unusable::Missing(format!("the vendor has no link for the image {id}")))
     }
 }
 

@@ -205,11 +205,14 @@ impl Engine {
             looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
             first_look: open.first_look,
             exclusive: self.account_is_exclusive().await?,
-            // A training is proven by its model's status only: a job never proves it.
-            training_may_show: is_training || self.a_training_may_show().await?,
+            training_may_show: self.a_training_may_show().await?,
         };
-        let verdict = reconcile::judge(&doubt, &candidates, self.timing());
-        self.event_of(work, open, verdict, is_training, vendor_now).await
+        let verdict = if is_training {
+            reconcile::judge_training(&doubt, &candidates, self.timing())
+        } else {
+            reconcile::judge(&doubt, &candidates, self.timing())
+        };
+        self.event_of(work, open, verdict, vendor_now).await
     }
 
     async fn event_of(
@@ -217,15 +220,12 @@ impl Engine {
         work: &Work,
         open: &OpenIntent,
         verdict: Verdict,
-        is_training: bool,
         vendor_now: Millis,
     ) -> Result<Event> {
         Ok(match verdict {
-            Verdict::Adopt { remote_id, why } if !is_training => {
-                Event::Found { remote_id, note: why }
-            }
+            Verdict::Adopt { remote_id, why } => Event::Found { remote_id, note: why },
             Verdict::Absent { why } => Event::Absent { note: why },
-            Verdict::Park { why, candidates } if !is_training => {
+            Verdict::Park { why, candidates } => {
                 let reserve = Reserve { intent: open.seq, remote_ids: candidates.clone() };
                 self.store.writer().write(reserve).await?;
                 let message = format!(
@@ -236,22 +236,28 @@ impl Engine {
                 );
                 Event::NeedsPerson { reason: Reason::Undecidable, message }
             }
-            Verdict::Wait { why } => {
-                self.store.writer().write(NoteLook { intent: open.seq, vendor_now }).await?;
+            Verdict::Wait { why, empty } => {
+                if empty {
+                    let look = NoteLook { intent: open.seq, vendor_now };
+                    self.store.writer().write(look).await?;
+                }
                 Event::LookAgain { at: self.now() + self.timing().relist, note: why }
             }
-            // For a training, jobs in the list only forbid the verdict "absent".
-            Verdict::Adopt { .. } | Verdict::Park { .. } => Event::LookAgain {
-                at: self.now() + self.timing().relist,
-                note: "a job at the vendor could be this training".to_owned(),
-            },
         })
     }
 
     /// What a listed job is, as far as the vendor tells.
     async fn evidence(&self, job: &Unclaimed) -> Result<Candidate> {
-        let reply = self.call(self.client.get_job(&RemoteJobId(job.remote_id.clone()))).await?;
-        let record = reply.value;
+        let remote_id = RemoteJobId(job.remote_id.clone());
+        let record = match self.call(self.client.get_job(&remote_id)).await {
+            Ok(reply) => reply.value,
+            // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
+            Err(failure) if failure.http_status.is_some_and(|status| status != 401) => {
+                let (remote_id, created_at) = (job.remote_id.clone(), job.created_at);
+                return Ok(Candidate { remote_id, created_at, model: None, media: None });
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let media = match (record.images.is_empty(), record.videos.is_empty()) {
             (false, _) => Some(Media::Images),
             (true, false) => Some(Media::Videos),

@@ -8,7 +8,7 @@ use crate::domain::ids::{Id, RemoteModelId, RemoteVideoId};
 use crate::domain::reconcile::{Expected, Media};
 use crate::domain::request::{JobRequest, UploadPurpose};
 use crate::domain::schedule;
-use crate::domain::work::{Kind, Work};
+use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
 use crate::store::apply::Facts;
 use crate::store::intents::{NewIntent, PAID_LANE, StartSend};
@@ -16,10 +16,16 @@ use crate::store::settings::{BY_DAEMON, BY_KEY_CHECK, Switch};
 use crate::vendor::{self, IdentityPatch, ModelStatus, UploadImage};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// A paid call needs a complete job listing at most this old (vendor time): without one, a lost
 /// reply could not be resolved afterwards.
 const LISTING_AT_MOST: i64 = 5 * 60 * 1000;
+
+/// Between two tries to store a reply while the database is busy or its disk full.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
+/// A picture that the vendor does not find (yet) is asked for this often, over some ten minutes.
+const TRIES_FOR_A_REFERENCE: u32 = 9;
 
 /// What a call that was taken brings back.
 struct Taken {
@@ -51,7 +57,12 @@ impl Engine {
                 tracing::debug!("{} {} is not sent now: {why}", work.kind, work.id);
                 Ok(())
             }
-            other => other,
+            // Nor did anything go out if the row still waits to be sent; the others may go first.
+            Err(error) => match self.store.load(work.kind, work.id).await?.work.state {
+                State::Queued { .. } => self.postpone(work, &error.to_string()).await,
+                _ => Err(error),
+            },
+            Ok(()) => Ok(()),
         }
     }
 
@@ -62,6 +73,10 @@ impl Engine {
     }
 
     async fn start(&self, work: &Work, lane: String, request: Value, expects: Value) -> Result<()> {
+        // Without the vendor's clock nothing could be dated afterwards: one free question first.
+        if self.client.vendor_now().is_none() {
+            self.call(self.client.ping()).await?;
+        }
         let request_hash = hex::encode(Sha256::digest(request.to_string()));
         let intent = NewIntent {
             lane,
@@ -85,7 +100,21 @@ impl Engine {
                 (Event::CallFailed { failure }, facts)
             }
         };
-        self.apply_with(work.kind, work.id, event, facts).await.map(drop)
+        // What the vendor said is worth more than any patience: without it there is only doubt.
+        loop {
+            let stored = self.apply_with(work.kind, work.id, event.clone(), facts.clone()).await;
+            match stored {
+                Err(EngineError::Store(StoreError::Sqlite(error))) => {
+                    tracing::warn!(
+                        "{} {}: the reply is not stored yet: {error}",
+                        work.kind,
+                        work.id
+                    );
+                    tokio::time::sleep(STORE_AGAIN).await;
+                }
+                other => return other.map(drop),
+            }
+        }
     }
 
     async fn send_model(&self, work: &Work) -> Result<()> {
@@ -112,9 +141,12 @@ impl Engine {
         let model = self.remote_model(&row.model_id).await?;
         let path = self.data_dir().join("blobs").join(&row.sha256[..2.min(row.sha256.len())]);
         let path = path.join(&row.sha256);
-        if let Err(error) = tokio::fs::metadata(&path).await {
+        if let Err(source) = tokio::fs::metadata(&path).await {
+            if source.kind() != std::io::ErrorKind::NotFound {
+                return Err(EngineError::Io { path, source });
+            }
             let message = format!(
-                "the copy of the photo {:?} is gone from the data directory ({error})",
+                "the copy of the photo {:?} is gone from the data directory",
                 row.file_name
             );
             return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
@@ -189,9 +221,10 @@ impl Engine {
             }
             other => {
                 return Ok(park(format!(
-                    "the vendor says that the model is {:?} already, without a call of ours; \
-                     training it again could be a second purchase",
-                    super::poll::model_word(&other)
+                    "the vendor says that the model is {:?} already; training it again could be a \
+                     second purchase. `darkroom retry {}` asks again",
+                    super::poll::model_word(&other),
+                    work.id
                 )));
             }
         }
@@ -226,6 +259,11 @@ impl Engine {
                 let event = Event::Unsendable { message };
                 return self.apply(work.kind, work.id, event).await.map(drop);
             }
+            Err(Unusable::Missing(message)) if work.failures >= TRIES_FOR_A_REFERENCE => {
+                let event = Event::Unsendable { message };
+                return self.apply(work.kind, work.id, event).await.map(drop);
+            }
+            Err(Unusable::Missing(note)) => return self.postpone(work, &note).await,
             Err(Unusable::Now(error)) => return Err(error),
         };
         if let Some(note) = self.spending_obstacle().await? {
@@ -257,6 +295,10 @@ impl Engine {
 
     /// Asks the vendor to prepare a video's file.
     async fn send_prepare(&self, work: &Work) -> Result<()> {
+        let note = work.note.as_deref().unwrap_or("the vendor does not prepare it");
+        if let Some(event) = self.unfetched(work, note) {
+            return self.apply(Kind::Output, work.id, event).await.map(drop);
+        }
         let row = self.store.output(work.id).await?;
         let video = RemoteVideoId(row.remote_id.clone());
         let request = json!({ "create_download": row.remote_id });

@@ -50,13 +50,13 @@ impl Engine {
                 credits: job.credits,
             })
             .collect();
-        let news = self.store.writer().write(SaveListing { jobs }).await?;
+        let news =
+            self.store.writer().write(SaveListing { jobs, settle: self.timing().settle }).await?;
         if !news.foreign.is_empty() {
             tracing::warn!(
                 jobs = ?news.foreign,
                 "the vendor lists jobs that this database does not know, so others use the account"
             );
-            self.put("account.shared", serde_json::json!({ "because_of": news.foreign })).await;
         }
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
         Ok(())

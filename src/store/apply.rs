@@ -186,7 +186,7 @@ async fn settle_intent(tx: &mut Tx<'_>, before: &Work, after: &Work, event: &Eve
     let doubted = matches!(after.state, State::InDoubt { .. });
     if doubted && !matches!(before.state, State::InDoubt { .. }) {
         sqlx::query(
-            "UPDATE intents SET doubt_at = $1, doubt_vendor = vendor_time + ($1 - opened_at) \
+            "UPDATE intents SET doubt_at = $1, doubt_vendor = vendor_time + max(0, $1 - opened_at) \
              WHERE seq = $2",
         )
         .bind(tx.now)
@@ -369,7 +369,26 @@ async fn tell_job(tx: &mut Tx<'_>, before: &Work, after: &Work) -> Result<Vec<(K
         .bind(after.id.to_string())
         .fetch_one(&mut *tx.conn)
         .await?;
-    Ok(vec![(Kind::Job, rows::id(&job, "jobs")?, event)])
+    let job = rows::id(&job, "jobs")?;
+    let mut news = vec![(Kind::Job, job, event)];
+    // When only lost ones are left, the job waits for a person, whatever brought it here.
+    if let Some(message) = only_lost_outputs(tx, job).await? {
+        news.push((Kind::Job, job, Event::OutputLost { message }));
+    }
+    Ok(news)
+}
+
+/// If every output of the job that is not home waits for a person: what the first of them says.
+async fn only_lost_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT error FROM outputs WHERE job_id = $1 AND state = 'attention' AND NOT EXISTS \
+         (SELECT 1 FROM outputs o WHERE o.job_id = $1 AND o.finished_at IS NULL \
+          AND o.state <> 'attention') ORDER BY position LIMIT 1",
+    )
+    .bind(job.to_string())
+    .fetch_optional(&mut *tx.conn)
+    .await?
+    .flatten())
 }
 
 /// A job that ended without its files takes the outputs that wait for a person with it.

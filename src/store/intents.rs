@@ -2,6 +2,7 @@
 
 use super::apply::{Facts, apply};
 use super::rows;
+use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::event::Event;
@@ -50,6 +51,10 @@ impl Write for StartSend {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
+            // The way here may have taken minutes: what was paused meanwhile stays paused.
+            if self.kind != Kind::Output && settings::is_paused(tx, Switch::Spending).await? {
+                return Err(StoreError::Refused("spending is paused".to_owned()));
+            }
             let attempt = rows::load(tx.conn, self.kind, self.id).await?.work.attempt + 1;
             let intent = &self.intent;
             let stored = sqlx::query(
@@ -121,6 +126,8 @@ impl Write for Recover {
 pub struct ClampDue {
     /// The latest due time that may stand.
     pub latest: Millis,
+    /// What a later one becomes.
+    pub to: Millis,
 }
 
 impl Write for ClampDue {
@@ -136,7 +143,7 @@ impl Write for ClampDue {
                     super::table(kind)
                 );
                 let done = sqlx::query(sqlx::AssertSqlSafe(sql))
-                    .bind(tx.now)
+                    .bind(self.to)
                     .bind(self.latest)
                     .execute(&mut *tx.conn)
                     .await?;
@@ -164,6 +171,8 @@ pub struct Listed {
 pub struct SaveListing {
     /// Its entries.
     pub jobs: Vec<Listed>,
+    /// How long after its acceptance a training may show up in the list (ms).
+    pub settle: Millis,
 }
 
 /// What a listing brought.
@@ -192,9 +201,13 @@ impl Write for SaveListing {
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
             upsert_listing(tx, &entries, first).await?;
             settle_credits(tx, &entries).await?;
-            let (new, foreign) = news(tx, before).await?;
-            if first || foreign.is_empty() {
-                return Ok(ListingNews { new, foreign: Vec::new() });
+            let (new, mut foreign) = news(tx, before, tx.now - self.settle).await?;
+            if first {
+                foreign.clear();
+            }
+            if !foreign.is_empty() {
+                let value = serde_json::json!({ "because_of": foreign });
+                settings::put(tx, "account.shared", &value).await?;
             }
             Ok(ListingNews { new, foreign })
         })
@@ -222,10 +235,11 @@ async fn upsert_listing(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result
 /// Credits come from the vendor's list only (vendor-api.md 2.15).
 async fn settle_credits(tx: &mut Tx<'_>, entries: &str) -> Result<()> {
     sqlx::query(
-        "UPDATE jobs SET credits = e.credits FROM (SELECT \
-         json_extract(value, '$.remote_id') AS remote_id, \
-         json_extract(value, '$.credits') AS credits FROM json_each($1)) AS e \
-         WHERE jobs.remote_id = e.remote_id AND jobs.credits IS NOT e.credits",
+        "UPDATE jobs SET credits = \
+           (SELECT l.credits FROM listed_jobs l WHERE l.remote_id = jobs.remote_id) \
+         WHERE remote_id IN (SELECT json_extract(value, '$.remote_id') FROM json_each($1)) \
+         AND credits IS NOT \
+           (SELECT l.credits FROM listed_jobs l WHERE l.remote_id = jobs.remote_id)",
     )
     .bind(entries)
     .execute(&mut *tx.conn)
@@ -233,7 +247,7 @@ async fn settle_credits(tx: &mut Tx<'_>, entries: &str) -> Result<()> {
     Ok(())
 }
 
-async fn news(tx: &mut Tx<'_>, before: i64) -> Result<(u64, Vec<String>)> {
+async fn news(tx: &mut Tx<'_>, before: i64, trained: Millis) -> Result<(u64, Vec<String>)> {
     let fresh: Vec<(String, bool)> = sqlx::query_as(
         "SELECT remote_id, EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id) \
          FROM listed_jobs l WHERE seq > $1",
@@ -242,8 +256,10 @@ async fn news(tx: &mut Tx<'_>, before: i64) -> Result<(u64, Vec<String>)> {
     .fetch_all(&mut *tx.conn)
     .await?;
     let busy: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL)",
+        "SELECT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL) \
+         OR EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)",
     )
+    .bind(trained)
     .fetch_one(&mut *tx.conn)
     .await?;
     let count = u64::try_from(fresh.len()).unwrap_or(u64::MAX);

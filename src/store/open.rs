@@ -243,10 +243,11 @@ impl Store {
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(observer).await?)
     }
 
-    /// Ends the writer after what is queued, and closes the readers.
+    /// Closes the readers, and the writer after what is queued.
     pub async fn close(&self) {
-        self.writer.stop().await;
+        // The writer last: the last connection of all folds the log back into the database.
         self.readers.close().await;
+        self.writer.stop().await;
     }
 }
 

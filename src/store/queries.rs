@@ -176,19 +176,39 @@ impl Store {
         self.refs(kind, sql, now, limit).await
     }
 
-    /// The oldest queued upload or change of every model whose lane for such calls is free.
+    /// The oldest due upload of every model whose lane for uploads is free.
     ///
     /// # Errors
     /// A database error.
-    pub async fn due_by_model(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let table = table(kind);
-        let sql = format!(
-            "SELECT min(id) FROM {table} t WHERE state = 'queued' AND due_at <= $1 \
+    pub async fn due_uploads(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let sql = "SELECT min(id) FROM uploads t INDEXED BY uploads_lane \
+             WHERE state = 'queued' AND due_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM intents i \
-               WHERE i.lane = '{table}:' || t.model_id AND i.settled_at IS NULL) \
-             GROUP BY model_id ORDER BY 1 LIMIT $2"
-        );
-        self.refs(kind, sql, now, limit).await
+               WHERE i.lane = 'uploads:' || t.model_id AND i.settled_at IS NULL) \
+             GROUP BY model_id ORDER BY 1 LIMIT $2";
+        self.refs(Kind::Upload, sql.to_owned(), now, limit).await
+    }
+
+    /// The oldest open change of every model, if it is due: changes never overtake each other.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn due_changes(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
+        let sql = "SELECT id FROM changes t WHERE state = 'queued' AND due_at <= $1 \
+             AND NOT EXISTS (SELECT 1 FROM changes o WHERE o.model_id = t.model_id \
+               AND o.id < t.id AND o.state IN ('queued','submitting')) \
+             AND NOT EXISTS (SELECT 1 FROM intents i \
+               WHERE i.lane = 'changes:' || t.model_id AND i.settled_at IS NULL) \
+             ORDER BY id LIMIT $2";
+        self.refs(Kind::Change, sql.to_owned(), now, limit).await
+    }
+
+    /// Rows whose call is out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn submitting(&self) -> Result<Vec<Ref>> {
+        self.in_state("submitting").await
     }
 
     /// Rows in doubt, and outputs to fetch, whose time has come.
@@ -229,9 +249,14 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn running(&self) -> Result<Vec<Ref>> {
+        self.in_state("running").await
+    }
+
+    async fn in_state(&self, state: &'static str) -> Result<Vec<Ref>> {
         let mut out = Vec::new();
         for kind in Kind::ALL {
-            let sql = format!("SELECT id FROM {} WHERE state = 'running'", table(kind));
+            // Written out, so that the partial index of the state is used.
+            let sql = format!("SELECT id FROM {} WHERE state = '{state}'", table(kind));
             let ids: Vec<String> =
                 sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
             for id in ids {

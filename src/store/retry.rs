@@ -85,6 +85,13 @@ impl Retry {
         if self.kind == Kind::Job && work.state.waiting_for() > 0 {
             rows = parked_outputs(tx, self.id).await?;
         }
+        if rows.is_empty() {
+            return Err(StoreError::Refused(format!(
+                "none of the missing outputs of the job {} can be fetched again; \
+                 `darkroom resolve {} --abandon` gives it up, then `darkroom retry` starts anew",
+                self.id, self.id
+            )));
+        }
         for (kind, id) in rows {
             let (event, facts) = (event.clone(), Facts::default());
             apply(tx, &self.timing, &self.actor, kind, id, event, facts).await?;
@@ -99,8 +106,11 @@ impl Retry {
         let mut group = self.group(tx).await?;
         // Parents first: kinds in the order of the lifecycle, then age.
         group.sort_unstable();
-        let names: BTreeMap<Id, Id> =
+        let mut names: BTreeMap<Id, Id> =
             group.iter().map(|(_, old)| (*old, (self.new_id)())).collect();
+        for (_, old) in &group {
+            follow_retries(tx, *old, &mut names).await?;
+        }
         let mut out = Vec::new();
         for (kind, old) in &group {
             let Some(new) = names.get(old) else { continue };
@@ -132,6 +142,27 @@ impl Retry {
         Ok(group)
     }
 
+    /// A paid call that nobody ever found out about is bought again only on a person's word.
+    async fn may_be_there(&self, tx: &mut Tx<'_>, before: &Work) -> Result<()> {
+        if self.resubmit || !before.kind.is_paid() || before.remote_id.is_some() {
+            return Ok(());
+        }
+        let undecided: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM intents WHERE subject = $1 AND outcome = 'needs_person')",
+        )
+        .bind(before.id.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await?;
+        if !undecided {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!(
+            "whether the vendor has the {} {} was never found out, so trying again may buy it a \
+             second time; `--resubmit` does it all the same",
+            before.kind, before.id
+        )))
+    }
+
     async fn replace(
         &self,
         tx: &mut Tx<'_>,
@@ -144,8 +175,11 @@ impl Retry {
         mark_retried(tx, kind, old, new).await?;
         let parents = renamed_parents(tx, old, names).await?;
         let mut work = Work::new(new, kind, State::Queued { due: tx.now });
-        let paid_before = kind == Kind::Job && before.remote_id.is_some();
-        if paid_before && !self.resubmit {
+        self.may_be_there(tx, &before).await?;
+        // Imported models exist whatever happens here.
+        let imported = kind == Kind::Model && is_imported(tx, old).await?;
+        let paid_before = kind.is_paid() && before.remote_id.is_some() && !self.resubmit;
+        if paid_before || imported {
             // Paid already: fetch its result instead of buying it again.
             work.remote_id.clone_from(&before.remote_id);
             work.accepted_at = before.accepted_at.or(Some(tx.now));
@@ -179,6 +213,33 @@ pub(super) async fn parked_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Vec<(Kind
             .fetch_all(&mut *tx.conn)
             .await?;
     parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?))).collect()
+}
+
+/// Adds what the row refers to and what was retried before this, each under its newest name.
+async fn follow_retries(tx: &mut Tx<'_>, id: Id, names: &mut BTreeMap<Id, Id>) -> Result<()> {
+    let parents: Vec<(String, String)> =
+        sqlx::query_as("SELECT parent_kind, parent FROM dependencies WHERE child = $1")
+            .bind(id.to_string())
+            .fetch_all(&mut *tx.conn)
+            .await?;
+    for (kind, parent) in parents {
+        let (Some(kind), Some(parent)) = (Kind::parse(&kind), Id::parse(&parent)) else { continue };
+        let mut newest = parent;
+        while let Some(newer) = retried_by(tx, kind, newest).await? {
+            newest = newer;
+        }
+        if newest != parent && !names.contains_key(&parent) {
+            names.insert(parent, newest);
+        }
+    }
+    Ok(())
+}
+
+async fn is_imported(tx: &mut Tx<'_>, model: Id) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
+        .bind(model.to_string())
+        .fetch_one(&mut *tx.conn)
+        .await?)
 }
 
 async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {
@@ -343,8 +404,33 @@ impl Write for Resolve {
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
+            self.check_training(tx).await?;
             apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
                 .await
         })
+    }
+}
+
+impl Resolve {
+    /// A training is watched through its model: no other id can be adopted for it.
+    async fn check_training(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let (Kind::Training, Event::Adopt { remote_id, .. }) = (self.kind, &self.event) else {
+            return Ok(());
+        };
+        let model: Option<String> = sqlx::query_scalar(
+            "SELECT m.remote_id FROM trainings t JOIN models m ON m.id = t.model_id \
+             WHERE t.id = $1",
+        )
+        .bind(self.id.to_string())
+        .fetch_optional(&mut *tx.conn)
+        .await?
+        .flatten();
+        match model {
+            Some(model) if model == *remote_id => Ok(()),
+            model => Err(StoreError::Refused(format!(
+                "a training is adopted by its model's id at the vendor, {}",
+                model.as_deref().unwrap_or("which is not known")
+            ))),
+        }
     }
 }

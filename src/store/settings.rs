@@ -68,7 +68,8 @@ pub struct Pauses {
     pub watching: Option<Pause>,
 }
 
-/// Sets a switch; one that is set already keeps its first reason.
+/// Sets a switch; one that is set already keeps its first reason. Only a person's pause replaces
+/// one of the daemon's own, which would otherwise take the person's will with it when it is lifted.
 pub(super) async fn set_pause(
     tx: &mut Tx<'_>,
     switch: Switch,
@@ -78,11 +79,16 @@ pub(super) async fn set_pause(
     let pause = Pause { reason: reason.to_owned(), by: by.to_owned(), at: tx.now };
     sqlx::query(
         "INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (name) DO NOTHING",
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value, \
+         updated_at = excluded.updated_at \
+         WHERE json_extract(value, '$.by') IN ($4, $5) \
+         AND json_extract(excluded.value, '$.by') NOT IN ($4, $5)",
     )
     .bind(switch.setting())
     .bind(json(&pause)?)
     .bind(tx.now)
+    .bind(BY_KEY_CHECK)
+    .bind(BY_DAEMON)
     .execute(&mut *tx.conn)
     .await?;
     Ok(())
@@ -109,6 +115,29 @@ impl Write for SetPause {
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { set_pause(tx, self.switch, &self.reason, &self.by).await })
     }
+}
+
+/// Whether a switch is set, inside a transaction.
+pub(super) async fn is_paused(tx: &mut Tx<'_>, switch: Switch) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)")
+        .bind(switch.setting())
+        .fetch_one(&mut *tx.conn)
+        .await?)
+}
+
+/// Stores a setting inside a transaction, replacing an older value.
+pub(super) async fn put(tx: &mut Tx<'_>, name: &str, value: &serde_json::Value) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value, \
+         updated_at = excluded.updated_at WHERE value IS NOT excluded.value",
+    )
+    .bind(name)
+    .bind(value.to_string())
+    .bind(tx.now)
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
 }
 
 /// Lifts a pause. Answers whether there was one.
@@ -149,19 +178,7 @@ impl Write for PutSetting {
     type Output = ();
 
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            sqlx::query(
-                "INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) \
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value, \
-                 updated_at = excluded.updated_at WHERE value IS NOT excluded.value",
-            )
-            .bind(self.name)
-            .bind(self.value.to_string())
-            .bind(tx.now)
-            .execute(&mut *tx.conn)
-            .await?;
-            Ok(())
-        })
+        Box::pin(async move { put(tx, self.name, &self.value).await })
     }
 }
 

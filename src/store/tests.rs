@@ -266,8 +266,7 @@ async fn what_waits_starts_when_everything_before_it_is_there() {
     assert_eq!(bench.state(Kind::Job, family.job).await, "queued");
     bench.accept(Kind::Job, family.job, "j").await;
     let output = new_id();
-    let outputs =
-        vec![NewOutput { id: output, video: false, remote_id: "i".into(), url: None }];
+    let outputs = vec![NewOutput { id: output, video: false, remote_id: "i".into(), url: None }];
     let facts = Facts { outputs, ..Facts::default() };
     let done = Event::VendorDone { outputs: 1 };
     bench.apply_with(Kind::Job, family.job, done, facts).await.unwrap();
@@ -329,7 +328,8 @@ async fn retrying_what_was_paid_buys_nothing_unless_asked_to() {
     let bench = Bench::new().await;
     let id = one_job(&bench).await;
     bench.accept(Kind::Job, id, "j").await;
-    let failed = Event::VendorFailed { message: "no media".into(), no_output: true };
+    let failed =
+        Event::VendorFailed { message: "no media".into(), no_output: true, reply: String::new() };
     bench.apply(Kind::Job, id, failed).await.unwrap();
     let retry = |id, resubmit| Retry {
         kind: Kind::Job,

@@ -225,7 +225,7 @@ fn same_id(call: Call, asked: &str, got: &str) -> Result<(), Failure> {
     if asked == got {
         return Ok(());
     }
-    Err(call.unusable("got an answer about another id", None))
+    Err(call.senseless("got an answer about another id"))
 }
 
 /// RFC 3339 in whole seconds, the only form that the docs show (vendor-api.md 2.14).

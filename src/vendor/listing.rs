@@ -49,7 +49,7 @@ impl Client {
             }
         }
         let call = Call::read("Listing the model's images");
-        Err(call.unusable(&format!("did not end after {MAX_IMAGE_PAGES} pages"), None))
+        Err(call.senseless(&format!("did not end after {MAX_IMAGE_PAGES} pages")))
     }
 
     /// All jobs created from `start` to `end` (Unix milliseconds), in windows of less than 7 days
@@ -87,11 +87,11 @@ impl Client {
                 None => return Ok(vendor_time),
                 Some(next) if tokens.insert(next.clone()) => token = Some(next),
                 Some(_) => {
-                    return Err(call.unusable("got the same page token twice", None));
+                    return Err(call.senseless("got the same page token twice"));
                 }
             }
         }
-        Err(call.unusable(&format!("did not end after {MAX_JOB_PAGES} pages"), None))
+        Err(call.senseless(&format!("did not end after {MAX_JOB_PAGES} pages")))
     }
 }
 

@@ -232,7 +232,7 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-9", "--", &group]).status();
+        let _ = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.0.wait();
     }
 }

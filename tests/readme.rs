@@ -267,7 +267,7 @@ fn the_tour_works_as_pasted() {
         adapted(&all, folder.path(), port)
     };
     let (servers, commands) = (folder.path().join("first"), folder.path().join("second"));
-    let _servers = Shell::start(&script(&[first.clone()]), folder.path(), &servers);
+    let _servers = Shell::start(&script(std::slice::from_ref(first)), folder.path(), &servers);
     let typed = [second, &database].concat();
     let ended_well = Shell::start(&script(&typed), folder.path(), &commands).wait();
     let said = std::fs::read_to_string(&commands).unwrap();

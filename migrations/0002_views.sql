@@ -125,7 +125,8 @@ SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
       'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
     ELSE 'is being downloaded' || coalesce('; last try: ' || w.note, '') END
   WHEN 'attention' THEN 'needs a person: ' || w.error
-  WHEN 'succeeded' THEN 'done'
+  WHEN 'succeeded' THEN CASE WHEN w.kind = 'model' AND
+      (SELECT remote_status FROM models m WHERE m.id = w.id) = 'deleted' THEN 'deleted at the vendor' ELSE 'done' END
   WHEN 'failed' THEN w.error
   ELSE coalesce(w.error, 'cancelled') END ||
   CASE WHEN w.cancel_requested_at IS NOT NULL AND w.finished_at IS NULL

@@ -62,6 +62,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let (client, media) = vendor(context)?;
     let data_dir = context.paths.data_dir();
     let _lock = lock_for_daemon(data_dir)?;
+    warn_if_readable(data_dir);
     let clock = Arc::new(SystemClock::new());
     let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
     prepare_folders(context).await?;
@@ -164,6 +165,18 @@ fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
     };
     let bad = |error: crate::vendor::BuildError| CliError::Usage(error.to_string());
     Ok((Client::new(&client).map_err(bad)?, MediaClient::new(&media).map_err(bad)?))
+}
+
+/// A folder that was there before keeps its mode; it may not be ours alone.
+fn warn_if_readable(data_dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(data_dir).map_or(0, |folder| folder.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "other users can look into {}; `chmod 700` it if it holds nothing else",
+            data_dir.display()
+        );
+    }
 }
 
 /// Makes the folders and removes what a killed download or copy left behind.

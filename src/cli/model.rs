@@ -156,7 +156,11 @@ async fn update(ctx: &Context, args: UpdateArgs) -> Result<u8, CliError> {
     let finder = Finder::new(order.store(), &ctx.catalogue);
     let model = finder.need_own_model("model", &args.id).await?;
     let stored = match order.store() {
-        Some(store) => store.model(model.id).await?.identity(),
+        // On top of what is on its way already, so that one update does not undo another.
+        Some(store) => match store.pending_identity(model.id).await? {
+            Some(pending) => Some(pending),
+            None => store.model(model.id).await?.identity(),
+        },
         None => None,
     };
     let identity = merged(stored, &args)?;
@@ -229,6 +233,12 @@ async fn delete(ctx: &Context, args: DeleteArgs) -> Result<u8, CliError> {
     let request = json!({ "model": model.id });
     if let Some(earlier) = order.earlier("model delete", &request).await? {
         return order.existing("change", earlier)?.end(Map::new()).await;
+    }
+    if model.remote_status.as_deref() == Some("deleted") {
+        let said = json!({ "id": model.id, "kind": "model", "status": "already_deleted" });
+        let text = if ctx.global.json { said.to_string() } else { "already_deleted".to_owned() };
+        out::line(&text)?;
+        return Ok(exit::DONE);
     }
     if let Some(store) = order.store() {
         let open = store.open_work_of(model.id).await?;

@@ -338,9 +338,27 @@ async fn consequences(
     match after.kind {
         Kind::Output => out.extend(tell_job(tx, before, after).await?),
         Kind::Job if after.state.is_terminal() => out.extend(give_up_outputs(tx, after).await?),
+        Kind::Change if after.state.is_terminal() && after.remote_id.is_some() => {
+            take_over_change(tx, after).await?;
+        }
         _ => {}
     }
     Ok(out)
+}
+
+/// What the vendor now has is what the model's row says.
+async fn take_over_change(tx: &mut Tx<'_>, change: &Work) -> Result<()> {
+    sqlx::query(
+        "UPDATE models SET name = json_extract(c.fields, '$.name'), \
+         age = json_extract(c.fields, '$.age'), gender = json_extract(c.fields, '$.gender'), \
+         ethnicity = json_extract(c.fields, '$.ethnicity'), \
+         eye_color = json_extract(c.fields, '$.eye_color') \
+         FROM changes c WHERE c.id = $1 AND c.action = 'update' AND models.id = c.model_id",
+    )
+    .bind(change.id.to_string())
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
 }
 
 fn parent_ended(parent: &Work, label: &str, why: &str) -> Event {

@@ -107,7 +107,8 @@ impl Store {
         let (low, high) = range_or_nothing(text);
         let sql = format!(
             "{MODELS} WHERE (m.id >= $1 AND m.id < $2) \
-             OR (m.retried_by IS NULL AND (m.name = $3 OR m.remote_id = $3)) ORDER BY m.id"
+             OR (m.retried_by IS NULL AND (m.remote_id = $3 \
+               OR (m.name = $3 AND m.remote_status IS NOT 'deleted'))) ORDER BY m.id"
         );
         let found: Vec<ModelColumns> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(low)

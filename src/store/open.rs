@@ -157,6 +157,7 @@ impl Store {
     pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>, timing: Timing) -> Result<Self> {
         create_data_dir(data_dir)?;
         let path = db_path(data_dir);
+        refuse_foreign(&path).await?;
         // Created by us, so that nobody else can read it from the first byte on.
         create_private_file(&path)?;
         // Two processes that meet an empty folder must not both migrate it.
@@ -249,6 +250,29 @@ impl Store {
         self.readers.close().await;
         self.writer.stop().await;
     }
+}
+
+/// Somebody else's database is neither migrated nor changed in any other way.
+async fn refuse_foreign(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut conn = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
+    let ours: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations') \
+         OR NOT EXISTS (SELECT 1 FROM sqlite_master)",
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    conn.close().await?;
+    if ours {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "{} is a database of another program; name another folder with --data-dir",
+        path.display()
+    )))
 }
 
 /// Makes an empty private file where there is none; an existing one is left as it is.

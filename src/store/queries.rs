@@ -340,6 +340,21 @@ impl Store {
         .ok_or_else(|| StoreError::NotFound("model", id.to_string()))
     }
 
+    /// What the newest update of a model that is still on its way will make of it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn pending_identity(&self, model: Id) -> Result<Option<Identity>> {
+        let fields: Option<String> = sqlx::query_scalar(
+            "SELECT fields FROM changes WHERE model_id = $1 AND action = 'update' \
+             AND finished_at IS NULL ORDER BY id DESC LIMIT 1",
+        )
+        .bind(model.to_string())
+        .fetch_optional(self.readers())
+        .await?;
+        Ok(fields.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
     /// Reads an upload's own columns.
     ///
     /// # Errors

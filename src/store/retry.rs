@@ -144,8 +144,20 @@ impl Retry {
 
     /// A paid call that nobody ever found out about is bought again only on a person's word.
     async fn may_be_there(&self, tx: &mut Tx<'_>, before: &Work) -> Result<()> {
-        if self.resubmit || !before.kind.is_paid() || before.remote_id.is_some() {
+        if self.resubmit || !before.kind.is_paid() {
             return Ok(());
+        }
+        if before.remote_id.is_some() {
+            let tried =
+                matches!(&before.error, Some(error) if error.reason == Reason::VendorFailed);
+            return match tried {
+                true => Err(StoreError::Refused(format!(
+                    "the vendor took the {} {} and failed, and looking again would only read that \
+                     again; `darkroom retry {} --resubmit` buys it a second time",
+                    before.kind, before.id, before.id
+                ))),
+                false => Ok(()),
+            };
         }
         let undecided: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM intents WHERE subject = $1 AND outcome = 'needs_person')",
@@ -405,6 +417,7 @@ impl Write for Resolve {
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
             self.check_training(tx).await?;
+            self.check_job(tx).await?;
             apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
                 .await
         })
@@ -412,6 +425,26 @@ impl Write for Resolve {
 }
 
 impl Resolve {
+    /// Only a job that the vendor has shown can be adopted: a typo would be watched in vain.
+    async fn check_job(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let (Kind::Job, Event::Adopt { remote_id, .. }) = (self.kind, &self.event) else {
+            return Ok(());
+        };
+        let listed: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listed_jobs WHERE remote_id = $1)")
+                .bind(remote_id)
+                .fetch_one(&mut *tx.conn)
+                .await?;
+        if listed {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!(
+            "the vendor's job list has never shown {remote_id:?}; the sentence in \
+             `darkroom explain {}` names what could be it",
+            self.id
+        )))
+    }
+
     /// A training is watched through its model: no other id can be adopted for it.
     async fn check_training(&self, tx: &mut Tx<'_>) -> Result<()> {
         let (Kind::Training, Event::Adopt { remote_id, .. }) = (self.kind, &self.event) else {

@@ -6,6 +6,7 @@
 
 mod architecture;
 mod main_job;
+mod mended;
 mod reading;
 mod restart;
 mod submit;

@@ -128,11 +128,13 @@ impl Store {
     }
 
     async fn by_model_name(&self, text: &str) -> Result<Vec<(Noun, Id)>> {
-        let ids: Vec<String> =
-            sqlx::query_scalar("SELECT id FROM models WHERE name = $1 AND retried_by IS NULL")
-                .bind(text)
-                .fetch_all(self.readers())
-                .await?;
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM models WHERE name = $1 AND retried_by IS NULL \
+             AND remote_status IS NOT 'deleted'",
+        )
+        .bind(text)
+        .fetch_all(self.readers())
+        .await?;
         ids.iter().map(|id| Ok((Noun::Work(Kind::Model), rows::id(id, "models")?))).collect()
     }
 

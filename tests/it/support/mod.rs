@@ -308,6 +308,22 @@ impl World {
         })
     }
 
+    /// Keeps every other writer out for a while, as a careless program would.
+    pub(crate) fn hold_database(&self, time: Duration) {
+        use sqlx::Connection;
+        let path = self.data().join("darkroom.db");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new()
+                .filename(path)
+                .busy_timeout(Duration::from_secs(10));
+            let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut conn).await.unwrap();
+            tokio::time::sleep(time).await;
+            sqlx::query("ROLLBACK").execute(&mut conn).await.unwrap();
+        });
+    }
+
     /// Waits until the query answers `value`.
     pub(crate) fn until(&self, query: &str, value: &str) {
         eventually(&format!("{query} = {value}"), || {

@@ -410,6 +410,7 @@ CREATE INDEX changes_queued  ON changes(due_at, id) WHERE state = 'queued';
 CREATE INDEX changes_look    ON changes(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX changes_running ON changes(id) WHERE state = 'running';
 CREATE INDEX changes_submitting ON changes(id) WHERE state = 'submitting';
+CREATE INDEX changes_lane ON changes(model_id, id) WHERE state IN ('queued','submitting');
 
 -- Who waits for whom. waiting_for of the child counts its unsatisfied rows here.
 CREATE TABLE dependencies (

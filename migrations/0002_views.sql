@@ -119,8 +119,9 @@ SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
       'the vendor works on it; watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
     ELSE 'the vendor works on it; next look at ' || strftime('%Y-%m-%d %H:%M:%S', w.next_at / 1000, 'unixepoch') || ' UTC' END ||
     coalesce('; ' || w.flag, '') || coalesce(' (' || w.note || ')', '')
-  WHEN 'collecting' THEN CASE WHEN w.kind = 'job'
-    THEN 'the vendor is done; ' || w.waiting_for || CASE w.waiting_for WHEN 1 THEN ' file is' ELSE ' files are' END || ' on the way home'
+  WHEN 'collecting' THEN CASE
+    WHEN w.kind = 'job' THEN 'the vendor is done; ' || w.waiting_for || CASE w.waiting_for WHEN 1 THEN ' file is' ELSE ' files are' END || ' on the way home' ||
+      CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN ', but watching is paused' ELSE '' END
     WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
       'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
     ELSE 'is being downloaded' || coalesce('; last try: ' || w.note, '') END

@@ -61,6 +61,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let listen = checked_address(context)?;
     let (client, media) = vendor(context)?;
     let data_dir = context.paths.data_dir();
+    context.check_owner()?;
     let _lock = lock_for_daemon(data_dir)?;
     warn_if_readable(data_dir);
     let clock = Arc::new(SystemClock::new());
@@ -209,6 +210,9 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
         "download": timing.poll_download,
     });
     store.writer().write(PutSetting { name: "poll", value }).await?;
+    // What an earlier daemon saw of the vendor is no longer known.
+    let value = json!({ "state": "ok", "since": store.now(), "problem": null });
+    store.writer().write(PutSetting { name: "vendor.health", value }).await?;
     let limits = &context.config.limits;
     let value = json!({
         "open_jobs": limits.open_jobs, "open_trainings": limits.open_trainings,

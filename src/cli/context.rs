@@ -160,7 +160,10 @@ impl Context {
     }
 
     /// Files that another user (root, most likely) puts here could not be read by the daemon.
-    fn check_owner(&self) -> Result<(), CliError> {
+    ///
+    /// # Errors
+    /// A sentence that names both users (exit 2).
+    pub fn check_owner(&self) -> Result<(), CliError> {
         use std::os::unix::fs::MetadataExt;
         let dir = self.paths.data_dir();
         let Ok(folder) = std::fs::metadata(dir) else { return Ok(()) };

@@ -149,6 +149,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// What the vendor named it, in the events that bring that.
+    pub fn remote_id(&self) -> Option<&str> {
+        match self {
+            Self::Accepted { remote_id }
+            | Self::Found { remote_id, .. }
+            | Self::Adopt { remote_id, .. } => Some(remote_id),
+            _ => None,
+        }
+    }
+
     /// The word stored in `events.cause`.
     pub fn name(&self) -> &'static str {
         match self {

@@ -40,6 +40,8 @@ pub struct Candidate {
     pub model: Option<String>,
     /// What it has produced so far.
     pub media: Option<Media>,
+    /// Whether the vendor lists it but cannot show it: never adopted, never ruled out.
+    pub unreadable: bool,
 }
 
 /// What is known about the call.
@@ -115,7 +117,7 @@ pub fn judge(doubt: &Doubt, candidates: &[Candidate], timing: &Timing) -> Verdic
     open.sort_by(|a, b| a.remote_id.cmp(&b.remote_id));
     match open.as_slice() {
         [] => nothing_found(doubt, timing),
-        [one] => one_found(doubt, one),
+        [one] => one_found(doubt, one, timing),
         many => Verdict::Park {
             why: format!("{} jobs at the vendor could be this one", many.len()),
             candidates: many.iter().map(|candidate| candidate.remote_id.clone()).collect(),
@@ -145,7 +147,7 @@ pub fn judge_training(doubt: &Doubt, candidates: &[Candidate], timing: &Timing) 
     Verdict::Wait { why, empty: false }
 }
 
-fn one_found(doubt: &Doubt, one: &Candidate) -> Verdict {
+fn one_found(doubt: &Doubt, one: &Candidate, timing: &Timing) -> Verdict {
     if !doubt.exclusive {
         return Verdict::Park {
             why: format!(
@@ -154,6 +156,13 @@ fn one_found(doubt: &Doubt, one: &Candidate) -> Verdict {
             ),
             candidates: vec![one.remote_id.clone()],
         };
+    }
+    if one.unreadable {
+        let why = format!("the vendor lists the job {} and cannot show it", one.remote_id);
+        if doubt.vendor_now - doubt.doubt_since < timing.settle {
+            return Verdict::Wait { why, empty: false };
+        }
+        return Verdict::Park { why, candidates: vec![one.remote_id.clone()] };
     }
     if doubt.training_may_show && one.media.is_none() {
         return Verdict::Wait {
@@ -204,7 +213,13 @@ mod tests {
     }
 
     fn candidate(id: &str) -> Candidate {
-        Candidate { remote_id: id.into(), created_at: None, model: None, media: None }
+        Candidate {
+            remote_id: id.into(),
+            created_at: None,
+            model: None,
+            media: None,
+            unreadable: false,
+        }
     }
 
     #[test]
@@ -225,6 +240,32 @@ mod tests {
         assert!(matches!(judge(&shared, &[candidate("a")], &timing), Verdict::Park { .. }));
         let two = [candidate("a"), candidate("b")];
         assert!(matches!(judge(&doubt(), &two, &timing), Verdict::Park { .. }));
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_read_is_neither_adopted_nor_ruled_out() {
+        let timing = Timing::default();
+        let unreadable = Candidate { unreadable: true, ..candidate("a") };
+        let verdict = judge(&doubt(), std::slice::from_ref(&unreadable), &timing);
+        assert!(matches!(verdict, Verdict::Wait { empty: false, .. }));
+        let late = Doubt { vendor_now: 1_000_000 + timing.settle, looks: 9, ..doubt() };
+        assert!(matches!(judge(&late, &[unreadable], &timing), Verdict::Park { .. }));
+    }
+
+    #[test]
+    fn a_training_is_never_adopted_and_not_absent_while_a_job_could_be_it() {
+        let timing = Timing::default();
+        let early = judge_training(&doubt(), &[candidate("a")], &timing);
+        assert!(matches!(early, Verdict::Wait { empty: false, .. }));
+        let late = Doubt {
+            vendor_now: 1_000_000 + timing.settle,
+            looks: 3,
+            first_look: Some(1_000_000),
+            ..doubt()
+        };
+        assert!(matches!(judge_training(&late, &[candidate("a")], &timing), Verdict::Park { .. }));
+        let made = Candidate { media: Some(Media::Images), ..candidate("a") };
+        assert!(matches!(judge_training(&late, &[made], &timing), Verdict::Absent { .. }));
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Work {
             Event::Accepted { remote_id } => self.accepted(remote_id, now, timing),
             Event::CallFailed { failure } => self.call_failed(intent, failure, now, timing),
             Event::OutcomeUnknown { note } => self.outcome_unknown(intent, note, now, timing),
+            Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
             Event::CancelRequested => self.wish_cancel(now),
             _ => return None,
         }
@@ -345,6 +346,14 @@ impl Work {
 
     fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {
         match failure.class {
+            // Asking for a file again is harmless, and it is paid for: not lost to one "no".
+            FailureClass::RefusedForGood
+            | FailureClass::RefusedForNow
+            | FailureClass::InsufficientCredits
+                if self.kind == Kind::Output =>
+            {
+                self.prepare_again(&failure.message, now);
+            }
             FailureClass::NotSent | FailureClass::RefusedForNow => {
                 let delay = schedule::backoff(self.id, self.failures);
                 let delay = delay.max(failure.retry_after.unwrap_or(0).min(schedule::HOURLY));
@@ -353,10 +362,6 @@ impl Work {
             // A pause is set beside this; the row is ready as soon as it is lifted.
             FailureClass::Unauthorized | FailureClass::InsufficientCredits => {
                 self.back_to_queue(now, &failure.message, now);
-            }
-            // Asking for a file again is harmless, and it is paid for: not lost to one "no".
-            FailureClass::RefusedForGood if self.kind == Kind::Output => {
-                self.prepare_again(&failure.message, now);
             }
             FailureClass::RefusedForGood => self.fail(Reason::Refused, &failure.message, now),
             // A read's class on an effect would be a bug of ours: never treat it as "not sent".

@@ -5,7 +5,8 @@ use super::{Engine, Result};
 use crate::domain::event::Event;
 use crate::domain::ids::Millis;
 use crate::domain::schedule;
-use crate::domain::work::{Kind, State};
+use crate::domain::work::{Kind, State, Work};
+use crate::store::StoreError;
 use crate::store::intents::{ClampDue, PAID_LANE};
 use crate::store::queries::Ref;
 use std::collections::HashMap;
@@ -171,8 +172,8 @@ impl Loop {
                 continue;
             }
             // The task may have stored its result between the query and the look at what is busy.
-            let state = self.engine.store.load(kind, id).await?.work.state;
-            if matches!(state, State::Submitting { .. }) {
+            let work = self.readable((kind, id)).await?;
+            if work.is_some_and(|work| matches!(work.state, State::Submitting { .. })) {
                 let note = "the result of the call could not be stored".to_owned();
                 self.engine.apply(kind, id, Event::OutcomeUnknown { note }).await?;
             }
@@ -180,9 +181,22 @@ impl Loop {
         Ok(())
     }
 
+    /// Loads a row; one that somebody has damaged by hand must not stop all others.
+    async fn readable(&self, (kind, id): Ref) -> Result<Option<Work>> {
+        match self.engine.store.load(kind, id).await {
+            Ok(loaded) => Ok(Some(loaded.work)),
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::NotFound(..))) => {
+                tracing::error!(%kind, %id, "left alone: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn watch_from_now(&self, (kind, id): Ref) -> Result<()> {
-        let work = self.engine.store.load(kind, id).await?.work;
-        schedule_look(&self.engine, &self.watch, &work);
+        if let Some(work) = self.readable((kind, id)).await? {
+            schedule_look(&self.engine, &self.watch, &work);
+        }
         Ok(())
     }
 
@@ -263,7 +277,7 @@ impl Loop {
         let (engine, watch) = (self.engine.clone(), self.watch.clone());
         self.tasks.spawn(async move {
             let (kind, id) = row;
-            if let Err(error) = engine.perform(kind, id).await {
+            if let Err(error) = engine.perform(kind, id, role == Role::Send).await {
                 tracing::warn!(%kind, %id, "{kind} {id}: {error}");
                 // The row is still due; trying again at once would be a busy loop.
                 tokio::time::sleep(AFTER_ERROR).await;

@@ -17,6 +17,8 @@ use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
 const MEDIA_MAY_LAG: i64 = 12;
 /// What such a job's row says meanwhile.
 const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
+/// What a row says whose id the vendor answers 404 for.
+const NOT_KNOWN: &str = "the vendor says that it does not know it";
 /// A video file that is not ready after this many looks, ten minutes by default, is asked for again
 /// (vendor-api.md U26).
 const PREPARE_STALLS: i64 = 300;
@@ -259,7 +261,16 @@ impl Engine {
             return self.apply(Kind::Output, work.id, event).await.map(drop);
         }
         let (now, missing) = (self.now(), failure.is_not_found());
-        let given_up = work.trouble_since.is_some_and(|at| now - at >= self.timing().give_up_after);
+        let since = if missing && work.note.as_deref() != Some(NOT_KNOWN) {
+            // Other trouble before this one does not count towards giving up.
+            if work.trouble_since.is_some() {
+                self.apply(work.kind, work.id, Event::Recovered).await?;
+            }
+            None
+        } else {
+            work.trouble_since
+        };
+        let given_up = since.is_some_and(|at| now - at >= self.timing().give_up_after);
         let event = if missing && given_up {
             Event::NeedsPerson {
                 reason: Reason::Missing,
@@ -267,7 +278,7 @@ impl Engine {
                     "the vendor has answered \"not found\" for its own id {} for {} hours; whether \
                      it was made is for you to check there, then `darkroom retry {}` looks again",
                     work.remote_id.as_deref().unwrap_or(""),
-                    (now - work.trouble_since.unwrap_or(now)) / 3_600_000,
+                    (now - since.unwrap_or(now)) / 3_600_000,
                     work.id
                 ),
             }
@@ -279,7 +290,8 @@ impl Engine {
             };
             // Never earlier than the configured interval allows.
             let grid = work.next_look(now, self.timing()).unwrap_or(now);
-            Event::LookFailed { until: grid.max(now + delay), note: failure.message.clone() }
+            let note = if missing { NOT_KNOWN.to_owned() } else { failure.message.clone() };
+            Event::LookFailed { until: grid.max(now + delay), note }
         };
         self.apply(work.kind, work.id, event).await.map(drop)
     }

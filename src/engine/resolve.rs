@@ -181,7 +181,7 @@ impl Engine {
     async fn unclaimed_since(&self, open: &OpenIntent) -> Result<Vec<Unclaimed>> {
         let _one_at_a_time = self.listing.lock().await;
         self.list_since(open.vendor_time - SKEW).await?;
-        Ok(self.store.unclaimed_jobs(open.listed_seq).await?)
+        Ok(self.store.unclaimed_jobs(open).await?)
     }
 
     async fn settle_by_looks(
@@ -252,9 +252,10 @@ impl Engine {
         let record = match self.call(self.client.get_job(&remote_id)).await {
             Ok(reply) => reply.value,
             // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
-            Err(failure) if failure.http_status.is_some_and(|status| status != 401) => {
+            Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
                 let (remote_id, created_at) = (job.remote_id.clone(), job.created_at);
-                return Ok(Candidate { remote_id, created_at, model: None, media: None });
+                let (model, media) = (None, None);
+                return Ok(Candidate { remote_id, created_at, model, media, unreadable: true });
             }
             Err(failure) => return Err(failure.into()),
         };
@@ -268,6 +269,7 @@ impl Engine {
             created_at: job.created_at.or(record.created_at),
             model: record.model_id.map(|model| model.0),
             media,
+            unreadable: false,
         })
     }
 

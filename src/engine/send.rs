@@ -96,7 +96,7 @@ impl Engine {
         let (event, facts) = match result {
             Ok(taken) => (Event::Accepted { remote_id: taken.remote_id }, taken.facts),
             Err(failure) => {
-                let facts = Facts { pause: pauses(&failure), ..Facts::default() };
+                let facts = Facts { pause: pauses(work.kind, &failure), ..Facts::default() };
                 (Event::CallFailed { failure }, facts)
             }
         };
@@ -104,13 +104,22 @@ impl Engine {
         loop {
             let stored = self.apply_with(work.kind, work.id, event.clone(), facts.clone()).await;
             match stored {
-                Err(EngineError::Store(StoreError::Sqlite(error))) => {
+                Err(EngineError::Store(error)) if error.is_passing() => {
                     tracing::warn!(
                         "{} {}: the reply is not stored yet: {error}",
                         work.kind,
                         work.id
                     );
                     tokio::time::sleep(STORE_AGAIN).await;
+                }
+                Err(EngineError::Store(error)) if error.is_taken() => {
+                    let message = format!(
+                        "the vendor answered with an id that another row holds already ({}); \
+                         compare the two at the vendor",
+                        event.remote_id().unwrap_or("none")
+                    );
+                    let event = Event::NeedsPerson { reason: Reason::Undecidable, message };
+                    return self.apply(work.kind, work.id, event).await.map(drop);
                 }
                 other => return other.map(drop),
             }
@@ -259,7 +268,10 @@ impl Engine {
                 let event = Event::Unsendable { message };
                 return self.apply(work.kind, work.id, event).await.map(drop);
             }
-            Err(Unusable::Missing(message)) if work.failures >= TRIES_FOR_A_REFERENCE => {
+            Err(Unusable::Missing(message))
+                if work.failures >= TRIES_FOR_A_REFERENCE
+                    && work.note.as_deref() == Some(message.as_str()) =>
+            {
                 let event = Event::Unsendable { message };
                 return self.apply(work.kind, work.id, event).await.map(drop);
             }
@@ -359,8 +371,10 @@ impl Engine {
 }
 
 /// The switches that a failure sets, in the transaction that stores it.
-fn pauses(failure: &Failure) -> Vec<(Switch, &'static str, String)> {
+fn pauses(kind: Kind, failure: &Failure) -> Vec<(Switch, &'static str, String)> {
     match failure.class {
+        // Preparing a file is not spending, whatever the vendor calls its refusal.
+        FailureClass::InsufficientCredits if kind == Kind::Output => Vec::new(),
         FailureClass::Unauthorized => {
             let reason = super::key_refused(&failure.message);
             Switch::ALL.map(|switch| (switch, BY_KEY_CHECK, reason.clone())).to_vec()

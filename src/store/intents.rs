@@ -315,17 +315,18 @@ impl Store {
         .ok_or_else(|| StoreError::NotFound("intent", seq.to_string()))
     }
 
-    /// Jobs first listed after the intent that nobody claims and nobody reserved.
+    /// Jobs first listed after the intent that nobody claims and no other intent reserved.
     ///
     /// # Errors
     /// A database error.
-    pub async fn unclaimed_jobs(&self, since_seq: i64) -> Result<Vec<Unclaimed>> {
+    pub async fn unclaimed_jobs(&self, intent: &OpenIntent) -> Result<Vec<Unclaimed>> {
         Ok(sqlx::query_as(
             "SELECT remote_id, created_at FROM listed_jobs l WHERE seq > $1 AND history = 0 \
-             AND reserved_by IS NULL \
+             AND (reserved_by IS NULL OR reserved_by = $2) \
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)",
         )
-        .bind(since_seq)
+        .bind(intent.listed_seq)
+        .bind(intent.seq)
         .fetch_all(self.readers())
         .await?)
     }

@@ -75,9 +75,32 @@ pub enum StoreError {
     /// A setting of the connection did not take.
     #[error("SQLite did not take the setting {0}; the daemon does not run without it")]
     Pragma(String),
+    /// The transaction could not be had or was rolled back: nothing was stored, trying again may
+    /// succeed.
+    #[error("the database is busy or cannot be written: {0}")]
+    RolledBack(String),
     /// The writer has stopped; what was asked is not stored.
     #[error("the database writer has stopped: {0}")]
     WriterStopped(String),
+}
+
+impl StoreError {
+    /// Whether the same write may succeed a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::RolledBack(_) => true,
+            Self::Sqlite(error) => error
+                .as_database_error()
+                .is_none_or(|error| !error.is_unique_violation() && !error.is_check_violation()),
+            _ => false,
+        }
+    }
+
+    /// Whether another row holds what this one was to get.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Sqlite(error)
+            if error.as_database_error().is_some_and(|error| error.is_unique_violation()))
+    }
 }
 
 /// Shorthand of this module.

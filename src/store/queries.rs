@@ -199,7 +199,7 @@ impl Store {
                AND o.id < t.id AND o.state IN ('queued','submitting')) \
              AND NOT EXISTS (SELECT 1 FROM intents i \
                WHERE i.lane = 'changes:' || t.model_id AND i.settled_at IS NULL) \
-             ORDER BY id LIMIT $2";
+             ORDER BY due_at, id LIMIT $2";
         self.refs(Kind::Change, sql.to_owned(), now, limit).await
     }
 

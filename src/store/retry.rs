@@ -150,6 +150,13 @@ impl Retry {
         if before.remote_id.is_some() {
             let tried =
                 matches!(&before.error, Some(error) if error.reason == Reason::VendorFailed);
+            if tried && before.kind == Kind::Training {
+                return Err(StoreError::Refused(
+                    "the vendor took the training and failed, and it trains a model only once: \
+                     train a new model"
+                        .to_owned(),
+                ));
+            }
             return match tried {
                 true => Err(StoreError::Refused(format!(
                     "the vendor took the {} {} and failed, and looking again would only read that \
@@ -284,16 +291,18 @@ async fn renamed_parents(
     old: Id,
     names: &BTreeMap<Id, Id>,
 ) -> Result<Vec<(Kind, Id)>> {
-    let parents: Vec<(String, String)> = sqlx::query_as(
-        "SELECT parent_kind, parent FROM dependencies WHERE child = $1 AND satisfied_at IS NULL",
+    let parents: Vec<(String, String, bool)> = sqlx::query_as(
+        "SELECT parent_kind, parent, satisfied_at IS NULL FROM dependencies WHERE child = $1",
     )
     .bind(old.to_string())
     .fetch_all(&mut *tx.conn)
     .await?;
+    // What was there before is there still, unless it was retried since.
     Ok(parents
         .iter()
-        .filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?)))
-        .map(|(kind, id)| (kind, names.get(&id).copied().unwrap_or(id)))
+        .filter_map(|(kind, id, open)| Some((Kind::parse(kind)?, Id::parse(id)?, *open)))
+        .filter(|(_, id, open)| *open || names.contains_key(id))
+        .map(|(kind, id, _)| (kind, names.get(&id).copied().unwrap_or(id)))
         .collect())
 }
 
@@ -302,7 +311,7 @@ fn own_columns(kind: Kind) -> &'static str {
     match kind {
         Kind::Model => "run_id, name, age, gender, ethnicity, eye_color, imported",
         Kind::Upload => "model_id, purpose, file_name, sha256, bytes, media_type",
-        Kind::Training => "model_id, run_id",
+        Kind::Training => "model_id, run_id, remote_status",
         Kind::Job => "type, model_id, model_name, request, prompt, run_id, step",
         Kind::Output => "job_id, position, media, remote_url",
         Kind::Change => "model_id, action, fields",

@@ -48,7 +48,7 @@ impl Write for Nothing {
 /// A write whose output type is forgotten, so that different ones share a queue.
 trait Task: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, std::result::Result<(), ()>>;
-    fn answer(self: Box<Self>, committed: Option<String>);
+    fn answer(self: Box<Self>, broken: Option<&Broken>);
 }
 
 struct Pending<W: Write> {
@@ -73,12 +73,13 @@ where
         })
     }
 
-    fn answer(self: Box<Self>, failed_commit: Option<String>) {
-        let result = match (failed_commit, self.result) {
+    fn answer(self: Box<Self>, broken: Option<&Broken>) {
+        let result = match (broken, self.result) {
             (None, Some(result)) => result,
             // Refused writes were never part of the commit.
             (Some(_), Some(Err(error))) => Err(error),
-            (Some(why), _) => Err(StoreError::WriterStopped(why)),
+            (Some(Broken::Batch(why)), _) => Err(StoreError::RolledBack(why.to_string())),
+            (Some(Broken::Commit(why)), _) => Err(StoreError::WriterStopped(why.to_string())),
             (None, None) => Err(StoreError::WriterStopped("the write never ran".to_owned())),
         };
         // A caller that went away no longer wants the answer; the write stands.
@@ -154,12 +155,8 @@ async fn run(
             break;
         }
         let outcome = commit_batch(&path, &mut conn, &*clock, &mut batch).await;
-        let why = match &outcome {
-            Ok(()) => None,
-            Err(Broken::Batch(error) | Broken::Commit(error)) => Some(error.to_string()),
-        };
         for task in batch.drain(..) {
-            task.answer(why.clone());
+            task.answer(outcome.as_ref().err());
         }
         match outcome {
             Ok(()) => {}

@@ -71,12 +71,12 @@ impl Call {
         self.failure(class, &format!("could not be sent: {problem}"), None)
     }
 
-    /// The failure for an answer that settles nothing.
-    /// The same for a reply that was read and makes no sense: somebody did answer.
+    /// The failure for a reply that was read and makes no sense: somebody did answer.
     pub(super) fn senseless(self, problem: &str) -> Failure {
         Failure { http_status: Some(200), ..self.unusable(problem, None) }
     }
 
+    /// The failure for an answer that settles nothing.
     pub(super) fn unusable(self, problem: &str, reply: Option<&HttpReply>) -> Failure {
         match self.kind {
             CallKind::Read => self.failure(FailureClass::ReadFailed, problem, reply),

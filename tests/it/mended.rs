@@ -37,6 +37,8 @@ fn a_reply_that_cannot_be_stored_at_once_is_stored_later() {
     world.hold_database(Duration::from_secs(13));
     world.until("select state from jobs", "succeeded");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+    let doubted = "select count(*) from events where to_state = 'in_doubt'";
+    assert_eq!(world.sql(doubted).as_deref(), Some("0"), "the reply was kept, not looked for");
 }
 
 #[test]

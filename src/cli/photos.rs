@@ -47,6 +47,10 @@ pub(super) async fn from_file(
         faults.add(format!("{} is a folder: name one photo", shown(&path.to_string_lossy())));
         return Ok(None);
     }
+    if !path.exists() {
+        faults.add(format!("there is no file {}", shown(&path.to_string_lossy())));
+        return Ok(None);
+    }
     let facts = blocking(move || inspect_files(&[path])).await?;
     if let Some(reason) = facts.first().and_then(|fact| fact.ignored()) {
         let name = facts.first().map_or("", |fact| fact.name.as_str());

@@ -48,7 +48,9 @@ pub(super) async fn from_file(
         return Ok(None);
     }
     if !path.exists() {
-        faults.add(format!("there is no file {}", shown(&path.to_string_lossy())));
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = out::clean(&name);
+        faults.add(format!("\"{name}\" cannot be read: there is no such file."));
         return Ok(None);
     }
     let facts = blocking(move || inspect_files(&[path])).await?;

@@ -78,6 +78,13 @@ pub fn show(context: &Context, origin: bool, header: bool) -> Result<u8, CliErro
         out::json(&object)?;
         return Ok(super::exit::DONE);
     }
+    if context.global.quiet {
+        return rows
+            .iter()
+            .filter_map(|row| row.first())
+            .try_for_each(|key| out::line(key))
+            .map(|()| super::exit::DONE);
+    }
     let columns: &[&str] = if origin {
         &["key", "value", "origin"]
     } else {

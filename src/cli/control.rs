@@ -99,6 +99,8 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
         )));
     }
     let mut done = Vec::new();
+    // Told already.
+    let mut earlier = Vec::new();
     let mut subject = id;
     for (kind, row) in &rows {
         // An earlier one of these may have taken this one with it.
@@ -118,6 +120,7 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
             Retried::Already(newer) => {
                 out::talk(&format!("the {kind} {row} was already retried as {newer}"));
                 done.push((*kind, *row, newer));
+                earlier.push(*row);
             }
             Retried::Anew(group) => done.extend(group),
         }
@@ -134,7 +137,7 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
         extra.insert("retried".to_owned(), Value::Array(list));
         out::json(&shape::object(&store.item(noun, subject).await?, extra)?)?;
     } else {
-        for (kind, old, new) in &done {
+        for (kind, old, new) in done.iter().filter(|(_, old, _)| !earlier.contains(old)) {
             out::talk(&format!("the {kind} {old} is tried again as {new}"));
         }
         out::line(&subject.to_string())?;

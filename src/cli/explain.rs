@@ -4,8 +4,10 @@ use super::context::Context;
 use super::out::{self, Look, clean};
 use super::{CliError, find, show};
 use crate::domain::ids::Id;
+use crate::domain::work::Kind;
 use crate::store::Store;
 use crate::store::report::{Detail, EventRow, IntentRow, Item, Noun, Parent};
+use crate::store::settings::{BY_KEY_CHECK, Pauses, Switch};
 use serde::Serialize;
 
 /// How many events are told; `darkroom events` has them all.
@@ -22,8 +24,13 @@ pub struct Explain {
 /// Everything an explanation is made of; also its JSON.
 #[derive(Debug, Serialize)]
 struct Story {
+    id: Id,
+    kind: Noun,
+    state: String,
     item: Item,
     next: String,
+    /// Whether nothing happens by itself before a pause is lifted.
+    paused: bool,
     waits_for: Vec<Parent>,
     intent: Option<IntentRow>,
     events: Vec<EventRow>,
@@ -40,6 +47,8 @@ pub async fn run(context: &Context, args: &Explain) -> Result<u8, CliError> {
     let story = tell(context, &store, noun, id).await?;
     if context.global.json {
         out::json(&story)?;
+    } else if context.global.quiet {
+        out::line(&id.to_string())?;
     } else {
         let look = Look::of_stdout(&context.global);
         for line in lines(&story, &look) {
@@ -60,9 +69,25 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
     };
     let mut events = store.events(&subjects, 0).await?;
     events.drain(..events.len().saturating_sub(LAST_EVENTS));
+    let waits_for = store.parents(id).await?;
+    let blocking = match waits_for.iter().find(|parent| parent.state == "attention") {
+        Some(parent) if item.state == "waiting" => Some(store.item(parent.kind, parent.id).await?),
+        _ => None,
+    };
+    let pauses = store.pauses().await?;
+    let lifted = when_lifted(&item, &pauses);
+    let next = match (&blocking, &lifted) {
+        (Some(row), _) => format!("{} ({}) comes first: {}", row.label, row.id, decision(row)),
+        (None, Some(lifted)) => format!("{}, {lifted}", by_itself(&item.state)),
+        (None, None) => next(&item, daemon_running),
+    };
     Ok(Story {
-        next: next(&item, daemon_running),
-        waits_for: store.parents(id).await?,
+        id,
+        kind: noun,
+        state: item.state.clone(),
+        next,
+        paused: lifted.is_some() || blocking.is_some(),
+        waits_for,
         intent: store.last_intent(id).await?,
         events,
         item,
@@ -70,40 +95,75 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
     })
 }
 
+/// What has to happen before a paused row goes on.
+fn when_lifted(item: &Item, pauses: &Pauses) -> Option<String> {
+    let Noun::Work(kind) = item.kind else { return None };
+    let (switch, pause) = match (item.state.as_str(), kind) {
+        ("queued", kind) if kind != Kind::Output => (Switch::Spending, &pauses.spending),
+        ("queued" | "running" | "in_doubt" | "collecting", _) => {
+            (Switch::Watching, &pauses.watching)
+        }
+        _ => return None,
+    };
+    let pause = pause.as_ref()?;
+    Some(if pause.by == BY_KEY_CHECK {
+        "once the right key is in place".to_owned()
+    } else {
+        format!("after `darkroom resume {}`", switch.as_str())
+    })
+}
+
+/// What a person can say about a row that waits for one.
+fn decision(item: &Item) -> String {
+    let id = item.id;
+    match (item.kind, &item.remote_id) {
+        (Noun::Run, _) => "`darkroom ls attention` shows what needs a person".to_owned(),
+        (_, Some(_)) => format!(
+            "a person decides: `darkroom retry {id}` looks at it again, `darkroom resolve {id} \
+             --abandon` gives it up"
+        ),
+        (_, None) => format!(
+            "a person decides: `darkroom resolve {id}` with --adopt REMOTE (this is it), \
+             --resubmit (it is not there, send it again) or --abandon (give it up)"
+        ),
+    }
+}
+
 /// What happens next, and who has to do something.
 fn next(item: &Item, daemon_running: bool) -> String {
     let id = item.id;
-    let by_itself = match item.state.as_str() {
-        "succeeded" => {
-            return match &item.detail {
-                Detail::Model { training: Some(training), .. } if training.state != "succeeded" => {
-                    format!(
-                        "its training is {}: `darkroom explain {}`",
-                        training.state, training.id
-                    )
-                }
-                _ => "nothing; it is done".to_owned(),
-            };
+    match item.state.as_str() {
+        "succeeded" => match &item.detail {
+            Detail::Model { training: Some(training), .. } if training.state != "succeeded" => {
+                format!("its training is {}: `darkroom explain {}`", training.state, training.id)
+            }
+            _ => "nothing; it is done".to_owned(),
+        },
+        "failed" | "cancelled" => match &item.retried_by {
+            Some(newer) => format!("nothing; {newer} tries it again"),
+            None if must_be_bought_again(item) => format!(
+                "nothing; `darkroom retry {id} --resubmit` buys it again (without --resubmit, the \
+                 same failed job is only read again)"
+            ),
+            None => format!("nothing; `darkroom retry {id}` tries it again"),
+        },
+        "attention" => decision(item),
+        state if daemon_running => by_itself(state).to_owned(),
+        state => {
+            let goes_on = by_itself(state);
+            format!("{goes_on}; but no daemon is running: `darkroom serve` starts it")
         }
-        "failed" | "cancelled" => {
-            return match &item.retried_by {
-                Some(newer) => format!("nothing; {newer} tries it again"),
-                None => format!("nothing; `darkroom retry {id}` tries it again"),
-            };
-        }
-        "attention" => {
-            return match (item.kind, &item.remote_id) {
-                (Noun::Run, _) => "`darkroom ls attention` shows what needs a person".to_owned(),
-                (_, Some(_)) => format!(
-                    "a person decides: `darkroom retry {id}` looks at it again, `darkroom resolve \
-                     {id} --abandon` gives it up"
-                ),
-                (_, None) => format!(
-                    "a person decides: `darkroom resolve {id}` with --adopt REMOTE (this is it), \
-                     --resubmit (it is not there, send it again) or --abandon (give it up)"
-                ),
-            };
-        }
+    }
+}
+
+/// What the vendor failed, it failed for good.
+fn must_be_bought_again(item: &Item) -> bool {
+    item.kind == Noun::Work(Kind::Job) && item.error_class.as_deref() == Some("vendor_failed")
+}
+
+/// What the daemon does next with a row in this state.
+fn by_itself(state: &str) -> &'static str {
+    match state {
         "waiting" => "it goes on by itself as soon as what it waits for is there",
         "queued" => "the daemon sends it; the intent is stored first, so it is sent once",
         "submitting" => "the daemon stores the vendor's answer, or searches for it if it is lost",
@@ -112,11 +172,6 @@ fn next(item: &Item, daemon_running: bool) -> String {
         }
         "collecting" => "the files are downloaded, hashed and stored; then it is done",
         _ => "the daemon looks at it again",
-    };
-    if daemon_running {
-        by_itself.to_owned()
-    } else {
-        format!("{by_itself}; but no daemon is running: `darkroom serve` starts it")
     }
 }
 
@@ -128,14 +183,14 @@ fn lines(story: &Story, look: &Look) -> Vec<String> {
         format!("  why      {}", clean(&item.why)),
         format!("  next     {}", story.next),
     ];
-    if let Some(due) = item.due_at {
+    if let Some(due) = item.due_at.filter(|_| !story.paused) {
         out.push(format!("  when     {}", look.time(due)));
     }
     if let Some(remote) = &item.remote_id {
         out.push(format!("  vendor   calls it {}", clean(remote)));
     }
     out.push(format!("  since    {}", look.time(item.created_at)));
-    out.extend(own_lines(item));
+    out.extend(own_lines(item, story.intent.as_ref()));
     if let Some(flag) = &item.flag {
         out.push(format!("  note     {}", clean(flag)));
     }
@@ -157,7 +212,7 @@ fn lines(story: &Story, look: &Look) -> Vec<String> {
     out
 }
 
-fn own_lines(item: &Item) -> Vec<String> {
+fn own_lines(item: &Item, call: Option<&IntentRow>) -> Vec<String> {
     let mut out = Vec::new();
     match &item.detail {
         Detail::Job { model, prompt, credits, outputs, .. } => {
@@ -171,6 +226,9 @@ fn own_lines(item: &Item) -> Vec<String> {
                 Some(credits) => format!("  cost     {credits} credits"),
                 None if item.accepted_at.is_some() => {
                     "  cost     not told by the vendor yet".to_owned()
+                }
+                None if call.is_some_and(may_be_bought) => {
+                    "  cost     not known: it may have been bought".to_owned()
                 }
                 None => "  cost     nothing so far".to_owned(),
             });
@@ -190,6 +248,11 @@ fn own_lines(item: &Item) -> Vec<String> {
         _ => {}
     }
     out
+}
+
+/// A call that went out and of which nobody knows that it had no effect.
+fn may_be_bought(call: &IntentRow) -> bool {
+    matches!(call.outcome.as_deref(), None | Some("needs_person" | "abandoned"))
 }
 
 fn parent_line(parent: &Parent) -> String {

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::out::{self, Look};
+use super::submit::open_if_there;
 use super::{CliError, find, table};
 use crate::domain::work::{Kind, State};
 use crate::store::Store;
@@ -63,12 +64,22 @@ pub struct Ls {
     no_header: bool,
 }
 
+impl Ls {
+    /// For all models.
+    pub fn models() -> Self {
+        let (state, model) = (Vec::new(), None);
+        Self { what: Some(What::Models), state, model, limit: Some(0), no_header: false }
+    }
+}
+
 /// Lists.
 ///
 /// # Errors
 /// No database, a bad id, or a database error.
 pub async fn run(context: &Context, args: &Ls) -> Result<u8, CliError> {
-    let store = context.existing_store().await?;
+    let Some(store) = open_if_there(context).await? else {
+        return nothing_yet(context);
+    };
     let items = select(&store, args).await?;
     if context.global.json {
         out::json(&items)?;
@@ -83,9 +94,19 @@ pub async fn run(context: &Context, args: &Ls) -> Result<u8, CliError> {
         if items.is_empty() {
             out::talk("nothing here");
         } else {
-            table::print(&items, columns, &look)?;
+            table::print(&store, &items, columns, &look).await?;
         }
         say_pauses(&store).await?;
+    }
+    Ok(super::exit::DONE)
+}
+
+/// Before anything was submitted there is no database, and nothing is wrong with that.
+fn nothing_yet(context: &Context) -> Result<u8, CliError> {
+    if context.global.json {
+        out::json(&[(); 0])?;
+    } else if !context.global.quiet {
+        out::talk(&format!("nothing here yet ({})", context.paths.data_dir().display()));
     }
     Ok(super::exit::DONE)
 }

@@ -4,12 +4,12 @@ use super::context::{TailArgs, new_id};
 use super::finder::Finder;
 use super::readiness::{Readiness, readiness};
 use super::submit::{Faults, Order, open_if_there, shown};
-use super::{CliError, Context, exit, out};
+use super::{CliError, Context, ls, show};
 use crate::domain::request::Identity;
 use crate::domain::validate;
 use crate::store::lookup::FoundModel;
 use crate::store::submit::{NewChange, NewModel, Submission};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::io::{IsTerminal as _, Write as _};
 
 /// Models of yours: list, show, update, delete, import.
@@ -94,7 +94,7 @@ struct ImportArgs {
 
 pub(super) async fn run(ctx: &Context, args: ModelArgs) -> Result<u8, CliError> {
     match args.command {
-        ModelCommand::Ls => list(ctx).await,
+        ModelCommand::Ls => ls::run(ctx, &ls::Ls::models()).await,
         ModelCommand::Show { id } => show(ctx, &id).await,
         ModelCommand::Update(args) => update(ctx, args).await,
         ModelCommand::Delete(args) => delete(ctx, args).await,
@@ -102,53 +102,12 @@ pub(super) async fn run(ctx: &Context, args: ModelArgs) -> Result<u8, CliError> 
     }
 }
 
-async fn list(ctx: &Context) -> Result<u8, CliError> {
-    let store = open_if_there(ctx).await?;
-    let models = match &store {
-        Some(store) => store.all_models().await?,
-        None => Vec::new(),
-    };
-    if ctx.global.json {
-        let all: Vec<Value> = models.iter().map(as_json).collect();
-        out::line(&Value::Array(all).to_string())?;
-    } else {
-        for model in &models {
-            out::line(&as_line(model, ctx.global.quiet))?;
-        }
-    }
-    Ok(exit::DONE)
-}
-
 async fn show(ctx: &Context, text: &str) -> Result<u8, CliError> {
     let store = open_if_there(ctx).await?;
     let finder = Finder::new(store.as_ref(), &ctx.catalogue);
     let model = finder.need_own_model("model", text).await?;
-    if ctx.global.json {
-        out::line(&as_json(&model).to_string())?;
-    } else {
-        out::line(&as_line(&model, ctx.global.quiet))?;
-    }
-    Ok(exit::DONE)
-}
-
-fn as_json(model: &FoundModel) -> Value {
-    json!({
-        "id": model.id,
-        "kind": "model",
-        "name": model.name,
-        "state": model.state,
-        "remote_id": model.remote_id,
-        "remote_status": model.remote_status,
-        "training_id": model.training.as_ref().map(|(id, _)| id),
-    })
-}
-
-fn as_line(model: &FoundModel, quiet: bool) -> String {
-    if quiet {
-        return model.id.to_string();
-    }
-    let status = model.remote_status.as_deref().unwrap_or("-");
-    format!("{}\t{}\t{}\t{status}", model.id, model.name, model.state)
+    let args = show::Show::of(model.id);
+    show::show(ctx, &args).await
 }
 
 async fn update(ctx: &Context, args: UpdateArgs) -> Result<u8, CliError> {

@@ -88,13 +88,45 @@ impl Look {
     /// A text on one line, shortened for a person.
     pub fn text(&self, text: &str, width: usize) -> String {
         let clean = clean(text);
-        if !self.terminal || clean.chars().count() <= width {
-            return clean;
-        }
-        let mut short: String = clean.chars().take(width.saturating_sub(1)).collect();
-        short.push('…');
-        short
+        if self.terminal { shorten(&clean, width) } else { clean }
     }
+}
+
+/// The columns of a terminal that a text takes.
+pub fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+/// East Asian characters and pictures take two columns.
+fn char_width(c: char) -> usize {
+    match u32::from(c) {
+        0x300..=0x36f | 0x200b..=0x200d | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3ffff => 2,
+        _ => 1,
+    }
+}
+
+/// A text of at most this many columns, with `…` where it was cut.
+pub fn shorten(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += char_width(*c);
+        used <= most
+    };
+    let mut short: String = text.chars().take_while(fits).collect();
+    short.truncate(short.trim_end().len());
+    short.push('…');
+    short
 }
 
 /// A text on one line, without what could drive a terminal: prompts, file names and the vendor's

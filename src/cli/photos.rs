@@ -47,6 +47,12 @@ pub(super) async fn from_file(
         faults.add(format!("{} is a folder: name one photo", shown(&path.to_string_lossy())));
         return Ok(None);
     }
+    if !path.exists() {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = out::clean(&name);
+        faults.add(format!("\"{name}\" cannot be read: there is no such file."));
+        return Ok(None);
+    }
     let facts = blocking(move || inspect_files(&[path])).await?;
     if let Some(reason) = facts.first().and_then(|fact| fact.ignored()) {
         let name = facts.first().map_or("", |fact| fact.name.as_str());

@@ -78,6 +78,8 @@ enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Row(Id),
+    /// One that the vendor works on has a bar in place of the spinner it had before.
+    Training(Id),
     Uploads,
     More,
 }
@@ -171,7 +173,13 @@ impl Progress {
         };
         let mut drawn = Vec::new();
         let mut draw = |key: Key, length: Option<u64>, at: u64, message: String| {
-            let bar = bars.entry(key).or_insert_with(|| all.add(new_bar(length.is_some())));
+            let bar = bars.entry(key).or_insert_with(|| {
+                // Ticking begins once it is one of all: alone it would draw a line of its own,
+                // which nobody clears.
+                let bar = all.add(new_bar(length.is_some()));
+                bar.enable_steady_tick(Duration::from_millis(200));
+                bar
+            });
             if let Some(length) = length {
                 bar.set_length(length);
                 bar.set_position(at);
@@ -197,7 +205,7 @@ impl Progress {
                     let age = now - started.0;
                     let left = pace.left(age);
                     let message = format!("{label}: {left}{}", next_look(item, now));
-                    draw(Key::Row(item.id), Some(STEPS), pace.steps(age), message);
+                    draw(Key::Training(item.id), Some(STEPS), pace.steps(age), message);
                 }
                 None => {
                     let message = format!("{label}: {}{}", item.state, next_look(item, now));
@@ -255,7 +263,6 @@ fn new_bar(with_length: bool) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 

@@ -16,6 +16,13 @@ pub struct Show {
     ids: Vec<String>,
 }
 
+impl Show {
+    /// For this row.
+    pub fn of(id: Id) -> Self {
+        Self { ids: vec![id.to_string()] }
+    }
+}
+
 /// Shows.
 ///
 /// # Errors
@@ -43,13 +50,13 @@ pub async fn show(context: &Context, args: &Show) -> Result<u8, CliError> {
         if at > 0 {
             out::line("")?;
         }
-        print(item, &look)?;
+        print(&store, item, &look).await?;
     }
     Ok(super::exit::DONE)
 }
 
 /// Every field that has a value, one per line; lists below.
-fn print(item: &Item, look: &Look) -> Result<(), CliError> {
+async fn print(store: &Store, item: &Item, look: &Look) -> Result<(), CliError> {
     let Value::Object(object) = shape::object(item, Map::new())? else {
         return Ok(());
     };
@@ -67,7 +74,7 @@ fn print(item: &Item, look: &Look) -> Result<(), CliError> {
     }
     if let Detail::Run { members: Some(members), .. } = &item.detail {
         out::line("")?;
-        table::print(members, table::columns(None), look)?;
+        table::print(store, members, table::columns(None), look).await?;
     }
     Ok(())
 }
@@ -106,14 +113,31 @@ pub async fn events(context: &Context, args: &Events) -> Result<u8, CliError> {
         return follow(context, &store, noun, id).await;
     }
     let events = store.events(&event_subjects(&store, noun, id).await?, 0).await?;
+    if context.global.quiet {
+        let mut told = Vec::new();
+        return events
+            .iter()
+            .try_for_each(|event| once(event, &mut told))
+            .map(|()| super::exit::DONE);
+    }
     if context.global.json {
         out::json(&events)?;
         return Ok(super::exit::DONE);
     }
-    let rows: Vec<Vec<String>> = events.iter().map(|event| row(event, &look)).collect();
+    let mut rows: Vec<Vec<String>> = events.iter().map(|event| row(event, &look)).collect();
     let columns = ["at", "kind", "from", "state", "cause", "actor", "note", "id"];
+    table::shorten_ids(&store, &columns, &mut rows, &look).await?;
     table::grid(&columns, &rows, &look)?;
     Ok(super::exit::DONE)
+}
+
+/// The row of an event, unless it was told already.
+fn once(event: &EventRow, told: &mut Vec<String>) -> Result<(), CliError> {
+    if told.contains(&event.subject) {
+        return Ok(());
+    }
+    told.push(event.subject.clone());
+    out::line(&event.subject)
 }
 
 async fn event_subjects(store: &Store, noun: Noun, id: Id) -> Result<Vec<Id>, CliError> {
@@ -142,6 +166,7 @@ fn row(event: &EventRow, look: &Look) -> Vec<String> {
 async fn follow(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<u8, CliError> {
     let mut watcher = store.watcher().await?;
     let mut last = 0;
+    let mut told = Vec::new();
     loop {
         // Asked before the events are read: what ends in between is told in the next round.
         let ended = store.item(noun, id).await?.is_finished();
@@ -150,6 +175,8 @@ async fn follow(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<
             last = event.seq;
             if context.global.json {
                 out::json_line(&event)?;
+            } else if context.global.quiet {
+                once(&event, &mut told)?;
             } else {
                 out::line(&sentence(&event))?;
             }

@@ -214,28 +214,11 @@ impl Placed<'_> {
         if self.note == Some(ALREADY_SUBMITTED) {
             extra.insert("already_submitted".to_owned(), json!(true));
         }
-        if !self.ctx.global.quiet {
-            self.say();
-        }
-        wait::tail(self.ctx, &self.store, self.kind, self.id, extra, self.tail).await
-    }
-
-    fn say(&self) {
-        if let Some(note) = self.note {
+        if let Some(note) = self.note.filter(|_| !self.ctx.global.quiet) {
             out::talk(note);
         }
-        // Waiting says the same in its own words.
-        if self.tail.wait {
-            return;
-        }
-        if !self.ctx.daemon_is_running() {
-            let accepted = if self.is_new { "accepted; " } else { "" };
-            out::talk(&format!(
-                "{accepted}no daemon is running: work starts once `darkroom serve` runs"
-            ));
-        } else if self.is_new {
-            out::talk(&format!("accepted; `darkroom wait {}` waits for it", self.id));
-        }
+        let (ctx, subject) = (self.ctx, (self.kind, self.id));
+        wait::tail(ctx, &self.store, subject, extra, self.tail, self.is_new).await
     }
 }
 

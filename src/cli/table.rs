@@ -2,9 +2,39 @@
 
 use super::CliError;
 use super::out::{self, Look, clean};
+use crate::domain::ids::Id;
 use crate::domain::work::Kind;
+use crate::store::Store;
 use crate::store::report::{Detail, Item, Noun};
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+
+/// Columns of prose, which may be shortened.
+const PROSE: [&str; 13] = [
+    "what",
+    "why",
+    "name",
+    "file",
+    "model",
+    "prompt",
+    "path",
+    "note",
+    "value",
+    "origin",
+    "finding",
+    "what to do",
+    "cause",
+];
+/// What is left out first on a narrow terminal.
+const DISPENSABLE: [&str; 14] = [
+    "created", "updated", "actor", "from", "bytes", "media", "training", "purpose", "type",
+    "files", "model", "photos", "kind", "job",
+];
+/// The least that a column of prose keeps.
+const NARROW: usize = 12;
+/// Blanks between columns.
+const GAP: u16 = 2;
+/// Where a terminal does not tell its width, nothing is shortened.
+const NO_WIDTH: usize = 10_000;
 
 /// The columns of a list.
 pub fn columns(noun: Option<Noun>) -> &'static [&'static str] {
@@ -69,16 +99,54 @@ fn own_cell(item: &Item, column: &str, look: &Look) -> String {
     clean(&text)
 }
 
-/// Prints rows as a table.
+/// Prints rows as a table; on a terminal with ids as short as they can be typed.
 ///
 /// # Errors
-/// As [`out::line`].
-pub fn print(items: &[Item], columns: &[&str], look: &Look) -> Result<(), CliError> {
-    let rows: Vec<Vec<String>> = items
+/// As [`out::line`], or a database error.
+pub async fn print(
+    store: &Store,
+    items: &[Item],
+    columns: &[&str],
+    look: &Look,
+) -> Result<(), CliError> {
+    let mut rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| columns.iter().map(|column| cell(item, column, look)).collect())
         .collect();
+    shorten_ids(store, columns, &mut rows, look).await?;
     grid(columns, &rows, look)
+}
+
+/// Shortens ids for a person, as far as they stay the beginning of one row only.
+///
+/// # Errors
+/// A database error.
+pub async fn shorten_ids(
+    store: &Store,
+    columns: &[&str],
+    rows: &mut [Vec<String>],
+    look: &Look,
+) -> Result<(), CliError> {
+    if !look.terminal {
+        return Ok(());
+    }
+    let with_ids = |at: &usize| matches!(columns.get(*at), Some(&("id" | "job")));
+    let places: Vec<usize> = (0..columns.len()).filter(with_ids).collect();
+    let cells = rows.iter().flat_map(|row| places.iter().filter_map(|at| row.get(*at)));
+    let mut ids: Vec<Id> = cells.filter_map(|text| Id::parse(text)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let short = store.short_ids(&ids).await?;
+    for row in rows {
+        for at in &places {
+            if let Some(cell) = row.get_mut(*at)
+                && let Some(short) = Id::parse(cell).and_then(|id| short.get(&id))
+            {
+                cell.clone_from(short);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Prints any rows as a table; the column `state` is coloured.
@@ -94,33 +162,82 @@ pub fn grid(columns: &[&str], rows: &[Vec<String>], look: &Look) -> Result<(), C
         text.extend(rows.iter().map(|row| row.join("\t")));
         return if text.is_empty() { Ok(()) } else { out::line(&text.join("\n")) };
     }
+    let width = Table::new().width().map_or(NO_WIDTH, usize::from);
+    out::line(&aligned(columns, rows, look, width))
+}
+
+/// The table for a terminal of this width: one line per row whatever it takes.
+fn aligned(columns: &[&str], rows: &[Vec<String>], look: &Look, width: usize) -> String {
+    let names: Vec<usize> = columns.iter().map(|name| out::width(name)).collect();
+    let natural = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|text| out::width(text));
+        let name = if look.header { names.get(at).copied().unwrap_or(0) } else { 0 };
+        cells.max().unwrap_or(0).max(name)
+    };
+    let mut shown: Vec<(usize, usize)> = (0..columns.len()).map(|at| (at, natural(at))).collect();
+    fit(columns, &mut shown, width);
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if look.colour {
         table.enforce_styling();
     }
+    let name = |at: usize| columns.get(at).copied().unwrap_or("");
     if look.header {
-        table.set_header(columns.iter().map(|name| name.to_uppercase()));
+        table.set_header(shown.iter().map(|(at, _)| name(*at).to_uppercase()));
     }
     for row in rows {
-        let cells = columns.iter().zip(row).map(|(column, text)| {
+        let cells = shown.iter().map(|(at, width)| {
+            let text = out::shorten(row.get(*at).map_or("", String::as_str), *width);
+            let colour = state_colour(&text).filter(|_| look.colour && name(*at) == "state");
             let cell = Cell::new(text);
-            match (look.colour && *column == "state", state_colour(text)) {
-                (true, Some(colour)) => cell.fg(colour),
-                _ => cell,
+            match colour {
+                Some(colour) => cell.fg(colour),
+                None => cell,
             }
         });
         table.add_row(cells);
     }
-    // An id broken over two lines cannot be copied.
-    for (at, column) in columns.iter().enumerate() {
-        if matches!(*column, "id" | "state" | "kind" | "created" | "updated")
-            && let Some(column) = table.column_mut(at)
-        {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
+    }
+    table.trim_fmt()
+}
+
+/// Narrows the columns of prose, the widest first; where that is not enough, leaves out columns
+/// that `show` has too.
+fn fit(columns: &[&str], shown: &mut Vec<(usize, usize)>, width: usize) {
+    let name = |at: usize| columns.get(at).copied().unwrap_or("");
+    let total = |shown: &[(usize, usize)]| {
+        let cells: usize = shown.iter().map(|(_, width)| width + usize::from(GAP)).sum();
+        cells.saturating_sub(usize::from(GAP))
+    };
+    let mut spare = DISPENSABLE.iter();
+    loop {
+        let least: usize = shown
+            .iter()
+            .map(
+                |(at, width)| {
+                    if PROSE.contains(&name(*at)) { (*width).min(NARROW) } else { *width }
+                },
+            )
+            .sum::<usize>()
+            + shown.len().saturating_sub(1) * usize::from(GAP);
+        if least <= width {
+            break;
+        }
+        let Some(column) = spare.next() else { break };
+        shown.retain(|(at, _)| name(*at) != *column);
+    }
+    while total(shown) > width {
+        let widest = shown
+            .iter_mut()
+            .filter(|(at, width)| PROSE.contains(&name(*at)) && *width > NARROW)
+            .max_by_key(|(_, width)| *width);
+        match widest {
+            Some((_, width)) => *width -= 1,
+            None => break,
         }
     }
-    out::line(&table.trim_fmt())
 }
 
 fn state_colour(state: &str) -> Option<Color> {
@@ -133,4 +250,37 @@ fn state_colour(state: &str) -> Option<Color> {
         "cancelled" => Color::DarkGrey,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_one_line_of_the_terminal() {
+        let look = Look { terminal: true, colour: false, exact: false, header: true, now: 0 };
+        let long = "waits for the model, which needs a person: ".repeat(3);
+        for (columns, count) in [
+            (columns(None), 6),
+            (columns(Some(Noun::Work(Kind::Job))), 8),
+            (columns(Some(Noun::Work(Kind::Output))), 7),
+        ] {
+            assert_eq!(columns.len(), count);
+            let cell = |name: &&str| match *name {
+                "id" | "job" => "0199abcd-ef01-7123-8".to_owned(),
+                "state" => "attention".to_owned(),
+                "created" | "updated" => "3 h 12 min ago".to_owned(),
+                name if PROSE.contains(&name) => long.clone(),
+                name => name.to_owned(),
+            };
+            let row: Vec<String> = columns.iter().map(cell).collect();
+            for width in [60, 80, 120, 200] {
+                let text = aligned(columns, &[row.clone(), row.clone()], &look, width);
+                let lines: Vec<&str> = text.lines().collect();
+                assert_eq!(lines.len(), 3, "{text}");
+                assert!(lines.iter().all(|line| out::width(line) <= width), "{width}\n{text}");
+                assert!(text.contains('…') && text.contains("0199abcd-ef01-7123-8"), "{text}");
+            }
+        }
+    }
 }

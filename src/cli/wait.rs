@@ -46,7 +46,7 @@ pub async fn run(context: &Context, args: &Wait) -> Result<u8, CliError> {
         } else if context.global.quiet {
             out::line(&item.id.to_string())?;
         } else {
-            say_item(&item);
+            say_item(&item, &snapshot);
         }
     }
     if context.global.json {
@@ -65,10 +65,10 @@ pub async fn run(context: &Context, args: &Wait) -> Result<u8, CliError> {
 pub async fn tail(
     context: &Context,
     store: &Store,
-    subject_kind: &str,
-    id: Id,
+    (subject_kind, id): (&str, Id),
     extra: Map<String, Value>,
     tail: &TailArgs,
+    is_new: bool,
 ) -> Result<u8, CliError> {
     let noun = Noun::parse(subject_kind)
         .ok_or_else(|| CliError::Error(format!("nothing is called a {subject_kind}")))?;
@@ -79,7 +79,7 @@ pub async fn tail(
         out::json(&shape::object(&store.item(noun, id).await?, extra.clone())?)?;
     }
     if !tail.wait {
-        say_next(context, id);
+        say_next(context, id, is_new);
         return Ok(exit::DONE);
     }
     let mut target = Target::new(vec![(noun, id)]);
@@ -92,7 +92,7 @@ pub async fn tail(
     if context.global.json {
         out::json(&shape::object(&item, extra)?)?;
     } else if !context.global.quiet {
-        say_item(&item);
+        say_item(&item, &snapshot);
     }
     Ok(finish(&snapshot))
 }
@@ -107,16 +107,16 @@ pub fn timeout(text: Option<&str>) -> Result<Option<Duration>, CliError> {
         .map_err(|error| CliError::Usage(format!("--timeout: {error}")))
 }
 
-fn say_next(context: &Context, id: Id) {
+fn say_next(context: &Context, id: Id, is_new: bool) {
     if context.global.quiet {
         return;
     }
+    let accepted = if is_new { "accepted; " } else { "" };
     if context.daemon_is_running() {
-        out::talk(&format!("accepted; `darkroom wait {id}` waits for it"));
+        out::talk(&format!("{accepted}`darkroom wait {id}` waits for it"));
     } else {
         out::talk(&format!(
-            "stored, and done once a daemon runs: `darkroom serve` starts one, `darkroom wait \
-             {id}` waits for it"
+            "{accepted}no daemon is running: work starts once `darkroom serve` runs"
         ));
     }
 }
@@ -191,7 +191,14 @@ fn finish(snapshot: &Snapshot) -> u8 {
     match verdict {
         Verdict::Running => out::talk("still running; the work goes on"),
         Verdict::Person => {
-            out::talk("a person is needed; `darkroom ls attention` and `darkroom explain ID` help");
+            let parked = snapshot.items.iter().any(|item| {
+                item.state == "attention" || (item.state == "waiting" && !snapshot.is_paused())
+            });
+            out::talk(if parked {
+                "a person is needed; `darkroom ls attention` and `darkroom explain ID` help"
+            } else {
+                "a person is needed; `darkroom doctor` says how to mend it"
+            });
         }
         Verdict::Done | Verdict::Failed => {}
     }
@@ -199,7 +206,15 @@ fn finish(snapshot: &Snapshot) -> u8 {
 }
 
 /// One line about a row that was waited for, and its files.
-fn say_item(item: &Item) {
+fn say_item(item: &Item, snapshot: &Snapshot) {
+    // A model whose training failed did not succeed in any way that people mean.
+    if item.kind == Noun::Work(Kind::Model)
+        && item.state == "succeeded"
+        && snapshot.items.iter().any(|other| other.state == "failed" && item.id != other.id)
+        && snapshot.verdict() != Verdict::Running
+    {
+        return;
+    }
     let what = match item.kind {
         Noun::Run | Noun::Work(Kind::Model) => clean(&item.label),
         Noun::Work(_) => format!("{} {}", clean(&item.label), item.id),

@@ -177,13 +177,13 @@ async fn tail_without_wait_returns_at_once_and_with_a_deadline_answers_five() {
     let job = bench.job(None).await;
     let mut args = TailArgs::default();
     let extra = Map::new();
-    let code = tail(&context, &bench.store, "job", job, extra.clone(), &args).await;
+    let code = tail(&context, &bench.store, ("job", job), extra.clone(), &args, true).await;
     assert_eq!(code.unwrap(), 0);
     args.wait = true;
     args.timeout = Some("1ms".to_owned());
-    let code = tail(&context, &bench.store, "job", job, extra.clone(), &args).await;
+    let code = tail(&context, &bench.store, ("job", job), extra.clone(), &args, true).await;
     assert_eq!(code.unwrap(), 5);
     args.timeout = Some("soon".to_owned());
-    let code = tail(&context, &bench.store, "job", job, extra, &args).await;
+    let code = tail(&context, &bench.store, ("job", job), extra, &args, true).await;
     assert_eq!(code.unwrap_err().code(), 2);
 }

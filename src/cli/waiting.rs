@@ -166,6 +166,11 @@ impl Snapshot {
         Verdict::Failed
     }
 
+    /// Whether the daemon paused something because it has to be mended.
+    pub fn is_paused(&self) -> bool {
+        by_daemon(&self.pauses.spending).or(by_daemon(&self.pauses.watching)).is_some()
+    }
+
     /// What to tell a person at the end, each thing once.
     pub fn reasons(&self) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
@@ -181,13 +186,12 @@ impl Snapshot {
                     _ => say(why.clone()),
                 }
             } else if matches!(item.state.as_str(), "failed" | "cancelled") {
-                say(format!(
-                    "{} ({}) {}: {}",
-                    item.label,
-                    item.id,
-                    if item.state == "failed" { "failed" } else { "was cancelled" },
-                    item.why
-                ));
+                let word = if item.state == "failed" { "failed" } else { "was cancelled" };
+                let why = match item.why.as_str() {
+                    "" | "cancelled" => String::new(),
+                    why => format!(": {why}"),
+                };
+                say(format!("{} ({}) {word}{why}", item.label, item.id));
             }
         }
         out

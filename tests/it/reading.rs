@@ -191,3 +191,22 @@ fn health_token_and_topics() {
         assert_eq!(shell.run(&[topic]).1.trim(), out.trim());
     }
 }
+
+#[test]
+fn nothing_yet_is_no_fault() {
+    let shell = Shell::new();
+    let (code, out, err) = shell.run(&["ls"]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.contains("nothing here yet"), "{err}");
+    assert_eq!(shell.run(&["ls", "models", "--json"]).1, "[]\n");
+    assert_eq!(shell.run(&["model", "ls", "--json"]).1, "[]\n");
+}
+
+#[tokio::test]
+async fn quiet_prints_ids_and_keys_only() {
+    let shell = Shell::new();
+    let [first, _] = shell.two_models().await;
+    assert_eq!(shell.run(&["events", "model_0", "-q"]).1, format!("{first}\n"));
+    let (_, out, _) = shell.run(&["config", "show", "-q"]);
+    assert!(out.lines().all(|line| !line.contains('\t')) && out.contains("data directory\n"));
+}

@@ -134,7 +134,9 @@ fn unknown_model(name: &str, catalogue: &Catalogue) -> String {
         );
     }
     let meant = did_you_mean(catalogue.nearest(name, Makes::Images));
-    format!("{quoted} is no image model known here (new ones go into `extra_image_models`){meant}")
+    format!(
+        "{quoted} is no image model known here (new ones go into `catalogue.image_models`){meant}"
+    )
 }
 
 #[cfg(test)]

@@ -155,7 +155,9 @@ fn unknown_model(name: &str, catalogue: &Catalogue) -> String {
         );
     }
     let meant = did_you_mean(catalogue.nearest(name, Makes::Videos));
-    format!("{quoted} is no video model known here (new ones go into `extra_video_models`){meant}")
+    format!(
+        "{quoted} is no video model known here (new ones go into `catalogue.video_models`){meant}"
+    )
 }
 
 #[cfg(test)]

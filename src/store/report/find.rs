@@ -5,9 +5,12 @@ use super::Noun;
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use sqlx::AssertSqlSafe;
+use std::collections::BTreeMap;
 
 /// More candidates than this are not listed.
 const MANY: usize = 20;
+/// Characters of an id that are its time stamp.
+const SHORTEST: usize = 13;
 
 /// One of several rows that a text may mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +106,40 @@ impl Store {
             }
         }
         Ok(out)
+    }
+
+    /// For each of these ids its shortest beginning that names no other row of any kind, but never
+    /// fewer than its time stamp's digits.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn short_ids(&self, ids: &[Id]) -> Result<BTreeMap<Id, String>> {
+        // In order of ids, only the two neighbours in each table can share more than the others.
+        let neighbours = |noun: &Noun| {
+            let table = noun.plural();
+            format!(
+                "SELECT j.value, (SELECT max(id) FROM {table} WHERE id < j.value), \
+                 (SELECT min(id) FROM {table} WHERE id > j.value) FROM json_each($1) j"
+            )
+        };
+        let sql = Noun::ALL.iter().map(neighbours).collect::<Vec<_>>().join(" UNION ALL ");
+        let found: Vec<(String, Option<String>, Option<String>)> =
+            sqlx::query_as(AssertSqlSafe(sql))
+                .bind(super::items::json_list(ids))
+                .fetch_all(self.readers())
+                .await?;
+        let mut out: BTreeMap<Id, usize> = ids.iter().map(|id| (*id, SHORTEST)).collect();
+        for (id, before, after) in found {
+            let Some(length) = Id::parse(&id).and_then(|id| out.get_mut(&id)) else { continue };
+            for other in before.iter().chain(&after) {
+                let shared = id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+                *length = (*length).max(shared + 1);
+            }
+        }
+        Ok(out
+            .into_iter()
+            .map(|(id, length)| (id, id.to_string().chars().take(length).collect()))
+            .collect())
     }
 
     async fn by_remote_id(&self, text: &str, nouns: &[Noun]) -> Result<Vec<(Noun, Id)>> {

@@ -380,3 +380,18 @@ async fn a_watcher_sees_what_others_commit() {
     bench.job(None).await;
     watcher.changed().await.unwrap();
 }
+
+#[tokio::test]
+async fn short_ids_name_one_row_only() {
+    let bench = Bench::new().await;
+    let person = bench.person("Anna").await;
+    let mut ids = vec![person.model, person.training, bench.job(None).await];
+    ids.extend(&person.uploads);
+    let short = bench.store.short_ids(&ids).await.unwrap();
+    assert_eq!(short.len(), 6);
+    for (id, short) in short {
+        assert!(short.len() >= 13 && id.to_string().starts_with(&short));
+        let found = bench.store.find(&short).await.unwrap();
+        assert!(matches!(found, Found::One(_, one) if one == id), "{short}: {found:?}");
+    }
+}

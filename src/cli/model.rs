@@ -4,7 +4,7 @@ use super::context::{TailArgs, new_id};
 use super::finder::Finder;
 use super::readiness::{Readiness, readiness};
 use super::submit::{Faults, Order, open_if_there, shown};
-use super::{CliError, Context, ls, show};
+use super::{CliError, Context, exit, ls, out, show};
 use crate::domain::request::Identity;
 use crate::domain::validate;
 use crate::store::lookup::FoundModel;

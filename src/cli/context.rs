@@ -2,9 +2,9 @@
 
 use super::exit;
 use crate::clock::SystemClock;
+pub use crate::clock::new_id;
 use crate::config::{Config, ConfigError, Env, Flags, Paths};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::Id;
 use crate::domain::schedule::Timing;
 use crate::domain::validate::Problems;
 use crate::engine::timing;
@@ -199,9 +199,4 @@ impl Context {
     pub fn daemon_is_running(&self) -> bool {
         crate::store::open::daemon_is_running(self.paths.data_dir())
     }
-}
-
-/// A new id of ours: UUIDv7, so that ids sort by creation.
-pub fn new_id() -> Id {
-    Id(uuid::Uuid::now_v7())
 }

@@ -259,12 +259,9 @@ fn fsync_time(dir: &Path) -> std::io::Result<Duration> {
 
 fn disk(context: &Context, report: &mut Report) {
     let dir = context.paths.data_dir();
-    let existing = dir.ancestors().find(|path| path.exists());
     let floor = context.config.disk.floor.0;
-    match existing.map(rustix::fs::statvfs) {
-        Some(Ok(stat)) => {
-            // What an ordinary user may still use, without root's reserve.
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    match crate::files::disk::free_bytes(dir) {
+        Ok(free) => {
             let text = format!("{} MB free", free / 1_000_000);
             let below = format!("{text}; disk.floor is {} MB", floor / 1_000_000);
             let fix = "make room: below disk.floor nothing is bought";
@@ -276,7 +273,7 @@ fn disk(context: &Context, report: &mut Report) {
                 report.ok("disk", text);
             }
         }
-        _ => report.warn("disk", "the free space is not known", "look at it with `df`"),
+        Err(_) => report.warn("disk", "the free space is not known", "look at it with `df`"),
     }
 }
 

@@ -87,7 +87,10 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         Ok(key) => key,
         // Media links carry their own proof.
         Err(_) if media => String::new(),
-        Err(refusal) => return refusal.into_response(),
+        Err(refusal) => {
+            take_in(request).await;
+            return refusal.into_response();
+        }
     };
     let before = {
         let mut world = sim.world();
@@ -107,6 +110,7 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         } else if fault.kind == Kind::ExpiredUrl {
             request.extensions_mut().insert(Expired);
         } else {
+            take_in(request).await;
             return refuse(&fault);
         }
     }
@@ -119,6 +123,12 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         response = spoil(&fault, response).await;
     }
     response
+}
+
+/// Reads a body that nobody will use. A server that answers and closes in the middle of an upload
+/// resets the connection, and the client may never see the answer.
+async fn take_in(request: Request) {
+    let _ = axum::body::to_bytes(request.into_body(), KEPT_BODY).await;
 }
 
 /// Asks the media handler to treat the link as expired.

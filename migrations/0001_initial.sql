@@ -437,8 +437,12 @@ CREATE TABLE listed_jobs (
   credits       REAL,
   history       INTEGER NOT NULL DEFAULT 0,   -- was there before our first call: never a candidate
   reserved_by   INTEGER REFERENCES intents(seq), -- may be this call's, which was parked or taken for absent
-  training      TEXT                             -- the entry of this training
+  training      TEXT,                            -- the entry of this training
+  claimed_by    TEXT,                            -- the job that has it, once noticed
+  foreign_since INTEGER                          -- no call of ours can have made it
 ) STRICT;
+CREATE INDEX listed_jobs_unplaced ON listed_jobs(seq) WHERE history = 0
+  AND reserved_by IS NULL AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL;
 CREATE INDEX listed_jobs_created  ON listed_jobs(created_at) WHERE created_at IS NOT NULL;
 CREATE INDEX listed_jobs_reserved ON listed_jobs(reserved_by) WHERE reserved_by IS NOT NULL;
 CREATE INDEX listed_jobs_training ON listed_jobs(training) WHERE training IS NOT NULL;

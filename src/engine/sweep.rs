@@ -4,13 +4,20 @@
 use super::{Engine, Result};
 use crate::config::Auto;
 use crate::domain::ids::Millis;
-use crate::store::listing::{Listed, ListingNews, SaveListing, Stranger};
+use crate::store::listing::{LAST, LastListing, Listed, ListingNews, SaveListing, Stranger};
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// How far back a listing reaches at least; the vendor's own default window (vendor-api.md 2.15).
 const WINDOW: Millis = 24 * 60 * 60 * 1000;
+/// A sweep after a long rest begins so much before the last listing, in case that one came too
+/// early for what lagged.
+const OVERLAP: Millis = 60 * 60 * 1000;
+/// And never further back than this.
+const FURTHEST: Millis = 30 * 24 * 60 * 60 * 1000;
+/// Measuring the lag of one job needs no more than what is new.
+const RECENT: Millis = 10 * 60 * 1000;
 /// The vendor's clock may be a little ahead of what it told us last.
 const AHEAD: Millis = 5 * 60 * 1000;
 /// Once the list's lag is known, one acceptance in so many is measured still.
@@ -66,10 +73,17 @@ impl Engine {
         Ok(ids)
     }
 
-    /// The recurring sweep.
+    /// The recurring sweep: a day back, and further if nobody has looked for longer.
     pub(super) async fn sweep(&self) {
+        let now = self.vendor_now();
+        let last: Option<LastListing> = self.store.setting(LAST).await.unwrap_or_default();
+        let since = last.map_or(now, |last| last.at - OVERLAP).max(now - FURTHEST);
+        self.list_from(since.min(now - WINDOW)).await;
+    }
+
+    async fn list_from(&self, start: Millis) {
         let _one_at_a_time = self.listing.lock().await;
-        if let Err(error) = self.list_since(self.vendor_now() - WINDOW).await {
+        if let Err(error) = self.list_since(start).await {
             tracing::warn!("the inventory sweep did not get through: {error}");
         }
     }
@@ -89,7 +103,7 @@ impl Engine {
             if !worth_it || matches!(self.store.was_listed(&remote_id).await, Ok(true)) {
                 return;
             }
-            self.sweep().await;
+            self.list_from(self.vendor_now() - RECENT).await;
             tokio::time::sleep(pause).await;
             pause *= 2;
         }

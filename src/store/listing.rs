@@ -84,14 +84,22 @@ pub struct ListingNews {
     pub duplicates: Vec<Stranger>,
 }
 
+/// A job that was listed for the first time.
 #[derive(FromRow)]
 struct Fresh {
+    created_at: Option<Millis>,
+    /// The vendor's clock when the call went out of the row that claims it.
+    sent_at: Option<Millis>,
+}
+
+/// A job of which nobody knows yet whose it is.
+#[derive(FromRow)]
+struct Unplaced {
     remote_id: String,
     created_at: Option<Millis>,
     credits: Option<f64>,
-    /// The vendor's clock when the call went out of the row that claims it.
-    sent_at: Option<Millis>,
-    claimed: bool,
+    /// Whether a call that went out before it was listed is still open.
+    open: bool,
 }
 
 impl Write for SaveListing {
@@ -117,7 +125,7 @@ impl Write for SaveListing {
                 self.learn_lag(tx, &fresh).await?;
             }
             let mut news = ListingNews { new: fresh.len() as u64, ..ListingNews::default() };
-            for job in fresh.into_iter().filter(|job| !job.claimed && !history) {
+            for job in unplaced(tx).await? {
                 self.place(tx, job, &mut news).await?;
             }
             if !news.foreign.is_empty() {
@@ -152,7 +160,7 @@ impl SaveListing {
     }
 
     /// Finds out what a job is that no row claims.
-    async fn place(&self, tx: &mut Tx<'_>, job: Fresh, news: &mut ListingNews) -> Result<()> {
+    async fn place(&self, tx: &mut Tx<'_>, job: Unplaced, news: &mut ListingNews) -> Result<()> {
         let skew = SKEW + settings::read::<Lag>(tx, LAG).await?.unwrap_or_default().skew;
         if let Some((intent, subject)) = self.late(tx, &job, skew).await? {
             super::intents::reserve(tx, intent, std::slice::from_ref(&job.remote_id)).await?;
@@ -160,17 +168,16 @@ impl SaveListing {
             news.duplicates.push(Stranger { remote_id, credits, subject: Some(subject) });
             return Ok(());
         }
-        let open: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM intents WHERE lane = $1 AND settled_at IS NULL)",
-        )
-        .bind(PAID_LANE)
-        .fetch_one(&mut *tx.conn)
-        .await?;
-        // It is a candidate: the resolver says what it is.
-        if open {
+        // It is a candidate: the resolver says what it is, or a later listing does.
+        if job.open {
             return Ok(());
         }
         if !self.is_an_entry(tx, &job, skew).await? {
+            sqlx::query("UPDATE listed_jobs SET foreign_since = $1 WHERE remote_id = $2")
+                .bind(tx.now)
+                .bind(&job.remote_id)
+                .execute(&mut *tx.conn)
+                .await?;
             let (remote_id, credits) = (job.remote_id, job.credits);
             news.foreign.push(Stranger { remote_id, credits, subject: None });
         }
@@ -183,7 +190,7 @@ impl SaveListing {
     async fn late(
         &self,
         tx: &mut Tx<'_>,
-        job: &Fresh,
+        job: &Unplaced,
         skew: Millis,
     ) -> Result<Option<(i64, String)>> {
         let Some(created_at) = job.created_at else { return Ok(None) };
@@ -206,7 +213,7 @@ impl SaveListing {
 
     /// Whether it is the entry of one of our trainings: the docs contradict themselves on whether
     /// there are such (vendor-api.md C3).
-    async fn is_an_entry(&self, tx: &mut Tx<'_>, job: &Fresh, skew: Millis) -> Result<bool> {
+    async fn is_an_entry(&self, tx: &mut Tx<'_>, job: &Unplaced, skew: Millis) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE listed_jobs SET training = (SELECT t.id FROM trainings t \
                JOIN intents i ON i.subject = t.id \
@@ -254,13 +261,32 @@ async fn upsert(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result<()> {
 
 async fn fresh(tx: &mut Tx<'_>, before: i64) -> Result<Vec<Fresh>> {
     Ok(sqlx::query_as(
-        "SELECT l.remote_id, l.created_at, l.credits, j.id IS NOT NULL AS claimed, \
+        "SELECT l.created_at, \
          (SELECT i.vendor_time FROM intents i WHERE i.subject = j.id AND i.outcome = 'accepted' \
           ORDER BY i.seq DESC LIMIT 1) AS sent_at \
          FROM listed_jobs l LEFT JOIN jobs j ON j.remote_id = l.remote_id AND j.retry_of IS NULL \
          WHERE l.seq > $1 ORDER BY l.seq",
     )
     .bind(before)
+    .fetch_all(&mut *tx.conn)
+    .await?)
+}
+
+async fn unplaced(tx: &mut Tx<'_>) -> Result<Vec<Unplaced>> {
+    sqlx::query(
+        "UPDATE listed_jobs SET claimed_by = j.id FROM jobs j \
+         WHERE j.remote_id = listed_jobs.remote_id AND history = 0 AND reserved_by IS NULL \
+         AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL",
+    )
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(sqlx::query_as(
+        "SELECT remote_id, created_at, credits, EXISTS (SELECT 1 FROM intents i \
+           WHERE i.lane = $1 AND i.settled_at IS NULL AND i.listed_seq < l.seq) AS open \
+         FROM listed_jobs l WHERE history = 0 AND reserved_by IS NULL AND training IS NULL \
+         AND claimed_by IS NULL AND foreign_since IS NULL ORDER BY seq",
+    )
+    .bind(PAID_LANE)
     .fetch_all(&mut *tx.conn)
     .await?)
 }

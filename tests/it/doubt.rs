@@ -6,19 +6,8 @@ use serde_json::json;
 
 const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a lost letter"];
 
-fn started(faults: &[&str], more: &str) -> World {
-    let mut args = Vec::new();
-    for fault in faults {
-        args.extend(["--fault", fault]);
-    }
-    let mut world = World::new(&args);
-    world.configure(more);
-    world.serve();
-    world
-}
-
 fn order(world: &World) -> String {
-    world.json(&NANO, 0)["id"].as_str().unwrap().to_owned()
+    world.order(&NANO)
 }
 
 fn events(world: &World, cause: &str) -> String {
@@ -38,7 +27,7 @@ fn book(world: &World) -> String {
 
 #[test]
 fn a_lost_reply_is_found_by_the_next_listing() {
-    let world = started(&["lost-reply@triggerImageGenerationJob,times=1"], "");
+    let world = World::started(&["lost-reply@triggerImageGenerationJob,times=1"], "");
     let id = order(&world);
     world.until("select state from jobs", "succeeded");
     assert_eq!(events(&world, "found"), "1");
@@ -52,7 +41,7 @@ fn a_lost_reply_is_found_by_the_next_listing() {
 
 #[test]
 fn a_call_that_never_arrived_is_sent_again_after_the_settle_time() {
-    let world = started(&["lost-request@triggerImageGenerationJob,times=1"], "");
+    let world = World::started(&["lost-request@triggerImageGenerationJob,times=1"], "");
     order(&world);
     world.until("select state from jobs", "succeeded");
     assert_eq!(events(&world, "absent"), "1");
@@ -64,7 +53,8 @@ fn a_call_that_never_arrived_is_sent_again_after_the_settle_time() {
 
 #[test]
 fn a_list_that_lags_less_than_the_settle_time_is_waited_for() {
-    let world = started(&["lost-reply@triggerImageGenerationJob,times=1", "list-lag=1500ms"], "");
+    let world =
+        World::started(&["lost-reply@triggerImageGenerationJob,times=1", "list-lag=1500ms"], "");
     order(&world);
     world.until("select state from jobs", "succeeded");
     assert_eq!((events(&world, "found"), events(&world, "absent")), ("1".into(), "0".into()));
@@ -74,7 +64,7 @@ fn a_list_that_lags_less_than_the_settle_time_is_waited_for() {
 /// Nobody can know better then; but it is said, with what it cost.
 #[test]
 fn what_a_list_that_lags_beyond_the_settle_time_lets_be_bought_twice_is_reported() {
-    let world = started(
+    let world = World::started(
         &["lost-reply@triggerImageGenerationJob,times=1", "list-lag=12s"],
         "[sweep]\nevery = \"1s\"\n",
     );
@@ -97,7 +87,7 @@ fn what_a_list_that_lags_beyond_the_settle_time_lets_be_bought_twice_is_reported
 /// The vendor took the call after it had been declared absent, but before it was sent again.
 #[test]
 fn what_comes_to_light_before_it_is_sent_again_is_taken_over() {
-    let world = started(&["late-accept=4500ms@triggerImageGenerationJob,times=1"], "");
+    let world = World::started(&["late-accept=4500ms@triggerImageGenerationJob,times=1"], "");
     order(&world);
     eventually("it is taken for absent", || (events(&world, "absent") == "1").then_some(()));
     world.until("select state from jobs", "succeeded");
@@ -108,7 +98,7 @@ fn what_comes_to_light_before_it_is_sent_again_is_taken_over() {
 
 #[test]
 fn on_a_shared_account_nothing_is_guessed_and_a_person_decides_by_the_evidence() {
-    let world = started(
+    let world = World::started(
         &["lost-reply@triggerImageGenerationJob,times=1"],
         "[account]\nexclusive = false\n",
     );
@@ -139,7 +129,7 @@ fn on_a_shared_account_nothing_is_guessed_and_a_person_decides_by_the_evidence()
 
 #[test]
 fn a_foreign_job_makes_the_account_shared_and_is_listed_with_its_credits() {
-    let world = started(&[], "[sweep]\nevery = \"1s\"\n");
+    let world = World::started(&[], "[sweep]\nevery = \"1s\"\n");
     order(&world);
     world.until("select state from jobs", "succeeded");
     world.vendor.post("/_sim/foreign", &json!({}));
@@ -154,7 +144,7 @@ fn a_foreign_job_makes_the_account_shared_and_is_listed_with_its_credits() {
 /// An outage after the lost reply does not count as "the vendor was looked at and had nothing".
 #[test]
 fn an_outage_stops_the_settle_time() {
-    let world = started(&["lost-request@triggerImageGenerationJob,times=1"], "");
+    let world = World::started(&["lost-request@triggerImageGenerationJob,times=1"], "");
     order(&world);
     world.until("select state from jobs", "in_doubt");
     world.vendor.fault(&["status=503@listJobs"]);

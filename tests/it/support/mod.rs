@@ -224,6 +224,28 @@ impl World {
         std::fs::write(self.config_path(), text).unwrap();
     }
 
+    /// A vendor with these faults, and a daemon with `more` in its configuration.
+    pub(crate) fn started(faults: &[&str], more: &str) -> Self {
+        let args: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", fault]).collect();
+        let mut world = Self::new(&args);
+        world.configure(more);
+        world.serve();
+        world
+    }
+
+    /// Runs a command that orders something and answers the new id.
+    pub(crate) fn order(&self, args: &[&str]) -> String {
+        self.json(args, 0)["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Orders a training of the 14 photos; answers the command's JSON.
+    pub(crate) fn order_training(&self, name: &str) -> Value {
+        let photos = photos();
+        let photos = photos.to_str().unwrap();
+        let person = ["--name", name, "--age", "30", "--gender", "Male"];
+        self.json(&[&["train", "--images", photos][..], &person].concat(), 0)
+    }
+
     fn config_path(&self) -> PathBuf {
         self.folder.path().join("darkroom.toml")
     }

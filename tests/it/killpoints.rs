@@ -73,7 +73,8 @@ fn killed_before_any_system_call_a_training_is_done_once() {
 /// Runs the sample, side by side, and reports all violations at once.
 fn prove(story: &Story, points: &str) {
     let begin = Instant::now();
-    let killat = build();
+    let tools = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let killat = build(tools.path());
     let template = Bench::new(&killat).prepare(story);
     let calls = Bench::new(&killat).count(template.path());
     let seed: u64 = setting("KILLPOINTS_SEED", "1").parse().unwrap();
@@ -105,7 +106,7 @@ fn prove(story: &Story, points: &str) {
             outcome.wrong.iter().map(move |what| format!("point {point} ({at}): {what}"))
         })
         .collect();
-    println!(
+    eprintln!(
         "kill points of one {}: {calls} calls in a life; {} points (seed {seed}), {killed} killed, \
          {} not reached; {doubted} with a call in doubt; {} violations; {} s",
         story.name,
@@ -139,12 +140,10 @@ fn sample(seed: u64, count: u64, calls: u64) -> Vec<u64> {
         .collect()
 }
 
-/// The C compiler is there: SQLite needs it too.
-fn build() -> PathBuf {
+/// Builds `killat`; the C compiler is there, SQLite needs it too.
+fn build(folder: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deep/killat.c");
-    // Several tests may build it at once: each its own, by name.
-    let name = format!("killat-{}-{:?}", std::process::id(), std::thread::current().id());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let target = folder.join("killat");
     let built = Command::new("cc").args(["-O1", "-Wall", "-o"]).arg(&target).arg(&source).status();
     assert!(built.unwrap().success(), "cc cannot build {}", source.display());
     target

@@ -183,13 +183,13 @@ for cut in $(seq "$cuts"); do
     # The shell's own words about killed jobs are no news.
     exec 3>&2 2>/dev/null
     wait "$submitter" "$daemon" || true
-    exec 2>&3 3>&-
     submitter='' daemon=''
     # A killed process may take a moment to let go.
     for _ in $(seq 100); do
         umount "$disk" 2>/dev/null && break
         sleep 0.05
     done
+    exec 2>&3 3>&-
     ! mountpoint -q "$disk" || die "$disk cannot be unmounted"
     mount -o loop "$work/image" "$disk"
 done

@@ -88,6 +88,21 @@ pub fn backoff_missing(id: Id, failures: u32) -> Millis {
     plain + jitter(id, plain / 10)
 }
 
+/// How many failed tries in a row a limit by elapsed time needs besides the time: as many as a
+/// quarter of `time` brings when each waits `delay(tries before it)`.
+///
+/// The wall clock may have been set forward, and the daemon may not have run: time alone proves
+/// nothing. A quarter, because tries take time themselves.
+pub fn witnesses(time: Millis, delay: impl Fn(u32) -> Millis) -> u32 {
+    let mut tries = 0;
+    let mut passed: Millis = 0;
+    while passed < time / 4 {
+        passed = passed.saturating_add(delay(tries).max(BACKOFF_BASE));
+        tries += 1;
+    }
+    tries.max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +127,20 @@ mod tests {
             prop_assert!((BACKOFF_BASE..=BACKOFF_CAP + BACKOFF_CAP / 4).contains(&delay));
             prop_assert!(backoff_missing(id(n), failures) <= HOURLY + HOURLY / 10);
         }
+    }
+
+    #[test]
+    fn a_day_of_trouble_needs_hours_of_failed_tries() {
+        let day = Timing::default().give_up_after;
+        let hours = |tries: u32, delay: fn(Id, u32) -> Millis| {
+            (0..tries).map(|n| delay(id(7), n)).sum::<Millis>() / HOURLY
+        };
+        for delay in [backoff, backoff_missing] {
+            let tries = witnesses(day, |n| delay(id(7), n));
+            assert!((6..8).contains(&hours(tries, delay)), "{tries} tries");
+        }
+        assert_eq!(witnesses(2_000, |n| backoff(id(7), n)), 1, "the first one of a short limit");
+        assert_eq!(witnesses(0, |_| 0), 1);
     }
 
     #[test]

@@ -131,6 +131,8 @@ impl Loop {
         if let Some(jump) = self.clock_was_set(clocks) {
             tracing::warn!(jump_ms = jump, "the clock was set; every look is scheduled anew");
             self.start_watching(jump < 0).await?;
+            // After a sleep, which no monotonic clock counts, the job list may be hours old.
+            *lock(&self.engine.listed_at) = None;
         }
         self.clocks = clocks;
         self.find_orphans().await?;

@@ -85,6 +85,9 @@ pub struct Engine {
     config: Config,
     governor: Governor,
     boot: i64,
+    clock: Arc<dyn crate::clock::Clock>,
+    /// What the wall clock said when the monotonic one said zero.
+    clock_zero: Millis,
     wake: Notify,
     /// Vendor time of the last complete job listing.
     listed_at: Mutex<Option<Millis>>,
@@ -104,7 +107,8 @@ impl Engine {
         boot: i64,
         clock: Arc<dyn crate::clock::Clock>,
     ) -> Self {
-        let governor = Governor::new(config.limits.requests_per_second, clock);
+        let governor = Governor::new(config.limits.requests_per_second, clock.clone());
+        let clock_zero = clock.now() - millis(clock.monotonic());
         Self {
             store,
             client,
@@ -112,6 +116,8 @@ impl Engine {
             config,
             governor,
             boot,
+            clock,
+            clock_zero,
             wake: Notify::new(),
             listed_at: Mutex::new(None),
             last_round: Mutex::new(tokio::time::Instant::now()),
@@ -159,9 +165,11 @@ impl Engine {
         self.store.data_dir()
     }
 
-    /// The vendor's clock, or ours when it has never answered.
+    /// The vendor's clock. Until it tells the time, ours at the start plus the time that has passed:
+    /// nobody can set that one.
     fn vendor_now(&self) -> Millis {
-        self.client.vendor_now().unwrap_or_else(|| self.now())
+        let ours = || self.clock_zero.saturating_add(millis(self.clock.monotonic()));
+        self.client.vendor_now().unwrap_or_else(ours)
     }
 
     /// How long a paid call in doubt may stay unfound before it counts as absent.

@@ -202,6 +202,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// The key that daemon and commands use.
     pub(crate) key: String,
+    /// More environment for daemon and commands.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl World {
@@ -209,7 +211,8 @@ impl World {
     pub(crate) fn new(vendor_args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vendor = Vendor::start(folder.path(), vendor_args);
-        let world = Self { folder, vendor, daemon: None, key: "test-key".to_owned() };
+        let key = "test-key".to_owned();
+        let world = Self { folder, vendor, daemon: None, key, env: Vec::new() };
         world.configure("");
         world
     }
@@ -263,6 +266,7 @@ impl World {
             .env("DARKROOM_CONFIG", self.config_path())
             .env("PHOTOGPT_BASE_URL", self.vendor.api())
             .env("PHOTOGPT_API_KEY", &self.key)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .args(args);
         command
     }

@@ -202,3 +202,21 @@ impl AsyncChunkSink for Sink {
         Box::pin(self.file.write_chunk(chunk.to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_download_stops_before_it_takes_the_room_of_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_path_buf();
+        let file = AtomicFile::create(&folder).await.unwrap();
+        let mut sink = Sink { file, head: Vec::new(), folder, reserve: u64::MAX, unseen: 0 };
+        sink.write(&[1; 1000]).await.unwrap();
+        let error = sink.write(&vec![1; LOOK_AT_DISK]).await.unwrap_err();
+        assert!(matches!(Problem::writing(&error), Problem::NoRoom(_)));
+        let other = std::io::Error::from_raw_os_error(5);
+        assert!(matches!(Problem::writing(&other), Problem::Other(_)));
+    }
+}

@@ -344,7 +344,9 @@ async fn run_batch(
         sqlx::query("SAVEPOINT one").execute(&mut *conn).await?;
         match task.run(&mut Tx { conn: &mut *conn, now }).await {
             Ran::Kept => kept += 1,
-            Ran::Refused => drop(sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?),
+            Ran::Refused => {
+                sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;
+            }
             Ran::Broken(broken) => return Err(broken),
         }
         sqlx::query("RELEASE one").execute(&mut *conn).await?;

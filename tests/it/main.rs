@@ -9,6 +9,7 @@ mod main_job;
 mod mended;
 mod reading;
 mod restart;
+mod storage;
 mod submit;
 mod support;
 mod vendor_moods;

@@ -180,9 +180,11 @@ async fn work(
     let worked = engine.run(stop.clone(), context.config.daemon.grace).await;
     stop.cancel();
     let _ = tasks.shutdown().await;
-    for task in [notice, signals, watchdog] {
+    for task in [signals, watchdog] {
         task.abort();
     }
+    // It ends by itself and closes its connection.
+    let _ = tokio::time::timeout(Duration::from_secs(1), notice).await;
     // Health requests are short; one that hangs must not hold up the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     if let Some(why) = store.writer().failure() {
@@ -318,6 +320,9 @@ async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToke
             () = stop.cancelled() => {}
             () = tokio::time::sleep(NOTICE_OTHERS) => {}
         }
+    }
+    if let Some(conn) = observer {
+        Store::close_observer(conn).await;
     }
 }
 

@@ -236,6 +236,11 @@ impl Store {
         Ok(SqliteConnection::connect_with(&options).await?)
     }
 
+    /// Closes an observer; returns once its connection is gone, so that the last one folds the log.
+    pub async fn close_observer(observer: SqliteConnection) {
+        let _ = observer.close().await;
+    }
+
     /// A number that differs after every commit of any other connection.
     ///
     /// # Errors

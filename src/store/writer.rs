@@ -234,6 +234,10 @@ async fn run(
             task.answer(outcome.as_ref().err());
         }
     }
+    if disk.failed.is_cancelled() {
+        // The readers go first: see `close`.
+        stop.cancelled().await;
+    }
     close(conn).await;
 }
 
@@ -250,12 +254,16 @@ async fn give_up(broken: &Broken, disk: &Disk, slot: &mut Option<SqliteConnectio
     if let Some(mut conn) = slot.take() {
         // SQLite may have done it already; then this fails, harmlessly.
         let _ = sqlx::query("ROLLBACK").execute(&mut conn).await;
-        close(Some(conn)).await;
+        match broken {
+            Broken::Disk(_) => *slot = Some(conn),
+            Broken::Batch(_) | Broken::Full(_) => close(Some(conn)).await,
+        }
     }
 }
 
 /// Closing in an orderly way folds the log back if this is the last connection. After a failed sync
-/// that is wanted: what could not be synced is left out, and the rest is written anew elsewhere.
+/// that is wanted: what was to be synced was rolled back and goes with the log, and the rest is
+/// written anew elsewhere. A second sync of the same pages would prove nothing.
 async fn close(conn: Option<SqliteConnection>) {
     if let Some(conn) = conn {
         let _ = Connection::close(conn).await;

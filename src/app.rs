@@ -5,13 +5,13 @@ pub mod demo;
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, EngineError};
 use crate::http;
 use crate::simulator;
 use crate::store::intents::Recover;
 use crate::store::open::lock_for_daemon;
 use crate::store::settings::{Boot, Halt, PutSetting};
-use crate::store::{Store, StoreError};
+use crate::store::{Fault, Store, StoreError};
 use crate::telemetry;
 use crate::vendor::{Client, ClientConfig, MediaClient, MediaConfig};
 use serde_json::json;
@@ -22,6 +22,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// While the disk is full, the start looks again this often.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
 /// How often another process's commits are looked for (design section 3.3).
 const NOTICE_OTHERS: Duration = Duration::from_millis(250);
 
@@ -65,11 +67,21 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let _lock = lock_for_daemon(data_dir)?;
     warn_if_readable(data_dir);
     let clock = Arc::new(SystemClock::new());
-    let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
-    prepare_folders(context).await?;
-    let boot = store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") }).await?;
-    remember_settings(context, &store).await?;
-    let recovered = store.writer().write(Recover { timing: context.timing() }).await?;
+    let open = || Store::open(data_dir, clock.clone(), context.timing());
+    let store = patiently(open).await?;
+    // What the last daemon could not sync is in the log at best as far as the kernel remembers it:
+    // copied into the database, it is written and synced anew.
+    if let Err(error) = store.checkpoint().await
+        && error.fault() == Some(Fault::Broken)
+    {
+        return Err(of_daemon(error));
+    }
+    patiently(|| prepare_folders(context)).await?;
+    let boot = || store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") });
+    let boot = patiently(boot).await?;
+    patiently(|| remember_settings(context, &store)).await?;
+    let recover = || store.writer().write(Recover { timing: context.timing() });
+    let recovered = patiently(recover).await?;
     for (kind, id) in &recovered {
         tracing::info!(%kind, %id, "{kind} {id}: the last daemon ended while its call was out");
     }
@@ -79,16 +91,68 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
         ))
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?;
-    announce(data_dir, address, boot)?;
     let engine =
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
+    patiently(|| adopt_kept(&engine)).await?;
+    patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
+    crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
     let result = work(context, &store, engine, listener).await;
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
-        store.writer().write(Halt { boot }).await?;
+        match store.writer().write(Halt { boot }).await {
+            // Everything else is stored; the next start sees an end like that of a crash.
+            Err(error) if error.fault() == Some(Fault::Full) => tracing::warn!("{error}"),
+            other => other.map_err(of_daemon)?,
+        }
     }
     store.close().await;
     result
+}
+
+/// A step of the start. A full disk heals by itself, so the daemon waits for room.
+async fn patiently<T, F>(mut step: impl FnMut() -> F) -> Result<T, CliError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut said = false;
+    loop {
+        match step().await {
+            Err(error) if error.fault() == Some(Fault::Full) => {
+                if !said {
+                    tracing::error!("the start waits for room on the disk: {error}");
+                    said = true;
+                }
+                tokio::time::sleep(WAIT_FOR_ROOM).await;
+            }
+            other => return other.map_err(of_daemon),
+        }
+    }
+}
+
+/// What an error of the store means to the daemon.
+fn of_daemon(error: StoreError) -> CliError {
+    match error.fault() {
+        Some(Fault::Broken) => CliError::Storage(storing_failed(&error.to_string())),
+        _ => error.into(),
+    }
+}
+
+/// The sentence that the daemon ends with when the disk fails it.
+fn storing_failed(why: &str) -> String {
+    format!(
+        "{why}; nothing more was decided and no call left after it, and starting the daemon again \
+         recovers"
+    )
+}
+
+/// Takes over the ids that the last daemon could not store.
+async fn adopt_kept(engine: &Engine) -> Result<(), StoreError> {
+    engine.adopt_kept().await.map_err(|error| match error {
+        EngineError::Store(error) => error,
+        EngineError::Io { path, source } => StoreError::Io { path, source },
+        // It asks the vendor nothing.
+        EngineError::Vendor(failure) => StoreError::Refused(failure.message),
+    })
 }
 
 /// Everything that runs side by side, until it is told to stop.
@@ -116,18 +180,17 @@ async fn work(
     let worked = engine.run(stop.clone(), context.config.daemon.grace).await;
     stop.cancel();
     let _ = tasks.shutdown().await;
-    for task in [notice, signals, watchdog] {
+    for task in [signals, watchdog] {
         task.abort();
     }
+    // It ends by itself and closes its connection.
+    let _ = tokio::time::timeout(Duration::from_secs(1), notice).await;
     // Health requests are short; one that hangs must not hold up the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
-    worked.map_err(|error| CliError::Error(error.to_string()))?;
-    if store.writer().failed().is_cancelled() {
-        return Err(CliError::Error(
-            "a commit failed, so nothing more was decided; start the daemon again to recover"
-                .to_owned(),
-        ));
+    if let Some(why) = store.writer().failure() {
+        return Err(CliError::Storage(storing_failed(&format!("storing failed: {why}"))));
     }
+    worked.map_err(|error| CliError::Error(error.to_string()))?;
     tracing::info!("stopped");
     Ok(crate::cli::exit::DONE)
 }
@@ -181,7 +244,7 @@ fn warn_if_readable(data_dir: &Path) {
 }
 
 /// Makes the folders and removes what a killed download or copy left behind.
-async fn prepare_folders(context: &Context) -> Result<(), CliError> {
+async fn prepare_folders(context: &Context) -> Result<(), StoreError> {
     for folder in [context.paths.outputs(), context.paths.blobs()] {
         let made = folder.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -193,17 +256,18 @@ async fn prepare_folders(context: &Context) -> Result<(), CliError> {
             Ok(Ok(count)) => {
                 tracing::info!(count, "removed unfinished files from {}", folder.display());
             }
-            Ok(Err(source)) => {
-                return Err(StoreError::Io { path: folder, source }.into());
+            Ok(Err(source)) => return Err(StoreError::Io { path: folder, source }),
+            Err(error) => {
+                let source = std::io::Error::other(error);
+                return Err(StoreError::Io { path: folder, source });
             }
-            Err(error) => return Err(CliError::Error(error.to_string())),
         }
     }
     Ok(())
 }
 
 /// The views show when a row is looked at next; they read the intervals from here.
-async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliError> {
+async fn remember_settings(context: &Context, store: &Store) -> Result<(), StoreError> {
     let timing = context.timing();
     let value = json!({
         "training": timing.poll_training, "job": timing.poll_job,
@@ -221,12 +285,11 @@ async fn remember_settings(context: &Context, store: &Store) -> Result<(), CliEr
     Ok(())
 }
 
-/// Says where the daemon listens: one line on stdout, and a file for `darkroom health`.
-fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), CliError> {
+/// Says in a file for `darkroom health` where the daemon listens.
+fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), StoreError> {
     let path = data_dir.join("daemon.json");
     let content = json!({ "pid": std::process::id(), "listen": address.to_string(), "boot": boot });
-    std::fs::write(&path, content.to_string()).map_err(|source| StoreError::Io { path, source })?;
-    crate::cli::out::line(&format!("darkroom listening on http://{address}"))
+    std::fs::write(&path, content.to_string()).map_err(|source| StoreError::Io { path, source })
 }
 
 /// Wakes the engine when another process has written, be it the command line or `sqlite3`.
@@ -257,6 +320,9 @@ async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToke
             () = stop.cancelled() => {}
             () = tokio::time::sleep(NOTICE_OTHERS) => {}
         }
+    }
+    if let Some(conn) = observer {
+        Store::close_observer(conn).await;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::schedule::Timing;
 use crate::domain::validate::Problems;
 use crate::engine::timing;
-use crate::store::{Store, StoreError};
+use crate::store::{Fault, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,6 +58,9 @@ pub enum CliError {
     /// Anything else (exit 1).
     #[error("{0}")]
     Error(String),
+    /// The disk failed while something was being stored (exit 6).
+    #[error("{0}")]
+    Storage(String),
     /// Said already; only the code is left.
     #[error("")]
     Silent(u8),
@@ -70,9 +73,15 @@ impl CliError {
             Self::Usage(_) => exit::USAGE,
             Self::Refused(_) => exit::FAILED,
             Self::Error(_) => exit::ERROR,
+            Self::Storage(_) => exit::STORAGE,
             Self::Silent(code) => *code,
         }
     }
+}
+
+/// What a full disk means to a command, as one sentence.
+pub fn nothing_stored(problem: &str) -> String {
+    format!("the disk is full, so nothing was stored; make room and run it again ({problem})")
 }
 
 impl From<ConfigError> for CliError {
@@ -89,6 +98,16 @@ impl From<Problems> for CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
+        match error.fault() {
+            Some(Fault::Full) => return Self::Error(nothing_stored(&error.to_string())),
+            Some(Fault::Broken) => {
+                return Self::Storage(format!(
+                    "{error}; it may or may not be stored: look with `darkroom ls` before you run \
+                     this again, or run it again with the same --key"
+                ));
+            }
+            None => {}
+        }
         match error {
             StoreError::Refused(_) => Self::Refused(error.to_string()),
             StoreError::NotFound(..) => Self::Usage(error.to_string()),

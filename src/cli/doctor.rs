@@ -7,6 +7,7 @@ use crate::clock::{Clock, SystemClock, millis};
 use crate::config::Config;
 use crate::domain::failure::FailureClass;
 use crate::domain::schedule::Timing;
+use crate::files::atomic::is_full;
 use crate::store::listing::SHARED;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
@@ -20,6 +21,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(20);
 /// Windows in the vendor's lists are widened by what the clocks differ; beyond this it hurts.
 const SKEW_WARN: i64 = 30_000;
 const SKEW_FAIL: i64 = 10 * 60_000;
+/// How a full disk is mended.
+const MAKE_ROOM: &str = "make room: below disk.floor nothing is bought; then it goes on by itself";
 /// Every accepted request waits for the disk once.
 const FSYNC_SLOW: Duration = Duration::from_millis(500);
 
@@ -235,6 +238,9 @@ fn data_dir(context: &Context, report: &mut Report) {
         );
     }
     match fsync_time(dir) {
+        Err(error) if is_full(&error) => {
+            report.fail("writing", format!("the disk of {name} is full"), MAKE_ROOM);
+        }
         Err(error) => report.fail(
             "writing",
             format!("{name} cannot be written: {error}"),
@@ -265,11 +271,10 @@ fn disk(context: &Context, report: &mut Report) {
         Ok(free) => {
             let text = format!("{} MB free", free / 1_000_000);
             let below = format!("{text}; disk.floor is {} MB", floor / 1_000_000);
-            let fix = "make room: below disk.floor nothing is bought";
             if free < floor {
-                report.fail("disk", below, fix);
+                report.fail("disk", below, MAKE_ROOM);
             } else if free < floor.saturating_mul(2) {
-                report.warn("disk", below, fix);
+                report.warn("disk", below, MAKE_ROOM);
             } else {
                 report.ok("disk", text);
             }
@@ -314,11 +319,12 @@ async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::St
     let pauses = store.pauses().await?;
     for (word, pause) in [("spending", pauses.spending), ("watching", pauses.watching)] {
         if let Some(pause) = pause {
-            report.warn(
-                "pause",
-                format!("{word} is paused by {}: {}", pause.by, pause.reason),
-                &format!("`darkroom resume {word}` once the reason is gone"),
-            );
+            let fix = match pause.heals_by_itself() {
+                true => MAKE_ROOM.to_owned(),
+                false => format!("`darkroom resume {word}` once the reason is gone"),
+            };
+            let paused = format!("{word} is paused by {}: {}", pause.by, pause.reason);
+            report.warn("pause", paused, &fix);
         }
     }
     let waiting = store.attention().await?.len();

@@ -109,6 +109,8 @@ fn when_lifted(item: &Item, pauses: &Pauses) -> Option<String> {
     let pause = pause.as_ref()?;
     Some(if pause.by == BY_KEY_CHECK {
         "once the right key is in place".to_owned()
+    } else if pause.heals_by_itself() {
+        "once there is room on the disk".to_owned()
     } else {
         format!("after `darkroom resume {}`", switch.as_str())
     })

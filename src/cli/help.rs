@@ -14,6 +14,8 @@ Exit codes
     4  a person has to decide or to mend something (`darkroom ls attention`, a refused
        key, no credits left)
     5  still running when --timeout was over; the work goes on
+    6  the disk failed while something was being stored: the daemon decided nothing more,
+       starting it again recovers; what a command was to store may or may not be stored
   130  Ctrl-C; the work goes on, `darkroom wait ID` comes back to it";
 
 /// `darkroom help environment`.

@@ -7,6 +7,7 @@ use super::{CliError, find, table};
 use crate::domain::work::{Kind, State};
 use crate::store::Store;
 use crate::store::report::{Filter, Item, Noun};
+use crate::store::settings::Pause;
 
 /// What to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -150,12 +151,19 @@ pub async fn say_pauses(store: &Store) -> Result<(), CliError> {
     let pauses = store.pauses().await?;
     for (word, pause) in [("spending", pauses.spending), ("watching", pauses.watching)] {
         if let Some(pause) = pause {
-            out::talk(&format!(
-                "{word} is paused by {}: {}; `darkroom resume {word}` lifts it",
-                out::clean(&pause.by),
-                out::clean(&pause.reason)
-            ));
+            out::talk(&pause_sentence(word, &pause));
         }
     }
     Ok(())
+}
+
+/// What is paused, by whom and why, and how it ends.
+pub fn pause_sentence(word: &str, pause: &Pause) -> String {
+    let said =
+        format!("{word} is paused by {}: {}", out::clean(&pause.by), out::clean(&pause.reason));
+    // Its reason says how it ends.
+    if pause.heals_by_itself() {
+        return said;
+    }
+    format!("{said}; `darkroom resume {word}` lifts it")
 }

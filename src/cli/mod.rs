@@ -57,6 +57,8 @@ pub mod exit {
     pub const PERSON: u8 = 4;
     /// Still running when the time was up.
     pub const RUNNING: u8 = 5;
+    /// Storing failed (a commit, a sync): start again, or look before running a command again.
+    pub const STORAGE: u8 = 6;
     /// Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
 }

@@ -152,11 +152,7 @@ impl Progress {
         let pauses = &snapshot.pauses;
         for (word, pause) in [("spending", &pauses.spending), ("watching", &pauses.watching)] {
             let Some(pause) = pause else { continue };
-            let text = format!(
-                "{word} is paused by {}: {}; `darkroom resume {word}` lifts it",
-                clean(&pause.by),
-                clean(&pause.reason)
-            );
+            let text = super::ls::pause_sentence(word, pause);
             if !self.said.contains(&text) {
                 self.say(&text);
                 self.said.push(text);

@@ -3,13 +3,14 @@
 //! The order is the same everywhere: everything is checked, the key is looked up, photos are copied,
 //! one transaction stores it all. Nothing is created on disk before the checks are through.
 
-use super::context::TailArgs;
+use super::context::{TailArgs, nothing_stored};
 use super::{CliError, Context, out, wait};
 use crate::clock::SystemClock;
 use crate::config::parse_duration;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::Id;
 use crate::domain::validate::{Problem, Problems};
+use crate::files::atomic::is_full;
 use crate::files::blobs::{BlobError, BlobStore, Source};
 use crate::store::Store;
 use crate::store::submit::{Key, Submission};
@@ -273,7 +274,10 @@ async fn keep_photos(ctx: &Context, photos: Vec<Source>) -> Result<(), CliError>
     crate::store::open::create_data_dir(ctx.paths.data_dir())?;
     let blobs = BlobStore::new(ctx.paths.blobs());
     blocking(move || blobs.put_many(&photos)).await?.map(drop).map_err(|error| match error {
-        BlobError::Write { .. } => CliError::Error(error.to_string()),
+        BlobError::Write { ref source, .. } if is_full(source) => {
+            CliError::Error(nothing_stored(&error.to_string()))
+        }
+        BlobError::Write { .. } => CliError::Error(format!("{error}; nothing was submitted")),
         BlobError::Read { .. } | BlobError::Changed { .. } => CliError::Usage(error.to_string()),
     })
 }

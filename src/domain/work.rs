@@ -271,6 +271,11 @@ impl Work {
     fn on_fetching(&mut self, event: &Event, now: Millis) -> Option<()> {
         match event {
             Event::Fetched => self.finish(now),
+            // No room for it here: that says nothing about whether it can be fetched.
+            Event::LookAgain { at, note } => {
+                self.note = Some(note.clone());
+                self.state = State::Fetching { due: *at };
+            }
             Event::LookFailed { until, note } => {
                 self.soft_failure(note);
                 self.trouble_since = self.trouble_since.or(Some(now));

@@ -249,3 +249,12 @@ fn a_video_file_that_is_prepared_again_and_again_is_given_up_after_its_time() {
     }
     assert!(row.state.due().unwrap() > NOW + 4_000, "the back-off grows");
 }
+
+#[test]
+fn a_file_without_room_here_is_not_in_trouble_at_the_vendor() {
+    let row = work(Kind::Output, State::Fetching { due: NOW });
+    let later = step(&row, Event::LookAgain { at: NOW + 30_000, note: "no room".into() });
+    assert_eq!(later.state, State::Fetching { due: NOW + 30_000 });
+    assert_eq!((later.failures, later.trouble_since), (0, None));
+    assert_eq!(later.note.as_deref(), Some("no room"));
+}

@@ -1,5 +1,6 @@
 //! The loop: ask the database what is due, start it, sleep until the next thing is.
 
+use super::storage::{self, Room};
 use super::watch::Watch;
 use super::{Engine, Result};
 use crate::domain::event::Event;
@@ -142,17 +143,21 @@ impl Loop {
             return Ok(until.saturating_duration_since(tokio::time::Instant::now()));
         }
         let pauses = engine.store.pauses().await?;
+        let room = engine.look_at_disk(&pauses).await;
+        // Read before the look, the pause may be the disk's own, which the look has lifted.
+        let paused = pauses.spending.is_some_and(|pause| !pause.heals_by_itself());
         let now = engine.now();
         if pauses.watching.is_none() {
-            self.start_looks(now).await?;
+            self.start_looks(now, room).await?;
         }
-        if pauses.spending.is_none() {
+        if !paused && room == Room::Enough {
             self.start_sends(now).await?;
         }
         let stored = engine.store.next_due(now).await?;
         let watched = lock(&self.watch).next().filter(|_| pauses.watching.is_none());
         let next = [stored, watched].into_iter().flatten().min();
-        Ok(next.map_or(LONGEST_SLEEP, |at| until(at, engine.now()).min(LONGEST_SLEEP)))
+        let most = if room == Room::Enough { LONGEST_SLEEP } else { storage::LOOK_AGAIN };
+        Ok(next.map_or(most, |at| until(at, engine.now()).min(most)))
     }
 
     /// Rows that began to run since the last round, whoever moved them.
@@ -202,8 +207,13 @@ impl Loop {
         Ok(())
     }
 
-    async fn start_looks(&self, now: Millis) -> Result<()> {
+    async fn start_looks(&self, now: Millis, room: Room) -> Result<()> {
+        // A file needs room: its rows wait as they are, nothing is stored for it.
+        let files = room != Room::None;
         for kind in Kind::ALL {
+            if kind == Kind::Output && !files {
+                continue;
+            }
             for row in self.engine.store.due_to_look(kind, now, ROUND).await? {
                 if kind == Kind::Output && self.busy(Kind::Output) >= self.downloads() {
                     break;
@@ -216,7 +226,9 @@ impl Loop {
             self.start(row, Role::Look);
         }
         // Preparing a video's file brings home what is paid for: it belongs to watching.
-        self.start_all(self.engine.store.due_to_send(Kind::Output, now, ROUND).await?);
+        if files {
+            self.start_all(self.engine.store.due_to_send(Kind::Output, now, ROUND).await?);
+        }
         Ok(())
     }
 

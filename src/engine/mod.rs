@@ -12,6 +12,7 @@ pub mod recurring;
 pub mod references;
 pub mod resolve;
 pub mod send;
+pub mod storage;
 pub mod sweep;
 pub mod watch;
 
@@ -95,6 +96,7 @@ pub struct Engine {
     last_round: Mutex<tokio::time::Instant>,
     /// One listing at a time; whoever waits for it shares it.
     listing: tokio::sync::Mutex<()>,
+    storage: storage::Storage,
 }
 
 impl Engine {
@@ -122,6 +124,7 @@ impl Engine {
             listed_at: Mutex::new(None),
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
+            storage: storage::Storage::default(),
         }
     }
 
@@ -186,6 +189,10 @@ impl Engine {
         F: Future<Output = std::result::Result<Reply<T>, Failure>>,
     {
         self.governor.turn().await;
+        // The last look before it leaves: what it brought could not be stored any more.
+        if let Some(why) = self.store.writer().failure() {
+            return Err(not_sent(format!("storing failed, so nothing more is asked: {why}")));
+        }
         let result = call.await;
         if let Some(health) = self.governor.note(&result) {
             match &health.problem {
@@ -263,6 +270,12 @@ impl Engine {
         self.wake();
         Ok(work)
     }
+}
+
+/// A call that never left.
+fn not_sent(message: String) -> Failure {
+    let class = FailureClass::NotSent;
+    Failure { class, message, http_status: None, reply: None, retry_after: None }
 }
 
 /// The sentence that a pause for a refused key carries.

@@ -65,6 +65,9 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
                 && let Err(error) = engine.store.checkpoint().await
             {
                 tracing::warn!("the write-ahead log could not be folded back: {error}");
+                if error.fault() == Some(crate::store::Fault::Broken) {
+                    engine.store.writer().fail(&error.to_string());
+                }
             }
         })
     })?;

@@ -61,6 +61,8 @@ impl Engine {
                 tracing::debug!("{} {} is not sent now: {why}", work.kind, work.id);
                 Ok(())
             }
+            // Where nothing can be stored, neither can a later time; the loop looks at the disk.
+            Err(EngineError::Store(error)) if error.fault().is_some() => Err(error.into()),
             // Nor did anything go out if the row still waits to be sent; the others may go first.
             Err(error) => match self.store.load(work.kind, work.id).await?.work.state {
                 State::Queued { .. } => self.postpone(work, &error.to_string()).await,
@@ -76,7 +78,13 @@ impl Engine {
         self.apply(work.kind, work.id, event).await.map(drop)
     }
 
-    async fn start(&self, work: &Work, lane: String, request: Value, expects: Value) -> Result<()> {
+    async fn start(
+        &self,
+        work: &Work,
+        lane: String,
+        request: Value,
+        expects: Value,
+    ) -> Result<Work> {
         // Without the vendor's clock nothing could be dated afterwards: one free question first.
         if self.client.vendor_now().is_none() {
             self.call(self.client.ping()).await?;
@@ -91,8 +99,7 @@ impl Engine {
             expects,
         };
         let (kind, id, timing) = (work.kind, work.id, *self.timing());
-        self.store.writer().write(StartSend { kind, id, intent, timing }).await?;
-        Ok(())
+        Ok(self.store.writer().write(StartSend { kind, id, intent, timing }).await?)
     }
 
     /// Stores how the call went.
@@ -104,30 +111,39 @@ impl Engine {
                 (Event::CallFailed { failure }, facts)
             }
         };
+        let (mut kept, mut tried) = (None, false);
         // What the vendor said is worth more than any patience: without it there is only doubt.
-        loop {
+        let settled = loop {
             let stored = self.apply_with(work.kind, work.id, event.clone(), facts.clone()).await;
             match stored {
-                Err(EngineError::Store(error)) if error.is_passing() => {
+                Err(EngineError::Store(error)) if error.is_passing() || error.is_final() => {
+                    // Before any patience: a crash may come first.
+                    if !tried {
+                        tried = true;
+                        kept = self.keep(work, &event).await;
+                    }
+                    if error.is_final() {
+                        return Err(error.into());
+                    }
                     tracing::warn!(
                         "{} {}: the reply is not stored yet: {error}",
                         work.kind,
                         work.id
                     );
+                    self.wake();
                     tokio::time::sleep(STORE_AGAIN).await;
                 }
                 Err(EngineError::Store(error)) if error.is_taken() => {
-                    let message = format!(
-                        "the vendor answered with an id that another row holds already ({}); \
-                         compare the two at the vendor",
-                        event.remote_id().unwrap_or("none")
-                    );
-                    let event = Event::NeedsPerson { reason: Reason::Undecidable, message };
-                    return self.apply(work.kind, work.id, event).await.map(drop);
+                    let event = id_is_taken(event.remote_id().unwrap_or("none"));
+                    break self.apply(work.kind, work.id, event).await.map(drop);
                 }
-                other => return other.map(drop),
+                other => break other.map(drop),
             }
+        };
+        if let (Ok(()), Some((spill, slot))) = (&settled, kept) {
+            self.free(&spill, slot).await;
         }
+        settled
     }
 
     async fn send_model(&self, work: &Work) -> Result<()> {
@@ -137,7 +153,8 @@ impl Engine {
             return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
         };
         let body = vendor::create_model_body(&identity);
-        self.start(work, "models".to_owned(), body, json!({ "name": identity.name })).await?;
+        let work =
+            &self.start(work, "models".to_owned(), body, json!({ "name": identity.name })).await?;
         let result = self.call(self.client.create_model(&identity)).await;
         let taken = result.map(|reply| Taken {
             remote_id: reply.value.id.0,
@@ -173,7 +190,7 @@ impl Engine {
             "file_name": row.file_name, "sha256": row.sha256,
         });
         let expects = json!({ "model": model.as_str(), "sha256": row.sha256 });
-        self.start(work, format!("uploads:{}", row.model_id), request, expects).await?;
+        let work = &self.start(work, format!("uploads:{}", row.model_id), request, expects).await?;
         let upload = UploadImage {
             model: &model,
             purpose,
@@ -195,12 +212,10 @@ impl Engine {
         if let Some(event) = self.training_obstacle(work, model_id, &model).await? {
             return self.apply(work.kind, work.id, event).await.map(drop);
         }
-        if let Some(note) = self.spending_obstacle().await? {
-            return self.postpone(work, &note).await;
-        }
+        self.spending_obstacle().await?;
         let request = json!({ "train": model.as_str() });
         let expects = json!({ "model": model.as_str() });
-        self.start(work, PAID_LANE.to_owned(), request, expects).await?;
+        let work = &self.start(work, PAID_LANE.to_owned(), request, expects).await?;
         let result = self.call(self.client.train(&model)).await;
         let result = match result {
             // Past `new`, a conflict means that the training has been accepted.
@@ -282,9 +297,7 @@ impl Engine {
             Err(Unusable::Missing(note)) => return self.postpone(work, &note).await,
             Err(Unusable::Now(error)) => return Err(error),
         };
-        if let Some(note) = self.spending_obstacle().await? {
-            return self.postpone(work, &note).await;
-        }
+        self.spending_obstacle().await?;
         let expected = Expected {
             model: match &request {
                 JobRequest::Image(image)
@@ -301,7 +314,7 @@ impl Engine {
             count: request.count(),
         };
         let expects = serde_json::to_value(&expected).unwrap_or_default();
-        self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;
+        let work = &self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;
         let result = match request {
             JobRequest::Image(_) => self.call(self.client.generate_image(&body)).await,
             JobRequest::Upscale(_) => self.call(self.client.upscale_image(&body)).await,
@@ -319,7 +332,7 @@ impl Engine {
         let row = self.store.output(work.id).await?;
         let video = RemoteVideoId(row.remote_id.clone());
         let request = json!({ "create_download": row.remote_id });
-        self.start(work, format!("download:{}", work.id), request, json!({})).await?;
+        let work = &self.start(work, format!("download:{}", work.id), request, json!({})).await?;
         let result = self.call(self.client.create_download(&video)).await;
         self.settle(work, result.map(|_| Taken::plain(row.remote_id))).await
     }
@@ -329,7 +342,8 @@ impl Engine {
         let model = self.remote_model(&row.model_id).await?;
         let fields: Value = serde_json::from_str(&row.fields).unwrap_or_default();
         let request = json!({ "action": row.action, "model": model.as_str(), "fields": fields });
-        self.start(work, format!("changes:{}", row.model_id), request, json!({})).await?;
+        let work =
+            &self.start(work, format!("changes:{}", row.model_id), request, json!({})).await?;
         let result = if row.action == "delete" {
             let result = self.call(self.client.delete_model(&model)).await.map(drop);
             // Gone is what was wanted (vendor-api.md U27).
@@ -360,19 +374,25 @@ impl Engine {
     }
 
     /// What forbids spending right now: no room on disk for the result, or no recent listing.
-    async fn spending_obstacle(&self) -> Result<Option<String>> {
-        let floor = self.config.disk.floor.0;
-        let free = crate::files::disk::free_bytes(self.data_dir())
-            .map_err(|source| EngineError::Io { path: self.data_dir().to_path_buf(), source })?;
-        if free < floor {
-            return Ok(Some(format!(
-                "only {free} bytes are free on the disk of the data directory, and nothing is \
-                 bought below {floor}"
-            )));
-        }
+    ///
+    /// The loop looked at the disk before it came here, but that may be minutes ago; the row stays
+    /// as it is, and the loop pauses.
+    async fn spending_obstacle(&self) -> Result<()> {
         self.listing_not_older_than(LISTING_AT_MOST).await?;
-        Ok(None)
+        match self.disk_obstacle() {
+            Some(why) => Err(StoreError::Refused(why).into()),
+            None => Ok(()),
+        }
     }
+}
+
+/// What becomes of a row whose id at the vendor another row holds.
+pub(super) fn id_is_taken(remote_id: &str) -> Event {
+    let message = format!(
+        "the vendor answered with an id that another row holds already ({remote_id}); compare the \
+         two at the vendor"
+    );
+    Event::NeedsPerson { reason: Reason::Undecidable, message }
 }
 
 /// The switches that a failure sets, in the transaction that stores it.

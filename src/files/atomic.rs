@@ -181,6 +181,11 @@ fn remove_unless_locked(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether an error means that there is no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Creates a folder and its missing parents with mode 0700, each durable in its parent.
 pub fn create_dir_durable(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
@@ -189,7 +194,8 @@ pub fn create_dir_durable(dir: &Path) -> io::Result<()> {
     let parent = parent_of(dir)?;
     create_dir_durable(parent)?;
     match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => sync_dir(parent),
+        // One that may not last is not left behind: the next call would take it for a durable one.
+        Ok(()) => sync_dir(parent).inspect_err(|_| drop(std::fs::remove_dir(dir))),
         // Somebody else was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(error) => Err(error),

@@ -8,4 +8,5 @@ pub mod disk;
 pub mod folder;
 pub mod samples;
 pub mod sniff;
+pub mod spill;
 mod structure;

@@ -29,9 +29,13 @@ pub mod writer;
 mod tests;
 
 use crate::domain::work::{Illegal, Kind};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 pub use open::Store;
+
+/// What Linux says when a device cannot do what it was asked.
+const EIO: i32 = 5;
 
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -82,21 +86,76 @@ pub enum StoreError {
     /// succeed.
     #[error("the database is busy or cannot be written: {0}")]
     RolledBack(String),
+    /// There is no room for it: nothing was stored, trying again succeeds once there is.
+    #[error("the disk of the data directory is full: {0}")]
+    Full(String),
     /// The writer has stopped; what was asked is not stored.
     #[error("the database writer has stopped: {0}")]
     WriterStopped(String),
+    /// A commit or a sync failed: whether it is stored, only the next start can tell.
+    #[error("storing failed: {0}")]
+    Failed(String),
+}
+
+/// What an error says about the disk below the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No room: nothing was stored, and it heals by itself.
+    Full,
+    /// Reading, writing or syncing failed: nothing may be decided on such a disk any more.
+    Broken,
+}
+
+/// SQLite's primary and extended result codes that matter here (sqlite.org/rescode.html).
+mod code {
+    pub(super) const FULL: i32 = 13;
+    pub(super) const IOERR: i32 = 10;
+    /// The index of the log could not grow: the same as full, as it is tried by writing to it.
+    pub(super) const IOERR_SHMSIZE: i32 = 4874;
+}
+
+/// What a driver's error says about the disk; see [`Fault`].
+pub(crate) fn fault_of(error: &sqlx::Error) -> Option<Fault> {
+    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
+    match (code, code & 0xff) {
+        (code::IOERR_SHMSIZE, _) | (_, code::FULL) => Some(Fault::Full),
+        (_, code::IOERR) => Some(Fault::Broken),
+        _ => None,
+    }
 }
 
 impl StoreError {
     /// Whether the same write may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::RolledBack(_) => true,
+            Self::RolledBack(_) | Self::Full(_) => true,
             Self::Sqlite(error) => error
                 .as_database_error()
                 .is_none_or(|error| !error.is_unique_violation() && !error.is_check_violation()),
             _ => false,
         }
+    }
+
+    /// What it says about the disk, if it says anything.
+    pub fn fault(&self) -> Option<Fault> {
+        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+        match self {
+            Self::Full(_) => Some(Fault::Full),
+            Self::Failed(_) => Some(Fault::Broken),
+            Self::Sqlite(error) | Self::Migrate(Execute(error) | ExecuteMigration(error, _)) => {
+                fault_of(error)
+            }
+            Self::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Fault::Full),
+                _ => (source.raw_os_error() == Some(EIO)).then_some(Fault::Broken),
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether this process stores nothing any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::WriterStopped(_))
     }
 
     /// Whether another row holds what this one was to get.

@@ -1,7 +1,7 @@
 //! Opening the file: pragmas read back, migrations, the lock, readers.
 
 use super::writer::Writer;
-use super::{Result, StoreError};
+use super::{Fault, Result, StoreError};
 use crate::clock::Clock;
 use crate::domain::schedule::Timing;
 use sqlx::sqlite::{
@@ -17,6 +17,8 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers beside the writer; enough for the engine, the API and a few commands.
 const READERS: u32 = 4;
+/// What brings the schema up to date.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// A command that only looks whether a daemon runs may hold the lock for an instant.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -28,6 +30,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     timing: Timing,
     data_dir: PathBuf,
+    /// Whether the file is read as it lies there, without a log.
+    frozen: bool,
 }
 
 /// Proof that this process is the only daemon on a data directory; freed by its end, however.
@@ -157,23 +161,19 @@ impl Store {
     pub async fn open(data_dir: &Path, clock: Arc<dyn Clock>, timing: Timing) -> Result<Self> {
         create_data_dir(data_dir)?;
         let path = db_path(data_dir);
-        refuse_foreign(&path).await?;
-        // Created by us, so that nobody else can read it from the first byte on.
-        create_private_file(&path)?;
-        // Two processes that meet an empty folder must not both migrate it.
-        let turn = open_private(&data_dir.join("darkroom.migrate.lock"))?;
-        turn.lock().map_err(io(data_dir))?;
-        let mut conn = writing_connection(&path).await?;
-        sqlx::migrate!("./migrations").run(&mut conn).await?;
-        conn.close().await?;
-        drop(turn);
+        // Nothing is written where nothing is to be changed: reading works on a full disk too.
+        let found = look_at(&path).await?;
+        if found == Found::Old {
+            migrate(data_dir, &path).await?;
+        }
+        let frozen = found == Found::Frozen;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
-            .connect_with(options(&path).read_only(true))
+            .connect_with(options(&path).read_only(true).immutable(frozen))
             .await?;
         let writer = Writer::start(path, clock.clone());
-        Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf() })
+        Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf(), frozen })
     }
 
     /// Opens the database only if there is one.
@@ -232,8 +232,13 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn observer(&self) -> Result<SqliteConnection> {
-        let options = options(&db_path(&self.data_dir)).read_only(true);
+        let options = options(&db_path(&self.data_dir)).read_only(true).immutable(self.frozen);
         Ok(SqliteConnection::connect_with(&options).await?)
+    }
+
+    /// Closes an observer; returns once its connection is gone, so that the last one folds the log.
+    pub async fn close_observer(observer: SqliteConnection) {
+        let _ = observer.close().await;
     }
 
     /// A number that differs after every commit of any other connection.
@@ -252,12 +257,61 @@ impl Store {
     }
 }
 
-/// Somebody else's database is neither migrated nor changed in any other way.
-async fn refuse_foreign(path: &Path) -> Result<()> {
+/// Brings the schema up to date.
+async fn migrate(data_dir: &Path, path: &Path) -> Result<()> {
+    // Created by us, so that nobody else can read it from the first byte on.
+    create_private_file(path)?;
+    // Two processes that meet an empty folder must not both migrate it.
+    let turn = open_private(&data_dir.join("darkroom.migrate.lock"))?;
+    turn.lock().map_err(io(data_dir))?;
+    let mut conn = writing_connection(path).await?;
+    MIGRATIONS.run(&mut conn).await?;
+    conn.close().await?;
+    drop(turn);
+    Ok(())
+}
+
+/// What there is before anything is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// In WAL mode, with just our migrations.
+    Current,
+    /// The same, but there is no room for the log's index, which every reader needs. With nobody
+    /// writing and no log left, the file alone is the database.
+    Frozen,
+    /// Nothing yet, or something for the migrator.
+    Old,
+}
+
+/// Looks at the file. Somebody else's database is neither migrated nor changed in any other way.
+async fn look_at(path: &Path) -> Result<Found> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
-        return Ok(());
+        return Ok(Found::Old);
     }
-    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    match is_current(path, false).await {
+        Ok(true) => Ok(Found::Current),
+        Ok(false) => Ok(Found::Old),
+        Err(error) if error.fault() == Some(Fault::Full) && nobody_writes(path) => {
+            // A log that went on after all brings back the first error.
+            match is_current(path, true).await {
+                Ok(true) => Ok(Found::Frozen),
+                _ => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is no log to read and no daemon that could begin one.
+fn nobody_writes(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |log| log.len()) == 0
+        && path.parent().is_some_and(|data_dir| !daemon_is_running(data_dir))
+}
+
+async fn is_current(path: &Path, frozen: bool) -> Result<bool> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(frozen);
     let mut conn = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
     let ours: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations') \
@@ -265,14 +319,29 @@ async fn refuse_foreign(path: &Path) -> Result<()> {
     )
     .fetch_one(&mut conn)
     .await?;
+    let current = ours && has_our_migrations(&mut conn, frozen).await;
     conn.close().await?;
     if ours {
-        return Ok(());
+        return Ok(current);
     }
     Err(StoreError::Refused(format!(
         "{} is a database of another program; name another folder with --data-dir",
         path.display()
     )))
+}
+
+/// Anything but a plain yes is left to the migrator, which knows what to say.
+async fn has_our_migrations(conn: &mut SqliteConnection, frozen: bool) -> bool {
+    let journal: Option<String> =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *conn).await.ok();
+    let applied: Result<Vec<(i64, Vec<u8>, bool)>, _> =
+        sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(conn)
+            .await;
+    let ours = MIGRATIONS.iter().map(|ours| (ours.version, ours.checksum.to_vec(), true));
+    // Without its log a file does not know its mode.
+    let wal = frozen || journal.as_deref() == Some("wal");
+    wal && applied.is_ok_and(|applied| ours.eq(applied))
 }
 
 /// Makes an empty private file where there is none; an existing one is left as it is.

@@ -39,6 +39,8 @@ impl Switch {
 pub const BY_KEY_CHECK: &str = "key check";
 /// Who pauses when credits run out.
 pub const BY_DAEMON: &str = "daemon";
+/// Who pauses while the disk is too full; lifted by itself when there is room again.
+pub const BY_DISK: &str = "disk";
 
 /// Why and since when something is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +55,15 @@ pub struct Pause {
 
 impl Pause {
     /// Whether the daemon set it because something has to be mended, not a person for a reason of
-    /// their own.
+    /// their own. Whoever waits for work is told to go and mend it.
     pub fn is_automatic(&self) -> bool {
         self.by == BY_KEY_CHECK || self.by == BY_DAEMON
+    }
+
+    /// Whether it goes as it came: a full disk is often emptied by whatever filled it, so whoever
+    /// waits for work goes on waiting.
+    pub fn heals_by_itself(&self) -> bool {
+        self.by == BY_DISK
     }
 }
 
@@ -69,7 +77,8 @@ pub struct Pauses {
 }
 
 /// Sets a switch; one that is set already keeps its first reason. Only a person's pause replaces
-/// one of the daemon's own, which would otherwise take the person's will with it when it is lifted.
+/// one of the daemon's own, which would otherwise take the person's will with it when it is lifted;
+/// and every other one replaces that for a full disk, which is the first to be lifted.
 pub(super) async fn set_pause(
     tx: &mut Tx<'_>,
     switch: Switch,
@@ -81,14 +90,16 @@ pub(super) async fn set_pause(
         "INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET value = excluded.value, \
          updated_at = excluded.updated_at \
-         WHERE json_extract(value, '$.by') IN ($4, $5) \
-         AND json_extract(excluded.value, '$.by') NOT IN ($4, $5)",
+         WHERE json_extract(excluded.value, '$.by') <> $6 \
+         AND (json_extract(value, '$.by') = $6 OR (json_extract(value, '$.by') IN ($4, $5) \
+         AND json_extract(excluded.value, '$.by') NOT IN ($4, $5)))",
     )
     .bind(switch.setting())
     .bind(json(&pause)?)
     .bind(tx.now)
     .bind(BY_KEY_CHECK)
     .bind(BY_DAEMON)
+    .bind(BY_DISK)
     .execute(&mut *tx.conn)
     .await?;
     Ok(())

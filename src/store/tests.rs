@@ -387,3 +387,82 @@ async fn a_second_daemon_is_kept_out_and_the_lock_goes_with_its_owner() {
     drop(lock);
     assert!(!daemon_is_running(folder.path()));
 }
+
+/// Fills the database to a size that it may not exceed, as a full disk would end it.
+struct Overflow;
+
+impl super::writer::Write for Overflow {
+    type Output = ();
+
+    fn run<'a>(
+        self,
+        tx: &'a mut super::writer::Tx<'_>,
+    ) -> futures_util::future::BoxFuture<'a, super::Result<()>> {
+        Box::pin(async move {
+            let most: i64 =
+                sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *tx.conn).await?;
+            let limit = format!("PRAGMA max_page_count = {most}");
+            sqlx::query(sqlx::AssertSqlSafe(limit)).execute(&mut *tx.conn).await?;
+            sqlx::query(
+                "INSERT INTO settings (name, value, updated_at) \
+                 VALUES ('big', json_quote(hex(zeroblob(9000000))), 0)",
+            )
+            .execute(&mut *tx.conn)
+            .await?;
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn no_room_rolls_back_the_batch_and_the_writer_goes_on() {
+    let bench = Bench::new().await;
+    let writer = bench.store.writer();
+    let id = new_id();
+    let mut submission = Submission::new(("job", id), "test");
+    submission.jobs.push(job(id, image("p")));
+    // In one batch, most likely; if not, the neighbour is stored, and says so.
+    let (full, neighbour) = tokio::join!(writer.write(Overflow), writer.write(submission));
+    let error = full.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    assert!(error.is_passing() && !error.is_final());
+    assert_eq!(writer.times_full(), 1);
+    assert!(!writer.failed().is_cancelled());
+    let stored = bench.store.load(Kind::Job, id).await.is_ok();
+    assert_eq!(neighbour.is_ok(), stored);
+    one_job(&bench).await;
+}
+
+#[tokio::test]
+async fn after_a_failure_nothing_is_written_and_everybody_hears_why() {
+    let bench = Bench::new().await;
+    let writer = bench.store.writer();
+    writer.fail("the disk is gone");
+    let error = writer.write(super::writer::Nothing).await.unwrap_err();
+    assert!(matches!(error, StoreError::Failed(_)) && error.is_final(), "{error}");
+    assert!(error.to_string().contains("the disk is gone"));
+    assert!(writer.failed().is_cancelled());
+    // The first reason is the one that is told.
+    writer.fail("something else");
+    assert_eq!(writer.failure(), Some("the disk is gone"));
+}
+
+#[tokio::test]
+async fn every_other_pause_takes_the_place_of_the_disks() {
+    use super::settings::{BY_DAEMON, BY_DISK, BY_KEY_CHECK, ClearPause, SetPause, Switch};
+    let bench = Bench::new().await;
+    let set = async |by: &str| {
+        let (switch, reason) = (Switch::Spending, format!("by {by}"));
+        let pause = SetPause { switch, reason, by: by.to_owned() };
+        bench.store.writer().write(pause).await.unwrap();
+        bench.store.pauses().await.unwrap().spending.unwrap().by
+    };
+    assert_eq!(set(BY_DISK).await, BY_DISK);
+    assert_eq!(set(BY_DAEMON).await, BY_DAEMON);
+    assert_eq!(set(BY_DISK).await, BY_DAEMON);
+    assert_eq!(set(BY_KEY_CHECK).await, BY_DAEMON);
+    assert_eq!(set("ann").await, "ann");
+    assert_eq!(set(BY_DISK).await, "ann");
+    let lift = ClearPause { switch: Switch::Spending, only_by: Some(BY_DISK) };
+    assert!(!bench.store.writer().write(lift).await.unwrap());
+}

@@ -2,15 +2,30 @@
 //!
 //! Every caller gets its answer only after the commit is on disk. A write that is refused is
 //! rolled back to its savepoint and takes nothing of its neighbours with it.
+//!
+//! What a disk can do to it:
+//!
+//! - *Full* (SQLITE_FULL, from a statement or from the commit): the batch is rolled back and the
+//!   writer goes on with a new connection. That is a decision on a failed commit, and it is safe:
+//!   the frame that would have made the transaction valid is the last one written, and it was not;
+//!   no process can see the transaction, and the next one writes over it. Should a crash bring
+//!   frames back all the same, nothing has been sent on the strength of them: a row whose
+//!   `StartSend` was refused is `queued`, or comes back as `submitting` and is then in doubt.
+//! - *Anything else* in a commit, and any I/O error in a statement: nobody knows what the file
+//!   holds, so the writer stops, and the process has to end and look again.
+//! - *A failed sync in an automatic checkpoint* is not reported by SQLite, and need not be: what it
+//!   was to copy stays in the log, and the next checkpoint writes all of it anew.
 
-use super::{Result, StoreError, open};
+use super::{Fault, Result, StoreError, fault_of, open};
 use crate::clock::Clock;
 use crate::domain::ids::Millis;
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Enough for every waiting caller of a busy moment to share one sync, small enough that the first
 /// of them does not wait long.
@@ -47,8 +62,18 @@ impl Write for Nothing {
 
 /// A write whose output type is forgotten, so that different ones share a queue.
 trait Task: Send {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, std::result::Result<(), ()>>;
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Ran>;
     fn answer(self: Box<Self>, broken: Option<&Broken>);
+}
+
+/// How one write of a batch went.
+enum Ran {
+    /// It stands, if the commit does.
+    Kept,
+    /// It takes nothing with it.
+    Refused,
+    /// It takes the whole batch with it.
+    Broken(Broken),
 }
 
 struct Pending<W: Write> {
@@ -61,15 +86,21 @@ impl<W: Write + Sync> Task for Pending<W>
 where
     W::Output: Sync,
 {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, std::result::Result<(), ()>> {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Ran> {
         Box::pin(async move {
             let Some(write) = self.write.take() else {
-                return Err(());
+                return Ran::Refused;
             };
             let result = write.run(tx).await;
-            let kept = result.as_ref().map(|_| ()).map_err(|_| ());
+            if let Err(error) = &result
+                && let Some(fault) = error.fault()
+            {
+                // Its own answer is that of the batch.
+                return Ran::Broken(Broken::of(fault, error.to_string()));
+            }
+            let kept = result.is_ok();
             self.result = Some(result);
-            kept
+            if kept { Ran::Kept } else { Ran::Refused }
         })
     }
 
@@ -78,8 +109,9 @@ where
             (None, Some(result)) => result,
             // Refused writes were never part of the commit.
             (Some(_), Some(Err(error))) => Err(error),
-            (Some(Broken::Batch(why)), _) => Err(StoreError::RolledBack(why.to_string())),
-            (Some(Broken::Commit(why)), _) => Err(StoreError::WriterStopped(why.to_string())),
+            (Some(Broken::Batch(why)), _) => Err(StoreError::RolledBack(why.clone())),
+            (Some(Broken::Full(why)), _) => Err(StoreError::Full(why.clone())),
+            (Some(Broken::Disk(why)), _) => Err(StoreError::Failed(why.clone())),
             (None, None) => Err(StoreError::WriterStopped("the write never ran".to_owned())),
         };
         // A caller that went away no longer wants the answer; the write stands.
@@ -92,38 +124,76 @@ where
 pub struct Writer {
     queue: mpsc::Sender<Box<dyn Task>>,
     task: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
-    stop: tokio_util::sync::CancellationToken,
-    failed: tokio_util::sync::CancellationToken,
+    stop: CancellationToken,
+    disk: Arc<Disk>,
+}
+
+/// What the writer has seen of the disk.
+#[derive(Default)]
+struct Disk {
+    /// How many batches found no room.
+    times_full: AtomicU64,
+    /// Cancelled, and the reason set, when storing failed.
+    failed: CancellationToken,
+    why: OnceLock<String>,
+}
+
+impl Disk {
+    fn fail(&self, why: &str) {
+        if self.why.set(why.to_owned()).is_ok() {
+            tracing::error!("storing failed, so nothing more is decided: {why}");
+        }
+        self.failed.cancel();
+    }
 }
 
 impl Writer {
     pub(super) fn start(path: PathBuf, clock: Arc<dyn Clock>) -> Self {
         let (queue, inbox) = mpsc::channel(QUEUE);
-        let stop = tokio_util::sync::CancellationToken::new();
-        let failed = tokio_util::sync::CancellationToken::new();
-        let task = tokio::spawn(run(path, clock, inbox, stop.clone(), failed.clone()));
-        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop, failed }
+        let stop = CancellationToken::new();
+        let disk = Arc::<Disk>::default();
+        let task = tokio::spawn(run(path, clock, inbox, stop.clone(), disk.clone()));
+        Self { queue, task: Arc::new(Mutex::new(Some(task))), stop, disk }
     }
 
     /// Stores `write` durably and answers what it returned.
     ///
     /// # Errors
-    /// The write's own refusal (nothing changed), or [`StoreError::WriterStopped`] when a commit
-    /// failed: it may still have happened, so the process has to end and look again.
+    /// The write's own refusal (nothing changed), [`StoreError::Full`] when there was no room
+    /// (nothing changed), or [`StoreError::Failed`] when the disk failed: it may still have
+    /// happened, so the process has to end and look again.
     pub async fn write<W: Write + Sync>(&self, write: W) -> Result<W::Output>
     where
         W::Output: Sync,
     {
         let (reply, answer) = oneshot::channel();
         let pending = Pending { write: Some(write), result: None, reply };
-        let stopped = || StoreError::WriterStopped("it is shutting down".to_owned());
+        let stopped = || match self.disk.why.get() {
+            Some(why) => StoreError::Failed(why.clone()),
+            None => StoreError::WriterStopped("it is shutting down".to_owned()),
+        };
         self.queue.send(Box::new(pending)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Cancelled when a commit failed: nothing may be decided on such a database any more.
-    pub fn failed(&self) -> &tokio_util::sync::CancellationToken {
-        &self.failed
+    /// Cancelled when storing failed: nothing may be decided on such a disk any more.
+    pub fn failed(&self) -> &CancellationToken {
+        &self.disk.failed
+    }
+
+    /// Why storing failed, if it has.
+    pub fn failure(&self) -> Option<&str> {
+        self.disk.why.get().map(String::as_str)
+    }
+
+    /// Ends all writing: something else that must be durable could not be made so.
+    pub fn fail(&self, why: &str) {
+        self.disk.fail(why);
+    }
+
+    /// How often there was no room so far.
+    pub fn times_full(&self) -> u64 {
+        self.disk.times_full.load(Ordering::Relaxed)
     }
 
     pub(super) async fn stop(&self) {
@@ -139,14 +209,15 @@ async fn run(
     path: PathBuf,
     clock: Arc<dyn Clock>,
     mut inbox: mpsc::Receiver<Box<dyn Task>>,
-    stop: tokio_util::sync::CancellationToken,
-    failed: tokio_util::sync::CancellationToken,
+    stop: CancellationToken,
+    disk: Arc<Disk>,
 ) {
     let mut conn = None;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let first = tokio::select! {
             biased;
+            () = disk.failed.cancelled() => 0,
             received = inbox.recv_many(&mut batch, BATCH) => received,
             // What is queued was accepted by nobody yet; it is answered "stopped" by being dropped.
             () = stop.cancelled() => 0,
@@ -155,34 +226,95 @@ async fn run(
             break;
         }
         let outcome = commit_batch(&path, &mut conn, &*clock, &mut batch).await;
+        // Before any answer: who hears of the failure must find it told to everybody.
+        if let Err(broken) = &outcome {
+            give_up(broken, &disk, &mut conn).await;
+        }
         for task in batch.drain(..) {
             task.answer(outcome.as_ref().err());
         }
-        match outcome {
-            Ok(()) => {}
-            // Nothing of it happened, whatever the reason; the next batch gets a new connection.
-            Err(Broken::Batch(error)) => {
-                tracing::warn!("a batch of writes was rolled back: {error}");
-                conn = None;
-            }
-            Err(Broken::Commit(error)) => {
-                tracing::error!("a commit failed, so the writer stops: {error}");
-                failed.cancel();
-                break;
-            }
+    }
+    if disk.failed.is_cancelled() {
+        // The readers go first: see `close`.
+        stop.cancelled().await;
+    }
+    close(conn).await;
+}
+
+/// A batch that went wrong takes its connection with it.
+async fn give_up(broken: &Broken, disk: &Disk, slot: &mut Option<SqliteConnection>) {
+    match broken {
+        Broken::Batch(why) => tracing::warn!("a batch of writes was rolled back: {why}"),
+        Broken::Full(why) => {
+            disk.times_full.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("there is no room, so a batch of writes was rolled back: {why}");
+        }
+        Broken::Disk(why) => disk.fail(why),
+    }
+    if let Some(mut conn) = slot.take() {
+        // SQLite may have done it already; then this fails, harmlessly.
+        let _ = sqlx::query("ROLLBACK").execute(&mut conn).await;
+        match broken {
+            Broken::Disk(_) => *slot = Some(conn),
+            Broken::Batch(_) | Broken::Full(_) => close(Some(conn)).await,
         }
     }
+}
+
+/// Closing in an orderly way folds the log back if this is the last connection. After a failed sync
+/// that is wanted: what was to be synced was rolled back and goes with the log, and the rest is
+/// written anew elsewhere. A second sync of the same pages would prove nothing.
+async fn close(conn: Option<SqliteConnection>) {
     if let Some(conn) = conn {
         let _ = Connection::close(conn).await;
     }
 }
 
-/// How a batch can go wrong as a whole.
+/// How a batch can go wrong as a whole, and why.
 enum Broken {
     /// Before the commit: nothing happened.
-    Batch(StoreError),
-    /// In the commit: it may have happened all the same. Never branch on it.
-    Commit(StoreError),
+    Batch(String),
+    /// There was no room: nothing happened (the module's head says why that is certain enough).
+    Full(String),
+    /// The disk failed, or the commit for a reason of its own: it may have happened all the same.
+    /// Never branch on it.
+    Disk(String),
+}
+
+impl Broken {
+    fn of(fault: Fault, why: String) -> Self {
+        match fault {
+            Fault::Full => Self::Full(why),
+            Fault::Broken => Self::Disk(why),
+        }
+    }
+
+    fn before_commit(error: &StoreError) -> Self {
+        match error.fault() {
+            Some(fault) => Self::of(fault, error.to_string()),
+            None => Self::Batch(error.to_string()),
+        }
+    }
+
+    fn in_commit(error: &sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let code: Option<i32> = code.and_then(|code| code.parse().ok());
+        // Only a log that could not grow is "full" here. Its index grows after the commit frame
+        // was written, so an error from there (IOERR_SHMSIZE) is one of those nobody can tell.
+        match code.map(|code| code & 0xff) {
+            Some(super::code::FULL) => Self::Full(error.to_string()),
+            _ => Self::Disk(format!("a commit failed: {error}")),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        match fault_of(&error) {
+            Some(fault) => Self::of(fault, error.to_string()),
+            None => Self::Batch(error.to_string()),
+        }
+    }
 }
 
 async fn commit_batch(
@@ -193,15 +325,18 @@ async fn commit_batch(
 ) -> std::result::Result<(), Broken> {
     let conn = match slot {
         Some(conn) => conn,
-        None => slot.insert(open::writing_connection(path).await.map_err(Broken::Batch)?),
+        None => {
+            let opened = open::writing_connection(path).await;
+            slot.insert(opened.map_err(|error| Broken::before_commit(&error))?)
+        }
     };
-    let kept = run_batch(conn, clock, batch).await.map_err(Broken::Batch)?;
+    let kept = run_batch(conn, clock, batch).await?;
     if kept == 0 {
-        let done = sqlx::query("ROLLBACK").execute(conn).await;
-        return done.map(drop).map_err(|error| Broken::Batch(error.into()));
+        sqlx::query("ROLLBACK").execute(conn).await?;
+        return Ok(());
     }
     let done = sqlx::query("COMMIT").execute(conn).await;
-    done.map(drop).map_err(|error| Broken::Commit(error.into()))
+    done.map(drop).map_err(|error| Broken::in_commit(&error))
 }
 
 /// Runs every write in its own savepoint and counts those that stand.
@@ -209,16 +344,18 @@ async fn run_batch(
     conn: &mut SqliteConnection,
     clock: &dyn Clock,
     batch: &mut [Box<dyn Task>],
-) -> Result<usize> {
+) -> std::result::Result<usize, Broken> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
     let now = clock.now();
     let mut kept = 0usize;
     for task in batch.iter_mut() {
         sqlx::query("SAVEPOINT one").execute(&mut *conn).await?;
-        if task.run(&mut Tx { conn: &mut *conn, now }).await.is_ok() {
-            kept += 1;
-        } else {
-            sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;
+        match task.run(&mut Tx { conn: &mut *conn, now }).await {
+            Ran::Kept => kept += 1,
+            Ran::Refused => {
+                sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;
+            }
+            Ran::Broken(broken) => return Err(broken),
         }
         sqlx::query("RELEASE one").execute(&mut *conn).await?;
     }

@@ -12,6 +12,7 @@ mod main_job;
 mod mended;
 mod reading;
 mod restart;
+mod storage;
 mod submit;
 mod support;
 mod vendor_moods;

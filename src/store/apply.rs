@@ -1,6 +1,7 @@
 //! The one place that moves a row: load, evolve, write back, append the event, carry out what
 //! follows for other rows. All of it is one transaction.
 
+use super::chain;
 use super::rows::{self, Loaded};
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
@@ -205,7 +206,7 @@ async fn settle_intent(tx: &mut Tx<'_>, before: &Work, after: &Work, event: &Eve
         .bind(intent)
         .execute(&mut *tx.conn)
         .await?;
-    Ok(())
+    chain::append(tx, intent, chain::What::Settled).await
 }
 
 async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> {

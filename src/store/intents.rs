@@ -1,6 +1,8 @@
 //! Intents, and what the vendor's lists say about them.
 
 use super::apply::{Facts, apply};
+use super::chain;
+use super::quarantine;
 use super::rows;
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
@@ -55,6 +57,7 @@ impl Write for StartSend {
             if self.kind != Kind::Output && settings::is_paused(tx, Switch::Spending).await? {
                 return Err(StoreError::Refused("spending is paused".to_owned()));
             }
+            quarantine::refuse(tx, self.kind).await?;
             let attempt = rows::load(tx.conn, self.kind, self.id).await?.work.attempt + 1;
             let intent = &self.intent;
             let stored = sqlx::query(
@@ -75,6 +78,7 @@ impl Write for StartSend {
             .execute(&mut *tx.conn)
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
+            chain::append(tx, stored.last_insert_rowid(), chain::What::Opened).await?;
             let event = Event::SendStarted { intent: stored.last_insert_rowid() };
             apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await
         })

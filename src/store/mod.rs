@@ -10,10 +10,12 @@
 
 pub mod apply;
 pub mod cancel;
+pub mod chain;
 pub mod intents;
 pub mod lookup;
 pub mod open;
 mod parents;
+pub mod quarantine;
 pub mod queries;
 pub mod report;
 pub mod retry;
@@ -22,6 +24,8 @@ pub mod settings;
 pub mod submit;
 pub mod writer;
 
+#[cfg(test)]
+mod chain_tests;
 #[cfg(test)]
 mod tests;
 

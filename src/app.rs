@@ -67,6 +67,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let clock = Arc::new(SystemClock::new());
     let store = Store::open(data_dir, clock.clone(), context.timing()).await?;
     prepare_folders(context).await?;
+    engine::guard::at_boot(&store).await?;
     let boot = store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") }).await?;
     remember_settings(context, &store).await?;
     let recovered = store.writer().write(Recover { timing: context.timing() }).await?;
@@ -86,6 +87,12 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
         store.writer().write(Halt { boot }).await?;
+        // Free calls since the last paid one count too, as soon as there is time for it.
+        if store.quarantine().await?.is_none()
+            && let Err(error) = engine::guard::raise(&store).await
+        {
+            tracing::warn!("the high-water file could not be written: {error}");
+        }
     }
     store.close().await;
     result

@@ -4,6 +4,7 @@ use super::watch::Watch;
 use super::{Engine, Result};
 use crate::domain::event::Event;
 use crate::domain::ids::Millis;
+use crate::domain::quarantine::Quarantine;
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
@@ -141,14 +142,21 @@ impl Loop {
         }
         let pauses = engine.store.pauses().await?;
         let now = engine.now();
-        if pauses.watching.is_none() {
+        let (may_look, may_send) = (pauses.watching.is_none(), pauses.spending.is_none());
+        if (may_look || may_send) && !engine.may_use_account().await? {
+            let pause = engine.until_account_question();
+            return Ok(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP));
+        }
+        let quarantine = engine.store.quarantine().await?;
+        let may_look = may_look && !quarantine.as_ref().is_some_and(Quarantine::stops_watching);
+        if may_look {
             self.start_looks(now).await?;
         }
-        if pauses.spending.is_none() {
+        if may_send && quarantine.is_none() {
             self.start_sends(now).await?;
         }
         let stored = engine.store.next_due(now).await?;
-        let watched = lock(&self.watch).next().filter(|_| pauses.watching.is_none());
+        let watched = lock(&self.watch).next().filter(|_| may_look);
         let next = [stored, watched].into_iter().flatten().min();
         Ok(next.map_or(LONGEST_SLEEP, |at| until(at, engine.now()).min(LONGEST_SLEEP)))
     }

@@ -6,7 +6,11 @@ use super::{CliError, config_show, exit, table};
 use crate::clock::{Clock, SystemClock, millis};
 use crate::config::Config;
 use crate::domain::failure::FailureClass;
+use crate::domain::quarantine::HighWater;
 use crate::domain::schedule::Timing;
+use crate::engine::guard;
+use crate::files::highwater;
+use crate::store::report::Time;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
 use serde::Serialize;
@@ -281,7 +285,7 @@ async fn database(context: &Context, report: &mut Report) {
     let clock = std::sync::Arc::new(SystemClock::new());
     let dir = context.paths.data_dir();
     match Store::open_existing(dir, clock, context.timing()).await {
-        Ok(None) => report.ok("database", "none yet; the first request makes it"),
+        Ok(None) => no_database(dir, report),
         Err(error) => report.fail(
             "database",
             error.to_string(),
@@ -292,9 +296,58 @@ async fn database(context: &Context, report: &mut Report) {
                 let fix = "see the message; a damaged file is best replaced by a backup";
                 report.fail("database", error.to_string(), fix);
             }
+            if let Err(error) = high_water(&store, report).await {
+                report.fail("high water", error.to_string(), "see the message");
+            }
             store.close().await;
         }
     }
+}
+
+/// A database that is gone while its high-water file is not is lost, not new.
+fn no_database(dir: &Path, report: &mut Report) {
+    match highwater::read(dir).counter().filter(|counter| *counter > 0) {
+        None => report.ok("database", "none yet; the first request makes it"),
+        Some(counter) => report.fail(
+            "database",
+            format!(
+                "there is none, and the high-water file records {counter} entries about calls to \
+                 the vendor: it was lost"
+            ),
+            "put the database back; a new one starts in quarantine",
+        ),
+    }
+}
+
+/// Whether the database is the one that made the calls, and what to do if it is not.
+async fn high_water(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
+    let found = guard::assess(store).await?;
+    let entries = found.chain.tip.counter;
+    let file = match &found.file {
+        HighWater::At(mark) => format!("the high-water file has seen {}", mark.counter),
+        HighWater::Missing => "there is no high-water file".to_owned(),
+        HighWater::Unreadable(problem) => format!("the high-water file is useless ({problem})"),
+    };
+    let numbers = format!("{entries} entries about calls in the database, {file}");
+    let stored = store.quarantine().await?;
+    let since = stored.as_ref().map(|quarantine| Time(quarantine.at));
+    let Some(quarantine) = stored.or(found.verdict) else {
+        report.ok("high water", numbers);
+        return Ok(());
+    };
+    let since = match since {
+        Some(since) => format!("in quarantine since {since}, nothing is sent"),
+        None => "the daemon would start in quarantine".to_owned(),
+    };
+    report.fail(
+        "quarantine",
+        format!("{since}: {} ({}; {numbers})", quarantine.reason, quarantine.class.as_str()),
+        &format!(
+            "{} `darkroom release` lists what the vendor has and opens the database",
+            super::release::advice(quarantine.class)
+        ),
+    );
+    Ok(())
 }
 
 async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {

@@ -7,6 +7,7 @@
 mod architecture;
 mod main_job;
 mod mended;
+mod quarantine;
 mod reading;
 mod restart;
 mod submit;

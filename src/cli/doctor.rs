@@ -1,16 +1,15 @@
 //! `darkroom doctor`: one line per check, and for each problem what to do about it.
 
+mod high_water;
+
 use super::context::{Context, GlobalArgs};
 use super::out::{self, Look, span};
 use super::{CliError, config_show, exit, table};
 use crate::clock::{Clock, SystemClock, millis};
 use crate::config::Config;
 use crate::domain::failure::FailureClass;
-use crate::domain::quarantine::HighWater;
 use crate::domain::schedule::Timing;
-use crate::engine::guard;
-use crate::files::highwater;
-use crate::store::report::Time;
+use crate::store::listing::SHARED;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
 use serde::Serialize;
@@ -285,7 +284,7 @@ async fn database(context: &Context, report: &mut Report) {
     let clock = std::sync::Arc::new(SystemClock::new());
     let dir = context.paths.data_dir();
     match Store::open_existing(dir, clock, context.timing()).await {
-        Ok(None) => no_database(dir, report),
+        Ok(None) => high_water::no_database(dir, report),
         Err(error) => report.fail(
             "database",
             error.to_string(),
@@ -296,58 +295,12 @@ async fn database(context: &Context, report: &mut Report) {
                 let fix = "see the message; a damaged file is best replaced by a backup";
                 report.fail("database", error.to_string(), fix);
             }
-            if let Err(error) = high_water(&store, report).await {
+            if let Err(error) = high_water::check(&store, report).await {
                 report.fail("high water", error.to_string(), "see the message");
             }
             store.close().await;
         }
     }
-}
-
-/// A database that is gone while its high-water file is not is lost, not new.
-fn no_database(dir: &Path, report: &mut Report) {
-    match highwater::read(dir).counter().filter(|counter| *counter > 0) {
-        None => report.ok("database", "none yet; the first request makes it"),
-        Some(counter) => report.fail(
-            "database",
-            format!(
-                "there is none, and the high-water file records {counter} entries about calls to \
-                 the vendor: it was lost"
-            ),
-            "put the database back; a new one starts in quarantine",
-        ),
-    }
-}
-
-/// Whether the database is the one that made the calls, and what to do if it is not.
-async fn high_water(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
-    let found = guard::assess(store).await?;
-    let entries = found.chain.tip.counter;
-    let file = match &found.file {
-        HighWater::At(mark) => format!("the high-water file has seen {}", mark.counter),
-        HighWater::Missing => "there is no high-water file".to_owned(),
-        HighWater::Unreadable(problem) => format!("the high-water file is useless ({problem})"),
-    };
-    let numbers = format!("{entries} entries about calls in the database, {file}");
-    let stored = store.quarantine().await?;
-    let since = stored.as_ref().map(|quarantine| Time(quarantine.at));
-    let Some(quarantine) = stored.or(found.verdict) else {
-        report.ok("high water", numbers);
-        return Ok(());
-    };
-    let since = match since {
-        Some(since) => format!("in quarantine since {since}, nothing is sent"),
-        None => "the daemon would start in quarantine".to_owned(),
-    };
-    report.fail(
-        "quarantine",
-        format!("{since}: {} ({}; {numbers})", quarantine.reason, quarantine.class.as_str()),
-        &format!(
-            "{} `darkroom release` lists what the vendor has and opens the database",
-            super::release::advice(quarantine.class)
-        ),
-    );
-    Ok(())
 }
 
 async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
@@ -379,6 +332,60 @@ async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::St
             "attention",
             format!("{waiting} pieces of work need a person"),
             "`darkroom ls attention`",
+        );
+    }
+    spending(store, report).await
+}
+
+/// Does the book balance, who uses the account, how late is the vendor's list?
+async fn spending(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
+    let proof = store.spend_proof().await?;
+    let book = format!(
+        "{} paid calls: {} accepted, {} refused, {} not sent, {} absent, {} parked, {} open",
+        proof.paid_calls,
+        proof.accepted,
+        proof.refused,
+        proof.not_sent,
+        proof.absent,
+        proof.parked,
+        proof.open
+    );
+    if proof.balances() {
+        report.ok("ledger", book);
+    } else {
+        let fix = "keep a copy of the database and report it: `darkroom ledger`";
+        report.fail("ledger", format!("{book}; the events say otherwise"), fix);
+    }
+    let totals = store.unclaimed_totals().await?;
+    if totals.jobs > 0 {
+        report.warn(
+            "unclaimed",
+            format!(
+                "the vendor has {} jobs that no row claims ({} credits); {} of them may be \
+                 duplicates of ours",
+                totals.jobs, totals.credits, totals.duplicates
+            ),
+            "`darkroom ledger` lists them",
+        );
+    }
+    if store.setting::<serde_json::Value>(SHARED).await?.is_some() {
+        report.warn(
+            "account",
+            "others use this account too, so fewer lost replies can be settled without you",
+            "if that is over, set account.exclusive = true",
+        );
+    }
+    let lag = store.lag().await?;
+    if lag.samples > 0 {
+        report.ok(
+            "vendor's list",
+            format!(
+                "shows new jobs within {} (of {} measured); with doubt.settle = \"auto\" a lost \
+                 call counts as absent after {}",
+                span(lag.largest),
+                lag.samples,
+                span(lag.settle())
+            ),
         );
     }
     Ok(())

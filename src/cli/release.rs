@@ -262,7 +262,7 @@ fn explain(
 }
 
 /// What a person should do before releasing.
-pub(super) fn advice(class: Class) -> &'static str {
+pub(in crate::cli) fn advice(class: Class) -> &'static str {
     match class {
         Class::Behind | Class::Forked | Class::Missing => {
             "If the newer database still exists, stop the daemon and put that one back instead. \

@@ -13,8 +13,6 @@ pub struct Timing {
     pub poll_download: Millis,
     /// How long a model or upload in doubt may stay unfound before it counts as absent.
     pub free_settle: Millis,
-    /// How long a paid call in doubt may stay unfound before it counts as absent.
-    pub settle: Millis,
     /// Between two looks at a call in doubt.
     pub relist: Millis,
     /// A training running longer than this is flagged, and still watched.
@@ -32,7 +30,6 @@ impl Default for Timing {
             poll_job: 5 * SECOND,
             poll_download: 2 * SECOND,
             free_settle: 10 * SECOND,
-            settle: 15 * MINUTE,
             relist: 30 * SECOND,
             flag_training_after: 35 * MINUTE,
             give_up_after: 24 * 60 * MINUTE,

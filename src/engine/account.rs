@@ -219,7 +219,7 @@ impl Engine {
                 return Ok(Answer::Ours(id.remote_id.clone()));
             }
         }
-        let settled = self.now() - self.timing().settle;
+        let settled = self.now() - self.settle_time().await?;
         let (old, new): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|id| id.accepted_at < settled);
         if proves_foreign(&old) {

@@ -294,6 +294,11 @@ impl Loop {
             match engine.store.load(kind, id).await {
                 Ok(loaded) => {
                     schedule_look(&engine, &watch, &loaded.work);
+                    if let (Role::Send, Kind::Job, Some(remote_id)) =
+                        (role, kind, loaded.work.remote_id)
+                    {
+                        tokio::spawn(engine.clone().measure_lag(remote_id));
+                    }
                     landing.looked = true;
                 }
                 Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),

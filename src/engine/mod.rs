@@ -40,16 +40,11 @@ fn millis(duration: Duration) -> Millis {
 
 /// The configured durations, as the rules need them.
 pub fn timing(config: &Config) -> Timing {
-    let settle = match config.doubt.settle {
-        Auto::Set(fixed) => millis(fixed),
-        Auto::Auto => Timing::default().settle,
-    };
     Timing {
         poll_training: millis(config.poll.training),
         poll_job: millis(config.poll.job),
         poll_download: millis(config.poll.download),
         free_settle: millis(config.doubt.free_settle),
-        settle,
         relist: millis(config.doubt.relist),
         flag_training_after: millis(config.training.flag_after),
         give_up_after: millis(config.outputs.give_up_after),
@@ -175,6 +170,14 @@ impl Engine {
     /// The vendor's clock, or ours when it has never answered.
     fn vendor_now(&self) -> Millis {
         self.client.vendor_now().unwrap_or_else(|| self.now())
+    }
+
+    /// How long a paid call in doubt may stay unfound before it counts as absent.
+    async fn settle_time(&self) -> Result<Millis> {
+        Ok(match self.config.doubt.settle {
+            Auto::Set(fixed) => millis(fixed),
+            Auto::Auto => self.store.lag().await?.settle(),
+        })
     }
 
     /// One vendor call: its turn, its result noted, a refused key acted upon.

@@ -173,6 +173,11 @@ impl Vendor {
     pub(crate) fn fault(&self, specs: &[&str]) {
         self.post("/_sim/faults", &serde_json::json!(specs));
     }
+
+    /// Takes all faults back.
+    pub(crate) fn clear_faults(&self) {
+        http("DELETE", &format!("{}/_sim/faults", self.root), None);
+    }
 }
 
 /// One request; answers the JSON, or the text as a string.
@@ -330,6 +335,21 @@ impl World {
         eventually(&format!("{query} = {value}"), || {
             (self.sql(query).as_deref() == Some(value)).then_some(())
         });
+    }
+}
+
+/// After every test the book must balance: what went out is what is accounted for.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() || !self.data().join("darkroom.db").is_file() {
+            return;
+        }
+        let balances = "select difference = 0 and accepted = accepted_events from spend_proof";
+        let Some(balances) = self.sql(balances) else { return };
+        let book = "select json_object('calls', paid_calls, 'accepted', accepted, 'refused', refused, \
+                    'not_sent', not_sent, 'absent', absent, 'parked', parked, 'open', open, \
+                    'accepted_events', accepted_events) from spend_proof";
+        assert_eq!(balances, "1", "the book does not balance: {:?}", self.sql(book));
     }
 }
 

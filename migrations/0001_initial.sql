@@ -482,3 +482,25 @@ CREATE TABLE settings (
   updated_at INTEGER NOT NULL,
   CONSTRAINT settings_value_is_json CHECK (json_valid(value))
 ) STRICT;
+
+-- A hash chain over calls and their outcomes: one entry when an intent opens, one when it settles,
+-- one when a person releases a quarantine. Harmless repeats (downloads, changes) are left out. The
+-- high-water file beside the database names an entry of it, so that an older copy is noticed.
+CREATE TABLE chain (
+  seq    INTEGER PRIMARY KEY,         -- without gaps, from 1
+  at     INTEGER NOT NULL,
+  intent INTEGER REFERENCES intents(seq),
+  what   TEXT    NOT NULL,
+  note   TEXT,                        -- JSON: who released what and why
+  digest TEXT    NOT NULL,            -- sha256 of what the intent's row (or the note) says then
+  head   TEXT    NOT NULL,            -- sha256 of the previous head, seq, what and digest
+  CONSTRAINT chain_what_known CHECK (what IN ('opened','settled','released')),
+  CONSTRAINT chain_about_something CHECK ((what = 'released') = (intent IS NULL)),
+  CONSTRAINT chain_release_is_explained CHECK ((what = 'released') = (note IS NOT NULL AND json_valid(note))),
+  CONSTRAINT chain_once UNIQUE (intent, what)
+) STRICT;
+CREATE INDEX chain_released ON chain(seq) WHERE what = 'released';
+CREATE TRIGGER chain_append_only_update BEFORE UPDATE ON chain
+BEGIN SELECT RAISE(ABORT, 'the chain is append-only'); END;
+CREATE TRIGGER chain_append_only_delete BEFORE DELETE ON chain
+BEGIN SELECT RAISE(ABORT, 'the chain is append-only'); END;

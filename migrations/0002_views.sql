@@ -78,9 +78,18 @@ SELECT 'change' AS kind, t.id, t.action || ' of model ' || (SELECT name FROM mod
     ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.job_ms + 1) * c.job_ms END AS next_at
 FROM changes t CROSS JOIN clock c;
 
--- Why a thing is not done yet and what happens next, as a sentence.
+-- Why a thing is not done yet and what happens next, as a sentence. A quarantine goes before all
+-- else; one of the account stops looks, too.
 CREATE VIEW why AS
-SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
+SELECT w.kind, w.id, w.label, w.next_at, coalesce(
+  (SELECT CASE w.state WHEN 'queued' THEN 'nothing is sent: ' ELSE 'nothing is looked at: ' END ||
+     json_extract(value, '$.reason') ||
+     CASE name WHEN 'quarantine' THEN ' (in quarantine: `darkroom doctor` explains, `darkroom release` opens it)' ELSE '' END
+   FROM settings WHERE name IN ('quarantine', 'account.unsettled')
+     AND (w.state = 'queued' AND w.kind <> 'output' OR
+       json_extract(value, '$.class') = 'account' AND w.state IN ('queued','in_doubt','running','collecting'))
+   ORDER BY name DESC LIMIT 1),
+  CASE w.state
   WHEN 'waiting' THEN
     CASE WHEN w.waiting_for = 1 THEN 'waits for the ' ELSE 'waits for ' || w.waiting_for || ' things, among them the ' END ||
     coalesce(
@@ -129,7 +138,7 @@ SELECT w.kind, w.id, w.label, w.next_at, CASE w.state
   WHEN 'succeeded' THEN CASE WHEN w.kind = 'model' AND
       (SELECT remote_status FROM models m WHERE m.id = w.id) = 'deleted' THEN 'deleted at the vendor' ELSE 'done' END
   WHEN 'failed' THEN w.error
-  ELSE coalesce(w.error, 'cancelled') END ||
+  ELSE coalesce(w.error, 'cancelled') END) ||
   CASE WHEN w.cancel_requested_at IS NOT NULL AND w.finished_at IS NULL
     THEN '; cancelled as soon as that is settled' ELSE '' END AS why
 FROM work w CROSS JOIN clock c;

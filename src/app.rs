@@ -77,6 +77,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
         return Err(of_daemon(error));
     }
     patiently(|| prepare_folders(context)).await?;
+    patiently(|| engine::guard::at_boot(&store)).await?;
     let boot = || store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") });
     let boot = patiently(boot).await?;
     patiently(|| remember_settings(context, &store)).await?;
@@ -103,6 +104,12 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
             // Everything else is stored; the next start sees an end like that of a crash.
             Err(error) if error.fault() == Some(Fault::Full) => tracing::warn!("{error}"),
             other => other.map_err(of_daemon)?,
+        }
+        // Free calls since the last paid one count too, as soon as there is time for it.
+        if store.quarantine().await?.is_none()
+            && let Err(error) = engine::guard::raise(&store).await
+        {
+            tracing::warn!("the high-water file could not be written: {error}");
         }
     }
     store.close().await;

@@ -1,5 +1,7 @@
 //! `darkroom doctor`: one line per check, and for each problem what to do about it.
 
+mod high_water;
+
 use super::context::{Context, GlobalArgs};
 use super::out::{self, Look, span};
 use super::{CliError, config_show, exit, table};
@@ -287,7 +289,7 @@ async fn database(context: &Context, report: &mut Report) {
     let clock = std::sync::Arc::new(SystemClock::new());
     let dir = context.paths.data_dir();
     match Store::open_existing(dir, clock, context.timing()).await {
-        Ok(None) => report.ok("database", "none yet; the first request makes it"),
+        Ok(None) => high_water::no_database(dir, report),
         Err(error) => report.fail(
             "database",
             error.to_string(),
@@ -297,6 +299,9 @@ async fn database(context: &Context, report: &mut Report) {
             if let Err(error) = rows(&store, report).await {
                 let fix = "see the message; a damaged file is best replaced by a backup";
                 report.fail("database", error.to_string(), fix);
+            }
+            if let Err(error) = high_water::check(&store, report).await {
+                report.fail("high water", error.to_string(), "see the message");
             }
             store.close().await;
         }

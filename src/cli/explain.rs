@@ -4,6 +4,7 @@ use super::context::Context;
 use super::out::{self, Look, clean};
 use super::{CliError, find, show};
 use crate::domain::ids::Id;
+use crate::domain::quarantine::Quarantine;
 use crate::domain::work::Kind;
 use crate::store::Store;
 use crate::store::report::{Detail, EventRow, IntentRow, Item, Noun, Parent, Time};
@@ -76,7 +77,12 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
         _ => None,
     };
     let pauses = store.pauses().await?;
-    let lifted = when_lifted(&item, &pauses);
+    let lifted = match store.quarantine().await? {
+        Some(quarantine) if holds(&quarantine, &item) => {
+            Some("after `darkroom release`".to_owned())
+        }
+        _ => when_lifted(&item, &pauses),
+    };
     let next = match (&blocking, &lifted) {
         (Some(row), _) => format!("{} ({}) comes first: {}", row.label, row.id, decision(row)),
         (None, Some(lifted)) => format!("{}, {lifted}", by_itself(&item.state)),
@@ -94,6 +100,15 @@ async fn tell(context: &Context, store: &Store, noun: Noun, id: Id) -> Result<St
         item,
         daemon_running,
     })
+}
+
+/// Whether the quarantine is what keeps the row where it is.
+fn holds(quarantine: &Quarantine, item: &Item) -> bool {
+    match item.state.as_str() {
+        "queued" => item.kind != Noun::Work(Kind::Output) || quarantine.stops_watching(),
+        "running" | "in_doubt" | "collecting" => quarantine.stops_watching(),
+        _ => false,
+    }
 }
 
 /// What has to happen before a paused row goes on.

@@ -12,7 +12,7 @@ Exit codes
     2  the command line or its input is not usable; nothing was stored
     3  the work failed or was cancelled, or the request was refused
     4  a person has to decide or to mend something (`darkroom ls attention`, a refused
-       key, no credits left)
+       key, no credits left, a database in quarantine)
     5  still running when --timeout was over; the work goes on
     6  the disk failed while something was being stored: the daemon decided nothing more,
        starting it again recovers; what a command was to store may or may not be stored

@@ -146,8 +146,15 @@ async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
     Ok(items)
 }
 
-/// Says on stderr what is paused: it explains a list full of rows that do not move.
+/// Says on stderr what is paused or in quarantine: it explains a list full of rows that do not move.
 pub async fn say_pauses(store: &Store) -> Result<(), CliError> {
+    if let Some(quarantine) = store.quarantine().await? {
+        out::talk(&format!(
+            "in quarantine, nothing is sent: {}; `darkroom doctor` explains, `darkroom release` \
+             opens it",
+            out::clean(&quarantine.reason)
+        ));
+    }
     let pauses = store.pauses().await?;
     for (word, pause) in [("spending", pauses.spending), ("watching", pauses.watching)] {
         if let Some(pause) = pause {

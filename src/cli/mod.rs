@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod ls;
 pub mod progress;
 pub mod reading;
+pub mod release;
 pub mod shape;
 pub mod show;
 pub mod table;

@@ -39,7 +39,7 @@ fn print(ctx: &Context, presets: &[Preset]) -> Result<(), CliError> {
 }
 
 /// The vendor, for a free read from the command line.
-fn client(ctx: &Context) -> Result<Client, CliError> {
+pub(super) fn client(ctx: &Context) -> Result<Client, CliError> {
     let key = ctx
         .config
         .api_key(&ctx.env)

@@ -149,6 +149,14 @@ impl Progress {
 
     /// A pause explains why nothing moves; each is told once.
     fn say_pauses(&mut self, snapshot: &Snapshot) {
+        if let Some(quarantine) = &snapshot.quarantine {
+            let reason = clean(&quarantine.reason);
+            let text = format!("in quarantine: {reason}; `darkroom release` opens it");
+            if !self.said.contains(&text) {
+                self.say(&text);
+                self.said.push(text);
+            }
+        }
         let pauses = &snapshot.pauses;
         for (word, pause) in [("spending", &pauses.spending), ("watching", &pauses.watching)] {
             let Some(pause) = pause else { continue };

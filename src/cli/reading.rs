@@ -2,7 +2,9 @@
 
 use super::config_show::{self, ConfigCommand};
 use super::context::{Context, GlobalArgs};
-use super::{CliError, control, doctor, explain, health, help, ledger, ls, out, show, wait};
+use super::{
+    CliError, control, doctor, explain, health, help, ledger, ls, out, release, show, wait,
+};
 
 /// Reading and controlling.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -29,6 +31,8 @@ pub enum Reading {
     Pause(control::Pause),
     /// Go on with spending or watching.
     Resume(control::Resume),
+    /// Open a database that is in quarantine, after listing what the vendor has.
+    Release(release::Release),
     /// Print the local token that requests to the daemon need.
     Token,
     /// Ask the running daemon how it is: exit code 0 or 1.
@@ -81,6 +85,7 @@ impl Reading {
             Self::Ledger(args) => ledger::run(&context, args).await,
             Self::Pause(args) => control::pause(&context, args).await,
             Self::Resume(args) => control::resume(&context, args).await,
+            Self::Release(args) => release::run(&context, args).await,
             Self::Token => health::print_token(&context),
             Self::Health => health::run(&context).await,
             Self::Config(ConfigCommand::Show { origin, no_header }) => {

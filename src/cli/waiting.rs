@@ -2,6 +2,7 @@
 
 use super::{CliError, exit, find};
 use crate::domain::ids::Id;
+use crate::domain::quarantine::Quarantine;
 use crate::domain::work::Kind;
 use crate::store::Store;
 use crate::store::report::{Item, Noun};
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub items: Vec<Item>,
     /// What is paused.
     pub pauses: Pauses,
+    /// Why nothing is sent until a person releases it.
+    pub quarantine: Option<Quarantine>,
     /// Rows that only a person sets going again, and why.
     pub stuck: Vec<(Id, String)>,
 }
@@ -88,13 +91,14 @@ impl Target {
         items.retain(|item| item.kind != Noun::Work(Kind::Upload) || item.retried_by.is_none());
         self.seen = rows;
         let pauses = store.pauses().await?;
+        let quarantine = store.quarantine().await?;
         let mut stuck = Vec::new();
         for item in &items {
-            if let Some(why) = stuck_because(store, item, &pauses).await? {
+            if let Some(why) = stuck_because(store, item, &pauses, quarantine.as_ref()).await? {
                 stuck.push((item.id, why));
             }
         }
-        Ok(Snapshot { items, pauses, stuck })
+        Ok(Snapshot { items, pauses, quarantine, stuck })
     }
 }
 
@@ -118,7 +122,17 @@ fn by_daemon(pause: &Option<Pause>) -> Option<&str> {
 }
 
 /// Why a row in this state does not move without a person.
-fn stuck_in(state: &str, pauses: &Pauses) -> Option<String> {
+fn stuck_in(state: &str, pauses: &Pauses, quarantine: Option<&Quarantine>) -> Option<String> {
+    if let Some(quarantine) = quarantine
+        && (state == "queued"
+            || quarantine.stops_watching()
+                && matches!(state, "running" | "in_doubt" | "collecting"))
+    {
+        return Some(format!(
+            "the database is in quarantine: {}; `darkroom release` opens it",
+            quarantine.reason
+        ));
+    }
     match state {
         "queued" => by_daemon(&pauses.spending).map(|why| format!("spending is paused: {why}")),
         "running" | "in_doubt" | "collecting" => {
@@ -132,6 +146,7 @@ async fn stuck_because(
     store: &Store,
     item: &Item,
     pauses: &Pauses,
+    quarantine: Option<&Quarantine>,
 ) -> Result<Option<String>, CliError> {
     match item.state.as_str() {
         "attention" => Ok(Some(item.why.clone())),
@@ -143,10 +158,10 @@ async fn stuck_because(
                 if parent.state == "attention" {
                     return Some(format!("waits for the {}, which {}", parent.label, parent.why));
                 }
-                stuck_in(&parent.state, pauses)
+                stuck_in(&parent.state, pauses, quarantine)
             }))
         }
-        state => Ok(stuck_in(state, pauses)),
+        state => Ok(stuck_in(state, pauses, quarantine)),
     }
 }
 
@@ -166,9 +181,10 @@ impl Snapshot {
         Verdict::Failed
     }
 
-    /// Whether the daemon paused something because it has to be mended.
+    /// Whether the daemon stopped something because it has to be mended.
     pub fn is_paused(&self) -> bool {
-        by_daemon(&self.pauses.spending).or(by_daemon(&self.pauses.watching)).is_some()
+        self.quarantine.is_some()
+            || by_daemon(&self.pauses.spending).or(by_daemon(&self.pauses.watching)).is_some()
     }
 
     /// What to tell a person at the end, each thing once.

@@ -5,6 +5,7 @@ pub mod event;
 pub mod failure;
 pub mod ids;
 pub mod photo;
+pub mod quarantine;
 pub mod recipe;
 pub mod reconcile;
 pub mod request;

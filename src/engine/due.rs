@@ -5,6 +5,7 @@ use super::watch::Watch;
 use super::{Engine, Result};
 use crate::domain::event::Event;
 use crate::domain::ids::Millis;
+use crate::domain::quarantine::Quarantine;
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
@@ -147,14 +148,21 @@ impl Loop {
         // Read before the look, the pause may be the disk's own, which the look has lifted.
         let paused = pauses.spending.is_some_and(|pause| !pause.heals_by_itself());
         let now = engine.now();
-        if pauses.watching.is_none() {
+        let (may_look, may_send) = (pauses.watching.is_none(), !paused && room == Room::Enough);
+        if (may_look || may_send) && !engine.may_use_account().await? {
+            let pause = engine.until_account_question();
+            return Ok(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP));
+        }
+        let quarantine = engine.store.quarantine().await?;
+        let may_look = may_look && !quarantine.as_ref().is_some_and(Quarantine::stops_watching);
+        if may_look {
             self.start_looks(now, room).await?;
         }
-        if !paused && room == Room::Enough {
+        if may_send && quarantine.is_none() {
             self.start_sends(now).await?;
         }
         let stored = engine.store.next_due(now).await?;
-        let watched = lock(&self.watch).next().filter(|_| pauses.watching.is_none());
+        let watched = lock(&self.watch).next().filter(|_| may_look);
         let next = [stored, watched].into_iter().flatten().min();
         let most = if room == Room::Enough { LONGEST_SLEEP } else { storage::LOOK_AGAIN };
         Ok(next.map_or(most, |at| until(at, engine.now()).min(most)))

@@ -3,9 +3,11 @@
 //! The database decides what to do; signals only wake. [`due`] is the loop, [`perform`] carries one
 //! row one step further through [`send`], [`poll`], [`fetch`] or [`resolve`].
 
+pub mod account;
 pub mod due;
 pub mod fetch;
 pub mod governor;
+pub mod guard;
 pub mod perform;
 pub mod poll;
 pub mod recurring;
@@ -97,6 +99,10 @@ pub struct Engine {
     /// One listing at a time; whoever waits for it shares it.
     listing: tokio::sync::Mutex<()>,
     storage: storage::Storage,
+    /// Whether the account is known to be ours.
+    account: Mutex<account::Standing>,
+    /// The entry of the chain up to which it has been checked since the start.
+    scrubbed: Mutex<i64>,
 }
 
 impl Engine {
@@ -125,6 +131,8 @@ impl Engine {
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
             storage: storage::Storage::default(),
+            account: Mutex::default(),
+            scrubbed: Mutex::new(0),
         }
     }
 

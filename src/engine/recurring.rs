@@ -44,6 +44,8 @@ impl Every {
 /// When the scheduler cannot be set up.
 pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
+    let first = engine.clone();
+    tokio::spawn(async move { first.scrub().await });
     let now = engine.now();
     let sweep = Every::new(super::millis(engine.config.sweep.every), now);
     let probe = Every::new(KEY_PROBE, now);
@@ -55,8 +57,11 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
         let (sweep, probe, checkpoint) = (sweep.clone(), probe.clone(), checkpoint.clone());
         Box::pin(async move {
             let now = engine.now();
-            if sweep.due(now) && engine.may_watch().await {
-                engine.sweep().await;
+            if sweep.due(now) {
+                engine.scrub().await;
+                if engine.may_watch().await {
+                    engine.sweep().await;
+                }
             }
             if probe.due(now) {
                 engine.probe_key().await;
@@ -102,7 +107,9 @@ async fn follow_the_clock(engine: Weak<Engine>, scheduler: JobScheduler, job: uu
 
 impl Engine {
     async fn may_watch(&self) -> bool {
-        matches!(self.store.pauses().await, Ok(pauses) if pauses.watching.is_none())
+        // Another account's list would be taken for news about ours.
+        self.account_is_ours()
+            && matches!(self.store.pauses().await, Ok(pauses) if pauses.watching.is_none())
     }
 }
 

@@ -99,7 +99,26 @@ impl Engine {
             expects,
         };
         let (kind, id, timing) = (work.kind, work.id, *self.timing());
-        Ok(self.store.writer().write(StartSend { kind, id, intent, timing }).await?)
+        let paid = intent.lane == PAID_LANE;
+        let started = self.store.writer().write(StartSend { kind, id, intent, timing }).await?;
+        if paid && let Err(problem) = self.mark_high_water().await {
+            return self.not_sent(&started, problem).await;
+        }
+        Ok(started)
+    }
+
+    /// Takes the intent back: nothing has left. The row is tried again later.
+    async fn not_sent(&self, work: &Work, message: String) -> Result<Work> {
+        tracing::error!("{} {}: {message}", work.kind, work.id);
+        let failure = Failure {
+            class: FailureClass::NotSent,
+            message: message.clone(),
+            http_status: None,
+            reply: None,
+            retry_after: None,
+        };
+        self.settle(work, Err(failure)).await?;
+        Err(StoreError::Refused(message).into())
     }
 
     /// Stores how the call went.

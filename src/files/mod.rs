@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod blobs;
 pub mod disk;
 pub mod folder;
+pub mod highwater;
 pub mod samples;
 pub mod sniff;
 pub mod spill;

@@ -41,12 +41,16 @@ async fn readyz(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Value>) 
     let looked = engine.since_last_round();
     let ticking = looked < crate::engine::due::STALLED;
     let ready = database.is_ok() && ticking;
+    // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
+    let quarantine = engine.quarantine().await.ok().flatten();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,
         "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
         "engine": if ticking { "ok" } else { "stalled" },
         "vendor": vendor,
+        "account": engine.account_word(),
+        "quarantine": quarantine,
     });
     (status, Json(body))
 }

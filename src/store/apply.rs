@@ -1,6 +1,7 @@
 //! The one place that moves a row: load, evolve, write back, append the event, carry out what
 //! follows for other rows. All of it is one transaction.
 
+use super::chain;
 use super::intents::{self, Look};
 use super::ledger;
 use super::rows::{self, Loaded};
@@ -231,7 +232,7 @@ async fn settle_intent(
         .bind(intent)
         .execute(&mut *tx.conn)
         .await?;
-    Ok(())
+    chain::append(tx, intent, chain::What::Settled).await
 }
 
 async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> {

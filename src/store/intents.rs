@@ -1,7 +1,9 @@
 //! Intents: the record of every side-effecting call, and of the looks at those in doubt.
 
 use super::apply::{Facts, apply};
+use super::chain;
 use super::ledger;
+use super::quarantine;
 use super::rows;
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
@@ -56,6 +58,7 @@ impl Write for StartSend {
             if self.kind != Kind::Output && settings::is_paused(tx, Switch::Spending).await? {
                 return Err(StoreError::Refused("spending is paused".to_owned()));
             }
+            quarantine::refuse(tx, self.kind).await?;
             let attempt = rows::load(tx.conn, self.kind, self.id).await?.work.attempt + 1;
             let intent = &self.intent;
             let stored = sqlx::query(
@@ -77,6 +80,7 @@ impl Write for StartSend {
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
             let seq = stored.last_insert_rowid();
+            chain::append(tx, seq, chain::What::Opened).await?;
             ledger::reserve(tx, seq).await?;
             let event = Event::SendStarted { intent: seq };
             apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await

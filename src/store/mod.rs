@@ -11,12 +11,14 @@
 
 pub mod apply;
 pub mod cancel;
+pub mod chain;
 pub mod intents;
 mod ledger;
 pub mod listing;
 pub mod lookup;
 pub mod open;
 mod parents;
+pub mod quarantine;
 pub mod queries;
 pub mod report;
 pub mod retry;
@@ -25,6 +27,8 @@ pub mod settings;
 pub mod submit;
 pub mod writer;
 
+#[cfg(test)]
+mod chain_tests;
 #[cfg(test)]
 mod tests;
 

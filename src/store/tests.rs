@@ -19,14 +19,14 @@ use std::sync::Arc;
 
 const NOW: i64 = 1_800_000_000_000;
 
-struct Bench {
-    store: Store,
+pub(super) struct Bench {
+    pub(super) store: Store,
     boot: i64,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let store = Store::open(folder.path(), clock, Timing::default()).await.unwrap();
@@ -50,7 +50,7 @@ impl Bench {
         self.store.writer().write(Apply { kind, id, event, facts, actor, timing }).await
     }
 
-    async fn send(&self, kind: Kind, id: Id, lane: &str) -> Result<Work, StoreError> {
+    pub(super) async fn send(&self, kind: Kind, id: Id, lane: &str) -> Result<Work, StoreError> {
         let intent = NewIntent {
             lane: lane.to_owned(),
             boot: self.boot,
@@ -63,7 +63,7 @@ impl Bench {
         self.store.writer().write(StartSend { kind, id, intent, timing }).await
     }
 
-    async fn accept(&self, kind: Kind, id: Id, remote_id: &str) {
+    pub(super) async fn accept(&self, kind: Kind, id: Id, remote_id: &str) {
         self.send(kind, id, &format!("{kind}{id}")).await.unwrap();
         let remote_id = remote_id.to_owned();
         self.apply(kind, id, Event::Accepted { remote_id }).await.unwrap();
@@ -74,7 +74,7 @@ impl Bench {
     }
 
     /// A statement by hand, as a careless person would.
-    async fn by_hand(&self, sql: &'static str) -> Result<(), String> {
+    pub(super) async fn by_hand(&self, sql: &'static str) -> Result<(), String> {
         let path = super::open::db_path(self.store.data_dir());
         let mut conn = super::open::writing_connection(&path).await.unwrap();
         let done = sqlx::query(sql).execute(&mut conn).await;
@@ -103,7 +103,7 @@ fn job(id: Id, request: JobRequest) -> NewJob {
 }
 
 /// One image job; answers its id.
-async fn one_job(bench: &Bench) -> Id {
+pub(super) async fn one_job(bench: &Bench) -> Id {
     let id = new_id();
     let mut submission = Submission::new(("job", id), "test");
     submission.jobs.push(job(id, image("p")));

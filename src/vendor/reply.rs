@@ -279,6 +279,13 @@ fn is_refusal(envelope: &Map<String, Value>) -> bool {
     says_no && empty
 }
 
+/// Whether a failed call was answered with the vendor's own "no": a page of a proxy, or of another
+/// server altogether, says nothing about what the vendor knows.
+pub fn is_the_vendors_no(failure: &Failure) -> bool {
+    let reply = failure.reply.as_deref().unwrap_or_default();
+    matches!(serde_json::from_str(reply), Ok(Value::Object(envelope)) if is_refusal(&envelope))
+}
+
 fn status_word(envelope: &Map<String, Value>) -> Option<&str> {
     envelope.get("status").and_then(Value::as_str).map(str::trim)
 }

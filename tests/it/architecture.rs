@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Who may import whom. `cli` names the simulator and the vendor for their arguments and for
-/// questions that cost nothing (`presets`, `doctor`); it never sends an effect.
+/// questions that cost nothing (`presets`, `doctor`, `release`); it never sends an effect.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("clock", &["domain"]),

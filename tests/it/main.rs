@@ -10,6 +10,7 @@ mod doubt;
 mod killpoints;
 mod main_job;
 mod mended;
+mod quarantine;
 mod reading;
 mod restart;
 mod storage;

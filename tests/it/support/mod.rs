@@ -180,7 +180,8 @@ impl Vendor {
     }
 }
 
-fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
+/// One request; answers the JSON, or the text as a string.
+pub(crate) fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

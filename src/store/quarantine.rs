@@ -1,0 +1,275 @@
+//! The quarantine of this database: set by the daemon, released by a person.
+
+use super::chain;
+use super::settings;
+use super::writer::{Tx, Write};
+use super::{Result, Store, StoreError};
+use crate::domain::ids::Millis;
+use crate::domain::quarantine::{Class, Quarantine};
+use crate::domain::work::Kind;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+/// The setting that holds the quarantine.
+const NAME: &str = "quarantine";
+/// The setting that says why the account is not known to be ours yet; the views show it.
+const UNSETTLED: &str = "account.unsettled";
+/// The setting after whose time something must be accepted to prove anything about the account.
+const SINCE: &str = "account.since";
+/// The vendor's lists reach back this far in one window; an older job may be forgotten there.
+const RECENT: Millis = 7 * 24 * 60 * 60 * 1000;
+/// So many known ids are enough to tell an account by.
+const KNOWN: u32 = 3;
+
+fn json<T: Serialize>(value: &T) -> Result<serde_json::Value> {
+    serde_json::to_value(value)
+        .map_err(|error| StoreError::Refused(format!("a setting cannot be stored: {error}")))
+}
+
+/// The quarantine, inside a transaction.
+pub(super) async fn current(tx: &mut Tx<'_>) -> Result<Option<Quarantine>> {
+    let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        .bind(NAME)
+        .fetch_optional(&mut *tx.conn)
+        .await?;
+    value
+        .map(|text| {
+            serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
+                table: "settings",
+                row: NAME.to_owned(),
+                problem: error.to_string(),
+            })
+        })
+        .transpose()
+}
+
+/// Refuses a call of this kind while it must not go out. Asking for a file again is harmless, and
+/// belongs to watching.
+pub(super) async fn refuse(tx: &mut Tx<'_>, kind: Kind) -> Result<()> {
+    match current(tx).await? {
+        Some(quarantine) if kind != Kind::Output || quarantine.stops_watching() => {
+            Err(StoreError::Refused(format!(
+                "the database is in quarantine: {}; `darkroom doctor` explains, `darkroom \
+                 release` opens it",
+                quarantine.reason
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn remove(tx: &mut Tx<'_>, name: &str) -> Result<bool> {
+    let done = sqlx::query("DELETE FROM settings WHERE name = $1")
+        .bind(name)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Puts the database into quarantine. Answers the one that holds now, and whether that is news.
+pub struct SetQuarantine {
+    /// What was found.
+    pub quarantine: Quarantine,
+}
+
+impl Write for SetQuarantine {
+    type Output = (Quarantine, bool);
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(Quarantine, bool)>> {
+        Box::pin(async move {
+            let before = current(tx).await?;
+            let holds = match before.clone() {
+                Some(before) => before.joined(self.quarantine),
+                None => self.quarantine,
+            };
+            let news = before.as_ref() != Some(&holds);
+            if news {
+                settings::put(tx, NAME, &json(&holds)?).await?;
+                remove(tx, UNSETTLED).await?;
+            }
+            Ok((holds, news))
+        })
+    }
+}
+
+/// The account is ours after all, or again: lifts a quarantine of that class, and only that.
+/// Answers whether there was one.
+pub struct AccountIsOurs {
+    /// What to remember of it: the address, and the id that proved it if there is one.
+    pub proof: serde_json::Value,
+}
+
+impl Write for AccountIsOurs {
+    type Output = bool;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            remove(tx, UNSETTLED).await?;
+            settings::put(tx, "account", &self.proof).await?;
+            let Some(quarantine) = current(tx).await?.filter(|q| q.class == Class::Account) else {
+                return Ok(false);
+            };
+            match quarantine.beneath {
+                Some(beneath) => settings::put(tx, NAME, &json(&*beneath)?).await?,
+                None => drop(remove(tx, NAME).await?),
+            }
+            Ok(true)
+        })
+    }
+}
+
+/// Notes why it is not known yet whether the account is ours; the views tell people.
+pub struct AccountIsUnsettled {
+    /// As a sentence.
+    pub reason: String,
+}
+
+impl Write for AccountIsUnsettled {
+    type Output = ();
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let value = serde_json::json!({ "class": "account", "reason": self.reason });
+            settings::put(tx, UNSETTLED, &value).await
+        })
+    }
+}
+
+/// Releases the quarantine: the entry in the chain and the end of the quarantine, together.
+/// Answers what was released.
+pub struct Release {
+    /// Who.
+    pub by: String,
+    /// Why, in the person's words.
+    pub reason: Option<String>,
+    /// Whether the person was shown what the vendor has.
+    pub listed: bool,
+}
+
+impl Write for Release {
+    type Output = Option<Quarantine>;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Quarantine>>> {
+        Box::pin(async move {
+            let Some(quarantine) = current(tx).await? else {
+                return Ok(None);
+            };
+            let intent: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM intents")
+                .fetch_one(&mut *tx.conn)
+                .await?;
+            let note = serde_json::json!({
+                "by": self.by, "reason": self.reason, "listed": self.listed,
+                "intent": intent, "quarantine": quarantine,
+            });
+            chain::append_release(tx, &note.to_string()).await?;
+            remove(tx, NAME).await?;
+            remove(tx, UNSETTLED).await?;
+            if quarantine.class == Class::Account {
+                // What the vendor does not know now proves nothing at the next start either.
+                settings::put(tx, SINCE, &serde_json::json!({ "at": tx.now })).await?;
+                remove(tx, "account").await?;
+            }
+            Ok(Some(quarantine))
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Since {
+    at: Millis,
+}
+
+/// What this database knows of its account.
+#[derive(Clone, Debug, Deserialize)]
+pub struct KnownAccount {
+    /// Where the vendor was when it last knew us.
+    pub base_url: String,
+}
+
+/// Something that the vendor gave us and must still know.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct KnownId {
+    /// `job` or `model`.
+    pub kind: String,
+    /// The vendor's id.
+    pub remote_id: String,
+    /// When the vendor took it.
+    pub accepted_at: Millis,
+    /// Whether a poll grid decides when it is looked at.
+    pub watched: bool,
+}
+
+/// Paid work that has no result yet and would be sent, or may be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+pub struct Unsent {
+    /// Our id.
+    pub id: String,
+    /// `job` or `training`.
+    pub kind: String,
+    /// What people call it.
+    pub label: String,
+    /// Where it stands.
+    pub state: String,
+}
+
+impl Store {
+    /// The quarantine that this database is in.
+    ///
+    /// # Errors
+    /// A database error, or a stored value of another shape.
+    pub async fn quarantine(&self) -> Result<Option<Quarantine>> {
+        self.setting(NAME).await
+    }
+
+    /// The account as last proved.
+    ///
+    /// # Errors
+    /// A database error, or a stored value of another shape.
+    pub async fn known_account(&self) -> Result<Option<KnownAccount>> {
+        self.setting("account").await
+    }
+
+    /// What the vendor must know if the account is ours: jobs that it listed first, then others
+    /// that are recent or run, then models that are not deleted. Those that run come last: their
+    /// grid decides when they are looked at.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn known_ids(&self) -> Result<Vec<KnownId>> {
+        let since = self.setting::<Since>(SINCE).await?.map_or(0, |since| since.at);
+        Ok(sqlx::query_as(
+            "SELECT kind, remote_id, accepted_at, watched FROM ( \
+               SELECT 'job' AS kind, j.remote_id, j.accepted_at, j.state = 'running' AS watched, \
+                 EXISTS (SELECT 1 FROM listed_jobs l WHERE l.remote_id = j.remote_id) AS listed \
+               FROM jobs j WHERE j.remote_id IS NOT NULL AND j.retried_by IS NULL \
+                 AND j.accepted_at > $1 AND (j.state = 'running' OR j.accepted_at > $2) \
+               UNION ALL \
+               SELECT 'model', m.remote_id, coalesce(m.accepted_at, m.created_at), \
+                 EXISTS (SELECT 1 FROM trainings t \
+                         WHERE t.model_id = m.id AND t.state = 'running'), 0 \
+               FROM models m WHERE m.remote_id IS NOT NULL AND m.state = 'succeeded' \
+                 AND m.retried_by IS NULL AND coalesce(m.remote_status, '') <> 'deleted' \
+                 AND coalesce(m.accepted_at, m.created_at) > $1) \
+             ORDER BY watched, listed DESC, kind, accepted_at DESC LIMIT $3",
+        )
+        .bind(since)
+        .bind(self.now() - RECENT)
+        .bind(KNOWN)
+        .fetch_all(self.readers())
+        .await?)
+    }
+
+    /// Paid work that a release sets going, oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn unsent_paid(&self) -> Result<Vec<Unsent>> {
+        Ok(sqlx::query_as(
+            "SELECT id, kind, label, state FROM work WHERE kind IN ('job', 'training') \
+             AND state IN ('waiting', 'queued', 'submitting', 'in_doubt') ORDER BY id",
+        )
+        .fetch_all(self.readers())
+        .await?)
+    }
+}

@@ -234,6 +234,8 @@ async fn run(
             task.answer(outcome.as_ref().err());
         }
     }
+    // Whoever still waits, or comes later, is answered at once.
+    drop(inbox);
     if disk.failed.is_cancelled() {
         // The readers go first: see `close`.
         stop.cancelled().await;

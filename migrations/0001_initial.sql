@@ -27,9 +27,13 @@ CREATE TABLE intents (
   opened_at    INTEGER NOT NULL,
   doubt_at     INTEGER,               -- when the outcome became unknown
   doubt_vendor INTEGER,               -- the same by the vendor's clock: the settle time starts here
+  healthy      INTEGER NOT NULL DEFAULT 0,  -- ms of the settle time that count so far
+  missed       INTEGER NOT NULL DEFAULT 0,  -- a look has failed since the last complete one
+  looked_vendor INTEGER,              -- the last complete look (or the doubt's beginning), vendor time
+  looked_local INTEGER,               -- the same by our clock
+  looked_boot  INTEGER,               -- the boot that looked
   looks        INTEGER NOT NULL DEFAULT 0,  -- complete looks that found nothing
   first_look   INTEGER,               -- vendor time of the first of them
-  last_look    INTEGER,               -- vendor time of the last of them
   settled_at   INTEGER,
   outcome      TEXT,
   evidence     TEXT,
@@ -432,8 +436,35 @@ CREATE TABLE listed_jobs (
   status        TEXT    NOT NULL,
   credits       REAL,
   history       INTEGER NOT NULL DEFAULT 0,   -- was there before our first call: never a candidate
-  reserved_by   INTEGER REFERENCES intents(seq)  -- a candidate of a parked intent
+  reserved_by   INTEGER REFERENCES intents(seq), -- may be this call's, which was parked or taken for absent
+  training      TEXT,                            -- the entry of this training
+  claimed_by    TEXT,                            -- the job that has it, once noticed
+  foreign_since INTEGER                          -- no call of ours can have made it
 ) STRICT;
+CREATE INDEX listed_jobs_unplaced ON listed_jobs(seq) WHERE history = 0
+  AND reserved_by IS NULL AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL;
+CREATE INDEX listed_jobs_created  ON listed_jobs(created_at) WHERE created_at IS NOT NULL;
+CREATE INDEX listed_jobs_reserved ON listed_jobs(reserved_by) WHERE reserved_by IS NOT NULL;
+CREATE INDEX listed_jobs_training ON listed_jobs(training) WHERE training IS NOT NULL;
+
+-- What each paid call came to: one row per intent of the paid lane.
+CREATE TABLE ledger (
+  intent     INTEGER PRIMARY KEY REFERENCES intents(seq),
+  kind       TEXT    NOT NULL,
+  subject    TEXT    NOT NULL,
+  state      TEXT    NOT NULL,
+  outcome    TEXT    NOT NULL,
+  remote_id  TEXT,                    -- what was bought
+  credits    REAL,                    -- as the vendor's list says; unknown until it does
+  opened_at  INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  CONSTRAINT ledger_paid_kinds CHECK (kind IN ('training','job')),
+  CONSTRAINT ledger_state_fits_outcome CHECK (state || '/' || outcome IN ('reserved/open',
+    'settled/accepted', 'released/refused', 'released/not_sent', 'released/absent', 'held/parked')),
+  CONSTRAINT ledger_bought_iff_accepted CHECK ((outcome = 'accepted') = (remote_id IS NOT NULL))
+) STRICT;
+CREATE INDEX ledger_subject ON ledger(subject);
+CREATE INDEX ledger_remote_id ON ledger(remote_id) WHERE remote_id IS NOT NULL;
 
 -- Same key, same work: running a command twice buys once.
 CREATE TABLE idempotency_keys (

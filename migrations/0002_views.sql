@@ -224,3 +224,42 @@ CREATE VIEW timeline AS SELECT e.seq,
   coalesce(json_extract(e.detail, '$.note'), json_extract(e.detail, '$.message'), json_extract(e.detail, '$.flag'),
     json_extract(e.detail, '$.failure.message'), json_extract(e.detail, '$.remote_id'), '') AS note
 FROM events e;
+
+-- Jobs at the vendor that no row claims. what: candidate (of a call that needs a person),
+-- possible_duplicate (of a call that was taken for absent or given up), training (its own entry in
+-- the list), open (a call is being clarified right now), foreign (somebody else's).
+CREATE VIEW unclaimed AS SELECT l.remote_id,
+  CASE
+    WHEN l.training IS NOT NULL THEN 'training'
+    WHEN g.outcome = 'parked' AND w.state = 'attention' THEN 'candidate'
+    WHEN l.reserved_by IS NOT NULL THEN 'possible_duplicate'
+    WHEN EXISTS (SELECT 1 FROM intents o WHERE o.lane = 'paid' AND o.settled_at IS NULL AND o.listed_seq < l.seq) THEN 'open'
+    ELSE 'foreign' END AS what,
+  l.status, l.credits, coalesce(l.training, i.subject) AS subject,
+  strftime('%Y-%m-%d %H:%M:%S', l.created_at / 1000, 'unixepoch') AS created_at,
+  strftime('%Y-%m-%d %H:%M:%S', l.first_seen_at / 1000, 'unixepoch') AS first_seen_at
+FROM listed_jobs l
+  LEFT JOIN intents i ON i.seq = l.reserved_by
+  LEFT JOIN ledger g ON g.intent = i.seq
+  LEFT JOIN jobs w ON w.id = i.subject
+WHERE l.history = 0 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id);
+
+-- The book balances if `difference` is 0 and `accepted` equals `accepted_events`: calls are counted
+-- from the events, what they came to from the ledger.
+CREATE VIEW spend_proof AS SELECT c.paid_calls, b.accepted, b.refused, b.not_sent, b.absent, b.parked, b.open,
+  c.paid_calls - b.accepted - b.refused - b.not_sent - b.absent - b.parked - b.open AS difference,
+  c.accepted_events, b.credits,
+  (SELECT count(*) FROM unclaimed WHERE what IN ('possible_duplicate','foreign')) AS unclaimed,
+  (SELECT coalesce(sum(credits), 0) FROM unclaimed WHERE what IN ('possible_duplicate','foreign')) AS unclaimed_credits
+FROM (SELECT
+    coalesce(sum(cause = 'send_started'), 0) AS paid_calls,
+    -- A person may adopt what was never ordered here; that is no call.
+    coalesce(sum(cause IN ('accepted','found','adopt') AND EXISTS
+      (SELECT 1 FROM ledger l WHERE l.subject = e.subject)), 0) AS accepted_events
+  FROM events e WHERE kind IN ('training','job')) c,
+  (SELECT
+    coalesce(sum(outcome = 'accepted'), 0) AS accepted, coalesce(sum(outcome = 'refused'), 0) AS refused,
+    coalesce(sum(outcome = 'not_sent'), 0) AS not_sent, coalesce(sum(outcome = 'absent'), 0) AS absent,
+    coalesce(sum(outcome = 'parked'), 0) AS parked, coalesce(sum(outcome = 'open'), 0) AS open,
+    coalesce(sum(credits), 0) AS credits
+  FROM ledger) b;

@@ -13,8 +13,15 @@ use crate::store::retry::{Resolve as ResolveWrite, Retried, Retry as RetryWrite}
 use crate::store::settings::{ClearPause, SetPause, Switch};
 use serde_json::{Map, Value, json};
 
-/// Who acts, in events.
-const ACTOR: &str = "cli";
+/// Who acts, in events: the program, and the person as far as the system knows.
+fn actor() -> String {
+    let person =
+        ["SUDO_USER", "USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
+    match person.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()) {
+        Some(name) => format!("cli ({name})"),
+        None => "cli".to_owned(),
+    }
+}
 
 /// Ask for the end of work. What the vendor already works on is watched to its end.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,8 +51,7 @@ pub async fn cancel(context: &Context, args: &Cancel) -> Result<u8, CliError> {
     for (kind, id) in &rows {
         before.push(store.load(*kind, *id).await?.work.state.is_terminal());
     }
-    let write =
-        CancelWrite { rows: rows.clone(), actor: ACTOR.to_owned(), timing: *store.timing() };
+    let write = CancelWrite { rows: rows.clone(), actor: actor(), timing: *store.timing() };
     store.writer().write(write).await?;
     let mut values = Vec::new();
     for ((kind, id), was_over) in rows.iter().zip(before) {
@@ -111,7 +117,7 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
             kind: *kind,
             id: *row,
             resubmit: args.resubmit,
-            actor: ACTOR.to_owned(),
+            actor: actor(),
             new_id,
             timing: *store.timing(),
         };
@@ -233,8 +239,8 @@ pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> 
         )));
     }
     let by = match &args.why {
-        Some(why) => format!("{ACTOR}: {why}"),
-        None => ACTOR.to_owned(),
+        Some(why) => format!("{}: {why}", actor()),
+        None => actor(),
     };
     let event = match &args.adopt {
         Some(remote) => {
@@ -251,7 +257,7 @@ pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> 
         None if args.resubmit => Event::Resubmit { by },
         None => Event::Abandon { by },
     };
-    let write = ResolveWrite { kind, id, event, actor: ACTOR.to_owned(), timing: *store.timing() };
+    let write = ResolveWrite { kind, id, event, actor: actor(), timing: *store.timing() };
     store.writer().write(write).await?;
     let item = store.item(noun, id).await?;
     if context.global.json {
@@ -304,7 +310,7 @@ pub async fn pause(context: &Context, args: &Pause) -> Result<u8, CliError> {
     let write = SetPause {
         switch,
         reason: args.reason.clone().unwrap_or_else(|| "asked for on the command line".to_owned()),
-        by: ACTOR.to_owned(),
+        by: actor(),
     };
     store.writer().write(write).await?;
     let status = if was { "already_paused" } else { "paused" };

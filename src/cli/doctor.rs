@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::domain::failure::FailureClass;
 use crate::domain::schedule::Timing;
 use crate::files::atomic::is_full;
+use crate::store::listing::SHARED;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
 use serde::Serialize;
@@ -332,6 +333,60 @@ async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::St
             "attention",
             format!("{waiting} pieces of work need a person"),
             "`darkroom ls attention`",
+        );
+    }
+    spending(store, report).await
+}
+
+/// Does the book balance, who uses the account, how late is the vendor's list?
+async fn spending(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
+    let proof = store.spend_proof().await?;
+    let book = format!(
+        "{} paid calls: {} accepted, {} refused, {} not sent, {} absent, {} parked, {} open",
+        proof.paid_calls,
+        proof.accepted,
+        proof.refused,
+        proof.not_sent,
+        proof.absent,
+        proof.parked,
+        proof.open
+    );
+    if proof.balances() {
+        report.ok("ledger", book);
+    } else {
+        let fix = "keep a copy of the database and report it: `darkroom ledger`";
+        report.fail("ledger", format!("{book}; the events say otherwise"), fix);
+    }
+    let totals = store.unclaimed_totals().await?;
+    if totals.jobs > 0 {
+        report.warn(
+            "unclaimed",
+            format!(
+                "the vendor has {} jobs that no row claims ({} credits); {} of them may be \
+                 duplicates of ours",
+                totals.jobs, totals.credits, totals.duplicates
+            ),
+            "`darkroom ledger` lists them",
+        );
+    }
+    if store.setting::<serde_json::Value>(SHARED).await?.is_some() {
+        report.warn(
+            "account",
+            "others use this account too, so fewer lost replies can be settled without you",
+            "if that is over, set account.exclusive = true",
+        );
+    }
+    let lag = store.lag().await?;
+    if lag.samples > 0 {
+        report.ok(
+            "vendor's list",
+            format!(
+                "shows new jobs within {} (of {} measured); with doubt.settle = \"auto\" a lost \
+                 call counts as absent after {}",
+                span(lag.largest),
+                lag.samples,
+                span(lag.settle())
+            ),
         );
     }
     Ok(())

@@ -6,9 +6,10 @@ use super::{CliError, find, show};
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use crate::store::Store;
-use crate::store::report::{Detail, EventRow, IntentRow, Item, Noun, Parent};
+use crate::store::report::{Detail, EventRow, IntentRow, Item, Noun, Parent, Time};
 use crate::store::settings::{BY_KEY_CHECK, Pauses, Switch};
 use serde::Serialize;
+use serde_json::Value;
 
 /// How many events are told; `darkroom events` has them all.
 const LAST_EVENTS: usize = 5;
@@ -272,6 +273,20 @@ fn parent_line(parent: &Parent) -> String {
     )
 }
 
+/// One job that the vendor listed, and how it fits.
+fn candidate(job: &Value, look: &Look) -> String {
+    // Uploads and models are named by their ids alone.
+    let Some(id) = job.get("remote_id").and_then(Value::as_str) else {
+        return clean(job.as_str().unwrap_or("?"));
+    };
+    let text = |name: &str| job.get(name).and_then(Value::as_str).unwrap_or("?");
+    let made = job.get("created_at").and_then(Value::as_i64);
+    let made = made.map_or(String::new(), |at| format!("made {}, ", look.time(Time(at))));
+    let credits = job.get("credits").and_then(Value::as_f64);
+    let credits = credits.map_or(String::new(), |credits| format!(", {credits} credits"));
+    clean(&format!("{id}: {made}{}{credits}; {}", text("status"), text("fit")))
+}
+
 fn intent_lines(intent: &IntentRow, look: &Look) -> Vec<String> {
     let sent = look.time(intent.opened_at);
     let mut out = Vec::new();
@@ -290,7 +305,11 @@ fn intent_lines(intent: &IntentRow, look: &Look) -> Vec<String> {
             outcome.replace('_', " ")
         )),
     }
-    if !intent.candidates.is_empty() {
+    let seen = intent.evidence.as_ref().and_then(|evidence| evidence.pointer("/seen/candidates"));
+    if let Some(jobs) = seen.and_then(Value::as_array).filter(|jobs| !jobs.is_empty()) {
+        out.push("  at the vendor since the call, claimed by nothing".to_owned());
+        out.extend(jobs.iter().map(|job| format!("    {}", candidate(job, look))));
+    } else if !intent.candidates.is_empty() {
         out.push(format!(
             "           may be at the vendor as {}",
             clean(&intent.candidates.join(", "))

@@ -29,6 +29,7 @@ pub mod explain;
 pub mod find;
 pub mod health;
 pub mod help;
+pub mod ledger;
 pub mod ls;
 pub mod progress;
 pub mod reading;

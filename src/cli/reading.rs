@@ -2,7 +2,7 @@
 
 use super::config_show::{self, ConfigCommand};
 use super::context::{Context, GlobalArgs};
-use super::{CliError, control, doctor, explain, health, help, ls, out, show, wait};
+use super::{CliError, control, doctor, explain, health, help, ledger, ls, out, show, wait};
 
 /// Reading and controlling.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -23,6 +23,8 @@ pub enum Reading {
     Retry(control::Retry),
     /// Decide about a row that waits for a person.
     Resolve(control::Resolve),
+    /// Show what every paid call came to, and what the vendor lists that no row claims.
+    Ledger(ledger::Ledger),
     /// Stop spending or watching until `resume`; survives restarts.
     Pause(control::Pause),
     /// Go on with spending or watching.
@@ -76,6 +78,7 @@ impl Reading {
             Self::Cancel(args) => control::cancel(&context, args).await,
             Self::Retry(args) => control::retry(&context, args).await,
             Self::Resolve(args) => control::resolve(&context, args).await,
+            Self::Ledger(args) => ledger::run(&context, args).await,
             Self::Pause(args) => control::pause(&context, args).await,
             Self::Resume(args) => control::resume(&context, args).await,
             Self::Token => health::print_token(&context),

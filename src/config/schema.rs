@@ -151,8 +151,8 @@ schema! {
     }
     /// How a call whose reply was lost is settled.
     doubt: Doubt {
-        /// Time after which a paid call that left no trace counts as absent; auto is 15 minutes
-        /// (duration or auto).
+        /// Time after which a paid call that left no trace counts as absent; auto follows
+        /// the vendor's measured lag, 15 minutes at first (duration or auto).
         settle: Auto<Duration> = "auto",
         /// Time between the two complete listings that must agree on absence (duration).
         relist: Duration = "30s",

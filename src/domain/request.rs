@@ -160,6 +160,16 @@ impl JobRequest {
         }
     }
 
+    /// How many pictures or videos it orders, if it says so (the vendor's default is
+    /// undocumented).
+    pub fn count(&self) -> Option<u32> {
+        match self {
+            Self::Image(image) => image.num_images,
+            Self::Upscale(_) => Some(1),
+            Self::Video(video) => video.num_videos,
+        }
+    }
+
     /// Every picture or video that it refers to.
     pub fn media(&self) -> Vec<&MediaRef> {
         match self {

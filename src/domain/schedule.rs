@@ -13,8 +13,6 @@ pub struct Timing {
     pub poll_download: Millis,
     /// How long a model or upload in doubt may stay unfound before it counts as absent.
     pub free_settle: Millis,
-    /// How long a paid call in doubt may stay unfound before it counts as absent.
-    pub settle: Millis,
     /// Between two looks at a call in doubt.
     pub relist: Millis,
     /// A training running longer than this is flagged, and still watched.
@@ -32,7 +30,6 @@ impl Default for Timing {
             poll_job: 5 * SECOND,
             poll_download: 2 * SECOND,
             free_settle: 10 * SECOND,
-            settle: 15 * MINUTE,
             relist: 30 * SECOND,
             flag_training_after: 35 * MINUTE,
             give_up_after: 24 * 60 * MINUTE,
@@ -91,6 +88,21 @@ pub fn backoff_missing(id: Id, failures: u32) -> Millis {
     plain + jitter(id, plain / 10)
 }
 
+/// How many failed tries in a row a limit by elapsed time needs besides the time: as many as a
+/// quarter of `time` brings when each waits `delay(tries before it)`.
+///
+/// The wall clock may have been set forward, and the daemon may not have run: time alone proves
+/// nothing. A quarter, because tries take time themselves.
+pub fn witnesses(time: Millis, delay: impl Fn(u32) -> Millis) -> u32 {
+    let mut tries = 0;
+    let mut passed: Millis = 0;
+    while passed < time / 4 {
+        passed = passed.saturating_add(delay(tries).max(BACKOFF_BASE));
+        tries += 1;
+    }
+    tries.max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +127,20 @@ mod tests {
             prop_assert!((BACKOFF_BASE..=BACKOFF_CAP + BACKOFF_CAP / 4).contains(&delay));
             prop_assert!(backoff_missing(id(n), failures) <= HOURLY + HOURLY / 10);
         }
+    }
+
+    #[test]
+    fn a_day_of_trouble_needs_hours_of_failed_tries() {
+        let day = Timing::default().give_up_after;
+        let hours = |tries: u32, delay: fn(Id, u32) -> Millis| {
+            (0..tries).map(|n| delay(id(7), n)).sum::<Millis>() / HOURLY
+        };
+        for delay in [backoff, backoff_missing] {
+            let tries = witnesses(day, |n| delay(id(7), n));
+            assert!((6..8).contains(&hours(tries, delay)), "{tries} tries");
+        }
+        assert_eq!(witnesses(2_000, |n| backoff(id(7), n)), 1, "the first one of a short limit");
+        assert_eq!(witnesses(0, |_| 0), 1);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Work {
         let mut next = self.clone();
         let known = match self.state {
             State::Waiting { parents } => next.on_waiting(parents, event, now),
-            State::Queued { .. } => next.on_queued(event, now),
+            State::Queued { .. } => next.on_queued(event, now, timing),
             State::Submitting { intent } => next.on_submitting(intent, event, now, timing),
             State::InDoubt { intent, .. } => next.on_in_doubt(intent, event, now, timing),
             State::Running { .. } => next.on_running(event, now),
@@ -158,7 +158,7 @@ impl Work {
         Some(())
     }
 
-    fn on_queued(&mut self, event: &Event, now: Millis) -> Option<()> {
+    fn on_queued(&mut self, event: &Event, now: Millis, timing: &Timing) -> Option<()> {
         match event {
             Event::SendStarted { intent } => {
                 self.attempt = self.attempt.saturating_add(1);
@@ -169,6 +169,10 @@ impl Work {
                 self.state = State::Queued { due: *until };
             }
             Event::Unsendable { message } => self.fail(Reason::Unsendable, message, now),
+            // It was taken for absent, and came to light before it was sent again.
+            Event::Found { remote_id, .. } if self.absences > 0 => {
+                self.accepted(remote_id, now, timing);
+            }
             Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
             Event::CancelRequested => self.cancel(now),
             _ => return None,

@@ -132,6 +132,8 @@ impl Loop {
         if let Some(jump) = self.clock_was_set(clocks) {
             tracing::warn!(jump_ms = jump, "the clock was set; every look is scheduled anew");
             self.start_watching(jump < 0).await?;
+            // After a sleep, which no monotonic clock counts, the job list may be hours old.
+            *lock(&self.engine.listed_at) = None;
         }
         self.clocks = clocks;
         self.find_orphans().await?;
@@ -298,6 +300,11 @@ impl Loop {
             match engine.store.load(kind, id).await {
                 Ok(loaded) => {
                     schedule_look(&engine, &watch, &loaded.work);
+                    if let (Role::Send, Kind::Job, Some(remote_id)) =
+                        (role, kind, loaded.work.remote_id)
+                    {
+                        tokio::spawn(engine.clone().measure_lag(remote_id));
+                    }
                     landing.looked = true;
                 }
                 Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),

@@ -139,7 +139,10 @@ impl Engine {
     /// After a day without success a person has to look.
     pub(super) fn unfetched(&self, work: &Work, note: &str) -> Option<Event> {
         let since = work.trouble_since?.max(self.room_since());
-        (self.now() - since >= self.timing().give_up_after).then(|| Event::NeedsPerson {
+        let limit = self.timing().give_up_after;
+        let tries = schedule::witnesses(limit, |tries| schedule::backoff(work.id, tries));
+        let over = self.now() - since >= limit && work.failures >= tries;
+        over.then(|| Event::NeedsPerson {
             reason: Reason::Unfetched,
             message: format!(
                 "the file could not be downloaded for {} hours ({note}); `darkroom retry {}` tries \

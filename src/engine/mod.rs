@@ -39,16 +39,11 @@ fn millis(duration: Duration) -> Millis {
 
 /// The configured durations, as the rules need them.
 pub fn timing(config: &Config) -> Timing {
-    let settle = match config.doubt.settle {
-        Auto::Set(fixed) => millis(fixed),
-        Auto::Auto => Timing::default().settle,
-    };
     Timing {
         poll_training: millis(config.poll.training),
         poll_job: millis(config.poll.job),
         poll_download: millis(config.poll.download),
         free_settle: millis(config.doubt.free_settle),
-        settle,
         relist: millis(config.doubt.relist),
         flag_training_after: millis(config.training.flag_after),
         give_up_after: millis(config.outputs.give_up_after),
@@ -91,6 +86,9 @@ pub struct Engine {
     config: Config,
     governor: Governor,
     boot: i64,
+    clock: Arc<dyn crate::clock::Clock>,
+    /// What the wall clock said when the monotonic one said zero.
+    clock_zero: Millis,
     wake: Notify,
     /// Vendor time of the last complete job listing.
     listed_at: Mutex<Option<Millis>>,
@@ -111,7 +109,8 @@ impl Engine {
         boot: i64,
         clock: Arc<dyn crate::clock::Clock>,
     ) -> Self {
-        let governor = Governor::new(config.limits.requests_per_second, clock);
+        let governor = Governor::new(config.limits.requests_per_second, clock.clone());
+        let clock_zero = clock.now() - millis(clock.monotonic());
         Self {
             store,
             client,
@@ -119,6 +118,8 @@ impl Engine {
             config,
             governor,
             boot,
+            clock,
+            clock_zero,
             wake: Notify::new(),
             listed_at: Mutex::new(None),
             last_round: Mutex::new(tokio::time::Instant::now()),
@@ -167,9 +168,19 @@ impl Engine {
         self.store.data_dir()
     }
 
-    /// The vendor's clock, or ours when it has never answered.
+    /// The vendor's clock. Until it tells the time, ours at the start plus the time that has passed:
+    /// nobody can set that one.
     fn vendor_now(&self) -> Millis {
-        self.client.vendor_now().unwrap_or_else(|| self.now())
+        let ours = || self.clock_zero.saturating_add(millis(self.clock.monotonic()));
+        self.client.vendor_now().unwrap_or_else(ours)
+    }
+
+    /// How long a paid call in doubt may stay unfound before it counts as absent.
+    async fn settle_time(&self) -> Result<Millis> {
+        Ok(match self.config.doubt.settle {
+            Auto::Set(fixed) => millis(fixed),
+            Auto::Auto => self.store.lag().await?.settle(),
+        })
     }
 
     /// One vendor call: its turn, its result noted, a refused key acted upon.

@@ -13,8 +13,9 @@ use crate::store::apply::{Facts, NewOutput, Observe};
 use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
 
 /// `success` without media is read again for this many poll intervals, a minute by default, before
-/// it counts (vendor-api.md 2.14).
-const MEDIA_MAY_LAG: i64 = 12;
+/// it counts (vendor-api.md 2.14). The time must have passed and the reads must have happened: a
+/// clock that was set forward ends nothing.
+const MEDIA_MAY_LAG: u32 = 12;
 /// What such a job's row says meanwhile.
 const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
 /// What a row says whose id the vendor answers 404 for.
@@ -170,7 +171,10 @@ impl Engine {
             None => None,
         };
         let event = match since {
-            Some(since) if now - since >= MEDIA_MAY_LAG * self.timing().poll_job => {
+            Some(since)
+                if work.failures >= MEDIA_MAY_LAG
+                    && now - since >= i64::from(MEDIA_MAY_LAG) * self.timing().poll_job =>
+            {
                 Event::VendorFailed {
                     message:
                         "the vendor says success and delivers no image or video; `darkroom retry` \
@@ -270,7 +274,10 @@ impl Engine {
         } else {
             work.trouble_since
         };
-        let given_up = since.is_some_and(|at| now - at >= self.timing().give_up_after);
+        let limit = self.timing().give_up_after;
+        let given_up = since.is_some_and(|at| now - at >= limit)
+            && work.failures
+                >= schedule::witnesses(limit, |tries| schedule::backoff_missing(work.id, tries));
         let event = if missing && given_up {
             Event::NeedsPerson {
                 reason: Reason::Missing,

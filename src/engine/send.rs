@@ -42,13 +42,17 @@ impl Taken {
 impl Engine {
     /// Sends the call of a queued row.
     pub(super) async fn send(&self, work: &Work) -> Result<()> {
-        let sent = match work.kind {
-            Kind::Model => self.send_model(work).await,
-            Kind::Upload => self.send_upload(work).await,
-            Kind::Training => self.send_training(work).await,
-            Kind::Job => self.send_job(work).await,
-            Kind::Output => self.send_prepare(work).await,
-            Kind::Change => self.send_change(work).await,
+        let sent = match (self.look_before_resending(work).await, work.kind) {
+            (Ok(Some((event, facts))), _) => {
+                self.apply_with(work.kind, work.id, event, facts).await.map(drop)
+            }
+            (Err(error), _) => Err(error),
+            (_, Kind::Model) => self.send_model(work).await,
+            (_, Kind::Upload) => self.send_upload(work).await,
+            (_, Kind::Training) => self.send_training(work).await,
+            (_, Kind::Job) => self.send_job(work).await,
+            (_, Kind::Output) => self.send_prepare(work).await,
+            (_, Kind::Change) => self.send_change(work).await,
         };
         match sent {
             // A question on the way to the call stayed unanswered: nothing went out.
@@ -307,6 +311,7 @@ impl Engine {
                 JobRequest::Video(_) => Media::Videos,
                 _ => Media::Images,
             },
+            count: request.count(),
         };
         let expects = serde_json::to_value(&expected).unwrap_or_default();
         let work = &self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;

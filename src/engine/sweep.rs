@@ -2,14 +2,29 @@
 //! credits, and the audit that reports what no row claims.
 
 use super::{Engine, Result};
+use crate::config::Auto;
 use crate::domain::ids::Millis;
-use crate::store::intents::{Listed, SaveListing};
-use std::sync::PoisonError;
+use crate::store::listing::{LAST, LastListing, Listed, ListingNews, SaveListing, Stranger};
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// How far back a listing reaches at least; the vendor's own default window (vendor-api.md 2.15).
 const WINDOW: Millis = 24 * 60 * 60 * 1000;
+/// A sweep after a long rest begins so much before the last listing, in case that one came too
+/// early for what lagged.
+const OVERLAP: Millis = 60 * 60 * 1000;
+/// And never further back than this.
+const FURTHEST: Millis = 30 * 24 * 60 * 60 * 1000;
+/// Measuring the lag of one job needs no more than what is new.
+const RECENT: Millis = 10 * 60 * 1000;
 /// The vendor's clock may be a little ahead of what it told us last.
 const AHEAD: Millis = 5 * 60 * 1000;
+/// Once the list's lag is known, one acceptance in so many is measured still.
+const ONE_IN: u64 = 10;
+/// Listings after an acceptance until the job shows up, the pauses between them doubling from a
+/// second.
+const TRIES: u32 = 7;
 
 impl Engine {
     /// Makes sure that a complete listing is at most `age` old, by the vendor's clock.
@@ -25,22 +40,22 @@ impl Engine {
         if fresh(self.listed_at()) {
             return Ok(());
         }
-        self.list_since(self.vendor_now() - WINDOW).await
+        self.list_since(self.vendor_now() - WINDOW).await.map(drop)
     }
 
     fn listed_at(&self) -> Option<Millis> {
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the list from `start` on, completely, and remembers it.
+    /// Reads the list from `start` on, completely, and remembers it. Answers the ids.
     ///
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
-    pub(super) async fn list_since(&self, start: Millis) -> Result<()> {
+    pub(super) async fn list_since(&self, start: Millis) -> Result<HashSet<String>> {
         let end = self.vendor_now() + AHEAD;
         let reply = self.call(self.client.all_jobs(start, end)).await?;
         let at = reply.vendor_time.unwrap_or_else(|| self.vendor_now());
-        let jobs = reply
+        let jobs: Vec<Listed> = reply
             .value
             .into_iter()
             .map(|job| Listed {
@@ -50,23 +65,75 @@ impl Engine {
                 credits: job.credits,
             })
             .collect();
-        let news =
-            self.store.writer().write(SaveListing { jobs, settle: self.timing().settle }).await?;
-        if !news.foreign.is_empty() {
-            tracing::warn!(
-                jobs = ?news.foreign,
-                "the vendor lists jobs that this database does not know, so others use the account"
-            );
-        }
+        let ids = jobs.iter().map(|job| job.remote_id.clone()).collect();
+        let settle = self.settle_time().await?;
+        let news = self.store.writer().write(SaveListing { jobs, start, at, settle }).await?;
+        report(&news);
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-        Ok(())
+        Ok(ids)
     }
 
-    /// The recurring sweep.
+    /// The recurring sweep: a day back, and further if nobody has looked for longer.
     pub(super) async fn sweep(&self) {
+        let now = self.vendor_now();
+        let last: Option<LastListing> = self.store.setting(LAST).await.unwrap_or_default();
+        let since = last.map_or(now, |last| last.at - OVERLAP).max(now - FURTHEST);
+        self.list_from(since.min(now - WINDOW)).await;
+    }
+
+    async fn list_from(&self, start: Millis) {
         let _one_at_a_time = self.listing.lock().await;
-        if let Err(error) = self.list_since(self.vendor_now() - WINDOW).await {
+        if let Err(error) = self.list_since(start).await {
             tracing::warn!("the inventory sweep did not get through: {error}");
         }
+    }
+
+    /// After an acceptance: lists until the job shows up, to learn how late the vendor's list is.
+    pub(super) async fn measure_lag(self: Arc<Self>, remote_id: String) {
+        // A fixed settle time wants no measuring.
+        if !matches!(self.config.doubt.settle, Auto::Auto) {
+            return;
+        }
+        let worth_it = match self.store.lag().await {
+            Ok(lag) => lag.is_untried() || one_in(&remote_id),
+            Err(_) => false,
+        };
+        let mut pause = Duration::from_secs(1);
+        for _ in 0..TRIES {
+            if !worth_it || matches!(self.store.was_listed(&remote_id).await, Ok(true)) {
+                return;
+            }
+            self.list_from(self.vendor_now() - RECENT).await;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}
+
+/// A share of all ids, spread evenly.
+fn one_in(remote_id: &str) -> bool {
+    remote_id.bytes().map(u64::from).sum::<u64>() % ONE_IN == 0
+}
+
+fn report(news: &ListingNews) {
+    let names = |strangers: &[Stranger]| {
+        let each = strangers.iter().map(|job| match job.credits {
+            Some(credits) => format!("{} ({credits} credits)", job.remote_id),
+            None => job.remote_id.clone(),
+        });
+        each.collect::<Vec<_>>().join(", ")
+    };
+    if !news.foreign.is_empty() {
+        tracing::warn!(
+            "the vendor lists jobs that this database does not know, so others use the account: {}",
+            names(&news.foreign)
+        );
+    }
+    if !news.duplicates.is_empty() {
+        tracing::error!(
+            "the vendor has jobs whose calls were taken for absent or given up, perhaps bought \
+             twice (`darkroom ledger`): {}",
+            names(&news.duplicates)
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The one place that moves a row: load, evolve, write back, append the event, carry out what
 //! follows for other rows. All of it is one transaction.
 
+use super::intents::{self, Look};
+use super::ledger;
 use super::rows::{self, Loaded};
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
@@ -54,6 +56,12 @@ pub struct Facts {
     pub url: Option<String>,
     /// Switches to set, each with who sets it and why.
     pub pause: Vec<(Switch, &'static str, String)>,
+    /// A look at the vendor for a call in doubt.
+    pub look: Option<Look>,
+    /// Vendor ids that may be a parked call's and must not become another call's.
+    pub reserve: Vec<String>,
+    /// What was seen, for whoever has to judge it later.
+    pub evidence: Option<serde_json::Value>,
 }
 
 /// An event for one row.
@@ -121,7 +129,8 @@ async fn transition(
     if after != before {
         rows::update(tx.conn, &after, version, tx.now).await?;
         append_event(tx, &after, Some(before.state.as_str()), version + 1, event, actor).await?;
-        settle_intent(tx, &before, &after, event).await?;
+        settle_intent(tx, &before, &after, event, facts).await?;
+        ledger::follow(tx, &before, &after, event).await?;
     }
     store_facts(tx, &after, facts).await?;
     Ok((before, after))
@@ -178,30 +187,47 @@ async fn append_event_row(
     Ok(())
 }
 
+/// How long a call can take at most until it has reached the vendor or never will (ms): its own
+/// deadline (design section 4, "Sending"). A daemon that was dead for a day was not sending.
+const SENDING: i64 = 120_000;
+
 /// An intent ends exactly when its row leaves `submitting` and `in_doubt`.
-async fn settle_intent(tx: &mut Tx<'_>, before: &Work, after: &Work, event: &Event) -> Result<()> {
+async fn settle_intent(
+    tx: &mut Tx<'_>,
+    before: &Work,
+    after: &Work,
+    event: &Event,
+    facts: &Facts,
+) -> Result<()> {
     let Some(intent) = before.state.intent() else {
         return Ok(());
     };
     let doubted = matches!(after.state, State::InDoubt { .. });
     if doubted && !matches!(before.state, State::InDoubt { .. }) {
         sqlx::query(
-            "UPDATE intents SET doubt_at = $1, doubt_vendor = vendor_time + max(0, $1 - opened_at) \
-             WHERE seq = $2",
+            "UPDATE intents SET doubt_at = $1, \
+             doubt_vendor = vendor_time + min(max(0, $1 - opened_at), $3), \
+             looked_vendor = vendor_time + min(max(0, $1 - opened_at), $3), \
+             looked_local = opened_at + min(max(0, $1 - opened_at), $3) WHERE seq = $2",
         )
         .bind(tx.now)
         .bind(intent)
+        .bind(SENDING)
         .execute(&mut *tx.conn)
         .await?;
     }
+    if let Some(look) = &facts.look {
+        intents::note_look(tx, intent, look).await?;
+    }
+    intents::reserve(tx, intent, &facts.reserve).await?;
     if after.state.intent() == Some(intent) {
         return Ok(());
     }
-    let evidence = serde_json::to_string(event).unwrap_or_default();
+    let evidence = serde_json::json!({ "event": event, "seen": facts.evidence });
     sqlx::query("UPDATE intents SET settled_at = $1, outcome = $2, evidence = $3 WHERE seq = $4")
         .bind(tx.now)
         .bind(event.name())
-        .bind(evidence)
+        .bind(evidence.to_string())
         .bind(intent)
         .execute(&mut *tx.conn)
         .await?;

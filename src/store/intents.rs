@@ -1,16 +1,17 @@
-//! Intents, and what the vendor's lists say about them.
+//! Intents: the record of every side-effecting call, and of the looks at those in doubt.
 
 use super::apply::{Facts, apply};
+use super::ledger;
 use super::rows;
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::event::Event;
 use crate::domain::ids::{Id, Millis};
+use crate::domain::reconcile::lag::{self, Moment};
 use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, Work};
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 use sqlx::FromRow;
 
 /// The lane of everything that costs credits: one call at a time per account, because unlike
@@ -75,7 +76,9 @@ impl Write for StartSend {
             .execute(&mut *tx.conn)
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
-            let event = Event::SendStarted { intent: stored.last_insert_rowid() };
+            let seq = stored.last_insert_rowid();
+            ledger::reserve(tx, seq).await?;
+            let event = Event::SendStarted { intent: seq };
             apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await
         })
     }
@@ -154,128 +157,15 @@ impl Write for ClampDue {
     }
 }
 
-/// One entry of the vendor's job list.
-#[derive(Clone, Debug, Serialize)]
-pub struct Listed {
-    /// The vendor's id.
-    pub remote_id: String,
-    /// The vendor's creation time.
-    pub created_at: Option<Millis>,
-    /// The vendor's word.
-    pub status: String,
-    /// What it cost.
-    pub credits: Option<f64>,
-}
-
-/// Remembers a complete listing.
-pub struct SaveListing {
-    /// Its entries.
-    pub jobs: Vec<Listed>,
-    /// How long after its acceptance a training may show up in the list (ms).
-    pub settle: Millis,
-}
-
-/// What a listing brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListingNews {
-    /// How many entries had never been seen.
-    pub new: u64,
-    /// Never seen, claimed by no row, and no paid call of ours was open: somebody else's.
-    pub foreign: Vec<String>,
-}
-
-impl Write for SaveListing {
-    type Output = ListingNews;
-
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
-        Box::pin(async move {
-            let before: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
-                .fetch_one(&mut *tx.conn)
-                .await?;
-            // What was there before our first paid call is history: no candidate, no proof.
-            let first: bool =
-                sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid')")
-                    .fetch_one(&mut *tx.conn)
-                    .await?;
-            let entries = serde_json::to_string(&self.jobs)
-                .map_err(|error| StoreError::Refused(error.to_string()))?;
-            upsert_listing(tx, &entries, first).await?;
-            settle_credits(tx, &entries).await?;
-            let (new, mut foreign) = news(tx, before, tx.now - self.settle).await?;
-            if first {
-                foreign.clear();
-            }
-            if !foreign.is_empty() {
-                let value = serde_json::json!({ "because_of": foreign });
-                settings::put(tx, "account.shared", &value).await?;
-            }
-            Ok(ListingNews { new, foreign })
-        })
-    }
-}
-
-async fn upsert_listing(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO listed_jobs (remote_id, first_seen_at, created_at, status, credits, history) \
-         SELECT json_extract(value, '$.remote_id'), $1, json_extract(value, '$.created_at'), \
-         json_extract(value, '$.status'), json_extract(value, '$.credits'), $2 \
-         FROM json_each($3) WHERE true \
-         ON CONFLICT (remote_id) DO UPDATE SET status = excluded.status, \
-         credits = excluded.credits \
-         WHERE status IS NOT excluded.status OR credits IS NOT excluded.credits",
-    )
-    .bind(tx.now)
-    .bind(history)
-    .bind(entries)
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(())
-}
-
-/// Credits come from the vendor's list only (vendor-api.md 2.15).
-async fn settle_credits(tx: &mut Tx<'_>, entries: &str) -> Result<()> {
-    sqlx::query(
-        "UPDATE jobs SET credits = \
-           (SELECT l.credits FROM listed_jobs l WHERE l.remote_id = jobs.remote_id) \
-         WHERE remote_id IN (SELECT json_extract(value, '$.remote_id') FROM json_each($1)) \
-         AND credits IS NOT \
-           (SELECT l.credits FROM listed_jobs l WHERE l.remote_id = jobs.remote_id)",
-    )
-    .bind(entries)
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(())
-}
-
-async fn news(tx: &mut Tx<'_>, before: i64, trained: Millis) -> Result<(u64, Vec<String>)> {
-    let fresh: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT remote_id, EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id) \
-         FROM listed_jobs l WHERE seq > $1",
-    )
-    .bind(before)
-    .fetch_all(&mut *tx.conn)
-    .await?;
-    let busy: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL) \
-         OR EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)",
-    )
-    .bind(trained)
-    .fetch_one(&mut *tx.conn)
-    .await?;
-    let count = u64::try_from(fresh.len()).unwrap_or(u64::MAX);
-    let foreign = fresh
-        .into_iter()
-        .filter(|(_, claimed)| !claimed && !busy)
-        .map(|(remote_id, _)| remote_id)
-        .collect();
-    Ok((count, foreign))
-}
-
-/// An open intent, as the resolver needs it.
+/// An intent, as the resolver needs it.
 #[derive(Clone, Debug, FromRow)]
 pub struct OpenIntent {
     /// Its row.
     pub seq: i64,
+    /// What kind of row it is for.
+    pub kind: String,
+    /// Same hash, same request.
+    pub request_hash: String,
     /// The vendor's clock when the call went out.
     pub vendor_time: Millis,
     /// The newest listed job then.
@@ -284,20 +174,41 @@ pub struct OpenIntent {
     pub expects: String,
     /// The vendor's clock when the outcome became unknown.
     pub doubt_vendor: Option<Millis>,
+    /// How long the vendor has been looked at and found healthy since (ms).
+    pub healthy: Millis,
+    /// Whether a look has failed since the last complete one.
+    pub missed: bool,
+    /// The last complete look, or the beginning of the doubt: by the vendor's clock.
+    pub looked_vendor: Option<Millis>,
+    /// The same by ours.
+    pub looked_local: Option<Millis>,
+    /// The boot that looked.
+    pub looked_boot: Option<i64>,
     /// Complete looks that found nothing.
     pub looks: i64,
     /// Vendor time of the first of them.
     pub first_look: Option<Millis>,
 }
 
-/// A listed job that no row claims.
-#[derive(Clone, Debug, FromRow)]
-pub struct Unclaimed {
-    /// The vendor's id.
-    pub remote_id: String,
-    /// The vendor's creation time.
-    pub created_at: Option<Millis>,
+impl OpenIntent {
+    /// The settle time that has passed with this look, as far as it counts (ms).
+    pub fn healthy_at(&self, now: &Moment) -> Millis {
+        let (Some(vendor), Some(local)) = (self.looked_vendor, self.looked_local) else {
+            return self.healthy;
+        };
+        // What lies between a failed look and the next complete one may have been an outage.
+        if self.missed {
+            return self.healthy;
+        }
+        let last = Moment { vendor, local, boot: self.looked_boot };
+        self.healthy.saturating_add(lag::credited(&last, now))
+    }
 }
+
+/// The columns of [`OpenIntent`].
+const OPEN_INTENT: &str = "i.seq, i.kind, i.request_hash, i.vendor_time, i.listed_seq, i.expects, \
+    i.doubt_vendor, i.healthy, i.missed, i.looked_vendor, i.looked_local, i.looked_boot, i.looks, \
+    i.first_look";
 
 impl Store {
     /// Reads an intent.
@@ -305,40 +216,42 @@ impl Store {
     /// # Errors
     /// A database error, or none of that number.
     pub async fn intent(&self, seq: i64) -> Result<OpenIntent> {
-        sqlx::query_as(
-            "SELECT seq, vendor_time, listed_seq, expects, doubt_vendor, looks, first_look \
-             FROM intents WHERE seq = $1",
-        )
-        .bind(seq)
-        .fetch_optional(self.readers())
-        .await?
-        .ok_or_else(|| StoreError::NotFound("intent", seq.to_string()))
+        let sql = format!("SELECT {OPEN_INTENT} FROM intents i WHERE seq = $1");
+        sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(seq)
+            .fetch_optional(self.readers())
+            .await?
+            .ok_or_else(|| StoreError::NotFound("intent", seq.to_string()))
     }
 
-    /// Jobs first listed after the intent that nobody claims and no other intent reserved.
+    /// The newest call of a row that was taken for absent.
     ///
     /// # Errors
     /// A database error.
-    pub async fn unclaimed_jobs(&self, intent: &OpenIntent) -> Result<Vec<Unclaimed>> {
-        Ok(sqlx::query_as(
-            "SELECT remote_id, created_at FROM listed_jobs l WHERE seq > $1 AND history = 0 \
-             AND (reserved_by IS NULL OR reserved_by = $2) \
-             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)",
-        )
-        .bind(intent.listed_seq)
-        .bind(intent.seq)
-        .fetch_all(self.readers())
-        .await?)
+    pub async fn absent_intent(&self, subject: Id) -> Result<Option<OpenIntent>> {
+        let sql = format!(
+            "SELECT {OPEN_INTENT} FROM intents i WHERE subject = $1 AND outcome = 'absent' \
+             ORDER BY seq DESC LIMIT 1"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(subject.to_string())
+            .fetch_optional(self.readers())
+            .await?)
     }
 
-    /// Whether a training was accepted after `since` (Unix ms).
+    /// The other paid calls in doubt. The lane allows none; an older file may hold some.
     ///
     /// # Errors
     /// A database error.
-    pub async fn a_training_was_accepted_since(&self, since: Millis) -> Result<bool> {
-        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM trainings WHERE accepted_at > $1)")
-            .bind(since)
-            .fetch_one(self.readers())
+    pub async fn other_paid_doubts(&self, seq: i64) -> Result<Vec<OpenIntent>> {
+        let sql = format!(
+            "SELECT {OPEN_INTENT} FROM intents i WHERE lane = $1 AND settled_at IS NULL \
+             AND doubt_at IS NOT NULL AND seq <> $2 ORDER BY seq"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(PAID_LANE)
+            .bind(seq)
+            .fetch_all(self.readers())
             .await?)
     }
 
@@ -357,56 +270,61 @@ impl Store {
     }
 }
 
-/// Notes a complete look that found nothing.
-pub struct NoteLook {
-    /// The intent.
-    pub intent: i64,
-    /// The vendor's clock at the look.
-    pub vendor_now: Millis,
+/// A look at the vendor for a call in doubt.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// It failed: the time since the last complete one does not count.
+    Failed,
+    /// It was complete.
+    Complete {
+        /// When.
+        at: Moment,
+        /// The settle time that has passed with it (ms).
+        healthy: Millis,
+        /// Whether it found nothing: only such looks count towards absence.
+        empty: bool,
+    },
 }
 
-impl Write for NoteLook {
-    type Output = ();
-
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            sqlx::query(
-                "UPDATE intents SET looks = looks + 1, \
-                 first_look = coalesce(first_look, $1), last_look = $1 WHERE seq = $2",
-            )
-            .bind(self.vendor_now)
-            .bind(self.intent)
+/// Stores a look with the event that it led to.
+pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Result<()> {
+    let Look::Complete { at, healthy, empty } = look else {
+        sqlx::query("UPDATE intents SET missed = 1 WHERE seq = $1")
+            .bind(intent)
             .execute(&mut *tx.conn)
             .await?;
-            Ok(())
-        })
-    }
+        return Ok(());
+    };
+    sqlx::query(
+        "UPDATE intents SET healthy = $1, missed = 0, looked_vendor = $2, looked_local = $3, \
+         looked_boot = $4, looks = looks + $5, \
+         first_look = CASE WHEN $5 THEN coalesce(first_look, $2) ELSE first_look END WHERE seq = $6",
+    )
+    .bind(healthy)
+    .bind(at.vendor)
+    .bind(at.local)
+    .bind(at.boot)
+    .bind(empty)
+    .bind(intent)
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
 }
 
 /// Keeps what could be a parked call's from being taken for another call's.
-pub struct Reserve {
-    /// The intent.
-    pub intent: i64,
-    /// The candidates.
-    pub remote_ids: Vec<String>,
-}
-
-impl Write for Reserve {
-    type Output = ();
-
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            for remote_id in &self.remote_ids {
-                sqlx::query(
-                    "UPDATE listed_jobs SET reserved_by = $1 \
-                     WHERE remote_id = $2 AND reserved_by IS NULL",
-                )
-                .bind(self.intent)
-                .bind(remote_id)
-                .execute(&mut *tx.conn)
-                .await?;
-            }
-            Ok(())
-        })
+pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, remote_ids: &[String]) -> Result<()> {
+    if remote_ids.is_empty() {
+        return Ok(());
     }
+    let ids = serde_json::to_string(remote_ids)
+        .map_err(|error| StoreError::Refused(error.to_string()))?;
+    sqlx::query(
+        "UPDATE listed_jobs SET reserved_by = $1 WHERE reserved_by IS NULL \
+         AND remote_id IN (SELECT value FROM json_each($2))",
+    )
+    .bind(intent)
+    .bind(ids)
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! - [`apply`]: the one place that moves a row, appends its event and carries out the consequences
 //! - [`submit`]: new work, all or nothing
 //! - [`writer`]: group commit
+//! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
 //! - [`lookup`]: what a command line refers to
 //! - [`report`]: what the interfaces read
@@ -11,6 +12,8 @@
 pub mod apply;
 pub mod cancel;
 pub mod intents;
+mod ledger;
+pub mod listing;
 pub mod lookup;
 pub mod open;
 mod parents;

@@ -10,6 +10,7 @@
 mod detail;
 mod find;
 mod items;
+mod ledger;
 mod run;
 mod story;
 mod watch;
@@ -17,6 +18,7 @@ mod watch;
 pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
 pub use items::{Filter, Item};
+pub use ledger::{SpendProof, UnclaimedJob};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

@@ -151,6 +151,26 @@ pub(super) async fn put(tx: &mut Tx<'_>, name: &str, value: &serde_json::Value) 
     Ok(())
 }
 
+/// Reads a setting inside a transaction.
+pub(super) async fn read<T: DeserializeOwned>(
+    tx: &mut Tx<'_>,
+    name: &'static str,
+) -> Result<Option<T>> {
+    let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        .bind(name)
+        .fetch_optional(&mut *tx.conn)
+        .await?;
+    value.map(|text| parse(name, &text)).transpose()
+}
+
+fn parse<T: DeserializeOwned>(name: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
+        table: "settings",
+        row: name.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
 /// Lifts a pause. Answers whether there was one.
 pub struct ClearPause {
     /// What.
@@ -259,14 +279,6 @@ impl Store {
                 .bind(name)
                 .fetch_optional(self.readers())
                 .await?;
-        value
-            .map(|text| {
-                serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
-                    table: "settings",
-                    row: name.to_owned(),
-                    problem: error.to_string(),
-                })
-            })
-            .transpose()
+        value.map(|text| parse(name, &text)).transpose()
     }
 }

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+mod clock;
+mod doubt;
+mod killpoints;
 mod main_job;
 mod mended;
 mod reading;

@@ -1,37 +1,16 @@
 //! Cases that a reviewer or a user once met: each would have lost, hidden or bought something.
 
-use crate::support::{World, eventually, photos};
+use crate::support::{World, eventually};
 use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
 const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a bridge"];
 
-fn started(faults: &[&str]) -> World {
-    let mut args = Vec::new();
-    for fault in faults {
-        args.extend(["--fault", fault]);
-    }
-    let mut world = World::new(&args);
-    world.serve();
-    world
-}
-
-fn submit(world: &World, args: &[&str]) -> String {
-    world.json(args, 0)["id"].as_str().unwrap().to_owned()
-}
-
-fn train(world: &World) -> Value {
-    let photos = photos();
-    let photos = photos.to_str().unwrap();
-    let args = ["train", "--name", "Cy", "--age", "30", "--gender", "Male", "--images", photos];
-    world.json(&args, 0)
-}
-
 #[test]
 fn a_reply_that_cannot_be_stored_at_once_is_stored_later() {
-    let world = started(&["delay=2s@triggerImageGenerationJob,times=1"]);
-    submit(&world, &NANO);
+    let world = World::started(&["delay=2s@triggerImageGenerationJob,times=1"], "");
+    world.order(&NANO);
     world.until("select state from jobs", "submitting");
     // Another program holds the database for longer than anybody waits for it (ten seconds).
     world.hold_database(Duration::from_secs(13));
@@ -43,9 +22,11 @@ fn a_reply_that_cannot_be_stored_at_once_is_stored_later() {
 
 #[test]
 fn a_training_in_doubt_on_a_busy_account_ends_with_a_person_and_frees_the_lane() {
-    let world =
-        started(&["lost-request@triggerModelTraining,times=1", "foreign=500ms", "job-time=60s"]);
-    let training = train(&world)["training_id"].as_str().unwrap().to_owned();
+    let world = World::started(
+        &["lost-request@triggerModelTraining,times=1", "foreign=500ms", "job-time=60s"],
+        "",
+    );
+    let training = world.order_training("Cy")["training_id"].as_str().unwrap().to_owned();
     world.until("select state from trainings", "attention");
     assert_eq!(
         world.sql("select count(*) from intents where settled_at is null").as_deref(),
@@ -60,7 +41,7 @@ fn a_training_in_doubt_on_a_busy_account_ends_with_a_person_and_frees_the_lane()
 
 #[test]
 fn a_video_file_that_is_refused_for_a_moment_comes_home() {
-    let world = started(&["hls-only,times=1"]);
+    let world = World::started(&["hls-only,times=1"], "");
     let args = ["video", "--model", "grok-imagine-1.5", "--prompt", "waves", "--wait"];
     assert_eq!(world.json(&args, 0)["outputs"][0]["media_type"], "video/mp4");
 }
@@ -69,7 +50,7 @@ fn a_video_file_that_is_refused_for_a_moment_comes_home() {
 fn a_persons_pause_outlives_the_daemons_own() {
     let mut world = World::new(&["--api-key", "right"]);
     world.serve();
-    submit(&world, &NANO);
+    world.order(&NANO);
     world.until("select count(*) from settings where name = 'pause.spending'", "1");
     world.json(&["pause", "spending", "--reason", "budget"], 0);
     world.stop();
@@ -84,9 +65,9 @@ fn a_persons_pause_outlives_the_daemons_own() {
 
 #[test]
 fn what_is_paid_for_comes_home_while_spending_is_paused() {
-    let world = started(&[]);
+    let world = World::started(&[], "");
     world.vendor.post("/_sim/hold", &Value::Null);
-    let id = submit(&world, &["video", "--model", "grok-imagine-1.5", "--prompt", "waves"]);
+    let id = world.order(&["video", "--model", "grok-imagine-1.5", "--prompt", "waves"]);
     world.until("select state from jobs", "running");
     world.json(&["pause", "spending", "--reason", "enough"], 0);
     world.vendor.post("/_sim/release", &Value::Null);
@@ -95,10 +76,10 @@ fn what_is_paid_for_comes_home_while_spending_is_paused() {
 
 #[test]
 fn cancelling_a_running_job_buys_nothing_that_waits_for_it() {
-    let world = started(&[]);
+    let world = World::started(&[], "");
     world.vendor.post("/_sim/hold", &Value::Null);
-    let image = submit(&world, &NANO);
-    submit(&world, &["upscale", "--image", &image]);
+    let image = world.order(&NANO);
+    world.order(&["upscale", "--image", &image]);
     world.until("select state from jobs where type = 'image'", "running");
     world.json(&["cancel", &image], 0);
     world.vendor.post("/_sim/release", &Value::Null);
@@ -108,8 +89,8 @@ fn cancelling_a_running_job_buys_nothing_that_waits_for_it() {
 
 #[test]
 fn reads_that_keep_failing_are_told() {
-    let world = started(&["status=500@getJobStatus"]);
-    submit(&world, &NANO);
+    let world = World::started(&["status=500@getJobStatus"], "");
+    world.order(&NANO);
     eventually("the row says so", || {
         world.sql("select note from jobs where note like '%500%' and trouble_since is not null")
     });
@@ -121,7 +102,7 @@ fn a_job_that_stays_unknown_asks_a_person_in_the_end() {
     let mut world = World::new(&["--fault", "job-404"]);
     world.configure("[outputs]\ngive_up_after = \"1s\"\n");
     world.serve();
-    let id = submit(&world, &NANO);
+    let id = world.order(&NANO);
     world.json(&["wait", &id], 4);
     assert_eq!(world.sql("select error_class from jobs").as_deref(), Some("missing"));
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
@@ -129,8 +110,8 @@ fn a_job_that_stays_unknown_asks_a_person_in_the_end() {
 
 #[test]
 fn one_update_of_a_model_does_not_undo_another() {
-    let world = started(&[]);
-    let model = train(&world)["id"].as_str().unwrap().to_owned();
+    let world = World::started(&[], "");
+    let model = world.order_training("Cy")["id"].as_str().unwrap().to_owned();
     world.json(&["model", "update", &model, "--name", "Cyd"], 0);
     world.json(&["model", "update", &model, "--age", "31", "--wait"], 0);
     world.until("select name || age from models", "Cyd31");
@@ -140,8 +121,8 @@ fn one_update_of_a_model_does_not_undo_another() {
 
 #[test]
 fn a_job_the_vendor_failed_is_bought_again_only_on_demand() {
-    let world = started(&["job-failed,times=1"]);
-    let id = submit(&world, &NANO);
+    let world = World::started(&["job-failed,times=1"], "");
+    let id = world.order(&NANO);
     world.json(&["wait", &id], 3);
     let said = world.run(&["retry", &id]);
     assert_eq!(said.status.code(), Some(3));
@@ -171,7 +152,7 @@ fn another_programs_database_is_left_alone() {
 fn an_orderly_stop_leaves_one_whole_file() {
     let mut world = World::new(&[]);
     world.serve();
-    let id = submit(&world, &NANO);
+    let id = world.order(&NANO);
     world.json(&["wait", &id], 0);
     assert_eq!(world.stop(), Some(0));
     let log = world.data().join("darkroom.db-wal");

@@ -1,39 +1,21 @@
 //! A vendor that misbehaves in every way its documentation leaves open: each ends as design 3.1
 //! says, and nothing is lost or bought twice.
 
-use crate::support::{World, eventually, photos};
+use crate::support::{World, eventually};
 use serde_json::Value;
 
 const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a lighthouse"];
 
 fn submit_image(world: &World) -> String {
-    world.json(&NANO, 0)["id"].as_str().unwrap().to_owned()
+    world.order(&NANO)
 }
 
 fn submit_training(world: &World) -> String {
-    let photos = photos();
-    let args = [
-        "train",
-        "--name",
-        "Bo",
-        "--age",
-        "40",
-        "--gender",
-        "Male",
-        "--images",
-        photos.to_str().unwrap(),
-    ];
-    world.json(&args, 0)["training_id"].as_str().unwrap().to_owned()
+    world.order_training("Bo")["training_id"].as_str().unwrap().to_owned()
 }
 
 fn started(faults: &[&str]) -> World {
-    let mut args = Vec::new();
-    for fault in faults {
-        args.extend(["--fault", fault]);
-    }
-    let mut world = World::new(&args);
-    world.serve();
-    world
+    World::started(faults, "")
 }
 
 /// One image job against a vendor with this fault must end well, bought once.
@@ -163,19 +145,7 @@ fn a_status_that_lags_behind_the_trigger_is_waited_for() {
 #[test]
 fn a_model_that_turns_deleted_fails_its_training_and_what_waits_for_it() {
     let world = started(&["model-deleted"]);
-    let photos = photos();
-    let args = [
-        "train",
-        "--name",
-        "Bo",
-        "--age",
-        "40",
-        "--gender",
-        "Male",
-        "--images",
-        photos.to_str().unwrap(),
-    ];
-    let model = world.json(&args, 0)["id"].as_str().unwrap().to_owned();
+    let model = world.order_training("Bo")["id"].as_str().unwrap().to_owned();
     let image = world.json(&["image", "--model", &model, "--prompt", "x"], 0);
     world.json(&["wait", image["id"].as_str().unwrap()], 3);
     let error = world.sql("select error from trainings").unwrap();

@@ -31,12 +31,18 @@ const VIEWS: &[(&str, &str)] = &[
     ),
     ("run_members", "run_id kind id state step"),
     ("run_status", "id name state why done total created_at"),
+    (
+        "spend_proof",
+        "paid_calls accepted refused not_sent absent parked open difference accepted_events \
+         credits unclaimed unclaimed_credits",
+    ),
     ("timeline", "seq at kind subject from_state to_state cause actor note"),
     (
         "training_status",
         "id model state remote_status why model_id remote_id started_at minutes flag next_at \
          created_at updated_at finished_at error",
     ),
+    ("unclaimed", "remote_id what status credits subject created_at first_seen_at"),
     (
         "upload_status",
         "id file_name state why model purpose remote_id bytes media_type sha256 next_at \

@@ -122,7 +122,7 @@ impl Bench {
 
     pub(crate) async fn send(&self, kind: Kind, id: Id) {
         let intent = NewIntent {
-            lane: "paid".to_owned(),
+            lane: if kind.is_paid() { "paid".to_owned() } else { format!("test:{id}") },
             boot: self.boot,
             request_hash: String::new(),
             request: json!({ "path": "/somewhere" }),

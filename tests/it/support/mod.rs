@@ -173,6 +173,11 @@ impl Vendor {
     pub(crate) fn fault(&self, specs: &[&str]) {
         self.post("/_sim/faults", &serde_json::json!(specs));
     }
+
+    /// Takes all faults back.
+    pub(crate) fn clear_faults(&self) {
+        http("DELETE", &format!("{}/_sim/faults", self.root), None);
+    }
 }
 
 fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
@@ -197,6 +202,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// The key that daemon and commands use.
     pub(crate) key: String,
+    /// More environment for daemon and commands.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl World {
@@ -204,7 +211,8 @@ impl World {
     pub(crate) fn new(vendor_args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vendor = Vendor::start(folder.path(), vendor_args);
-        let world = Self { folder, vendor, daemon: None, key: "test-key".to_owned() };
+        let key = "test-key".to_owned();
+        let world = Self { folder, vendor, daemon: None, key, env: Vec::new() };
         world.configure("");
         world
     }
@@ -217,6 +225,28 @@ impl World {
              [limits]\nrequests_per_second = 200\n{more}"
         );
         std::fs::write(self.config_path(), text).unwrap();
+    }
+
+    /// A vendor with these faults, and a daemon with `more` in its configuration.
+    pub(crate) fn started(faults: &[&str], more: &str) -> Self {
+        let args: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", fault]).collect();
+        let mut world = Self::new(&args);
+        world.configure(more);
+        world.serve();
+        world
+    }
+
+    /// Runs a command that orders something and answers the new id.
+    pub(crate) fn order(&self, args: &[&str]) -> String {
+        self.json(args, 0)["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Orders a training of the 14 photos; answers the command's JSON.
+    pub(crate) fn order_training(&self, name: &str) -> Value {
+        let photos = photos();
+        let photos = photos.to_str().unwrap();
+        let person = ["--name", name, "--age", "30", "--gender", "Male"];
+        self.json(&[&["train", "--images", photos][..], &person].concat(), 0)
     }
 
     fn config_path(&self) -> PathBuf {
@@ -236,6 +266,7 @@ impl World {
             .env("DARKROOM_CONFIG", self.config_path())
             .env("PHOTOGPT_BASE_URL", self.vendor.api())
             .env("PHOTOGPT_API_KEY", &self.key)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .args(args);
         command
     }
@@ -329,6 +360,21 @@ impl World {
         eventually(&format!("{query} = {value}"), || {
             (self.sql(query).as_deref() == Some(value)).then_some(())
         });
+    }
+}
+
+/// After every test the book must balance: what went out is what is accounted for.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() || !self.data().join("darkroom.db").is_file() {
+            return;
+        }
+        let balances = "select difference = 0 and accepted = accepted_events from spend_proof";
+        let Some(balances) = self.sql(balances) else { return };
+        let book = "select json_object('calls', paid_calls, 'accepted', accepted, 'refused', refused, \
+                    'not_sent', not_sent, 'absent', absent, 'parked', parked, 'open', open, \
+                    'accepted_events', accepted_events) from spend_proof";
+        assert_eq!(balances, "1", "the book does not balance: {:?}", self.sql(book));
     }
 }
 

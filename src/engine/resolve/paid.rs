@@ -1,0 +1,167 @@
+//! Looking for jobs and trainings: what costs credits is never sent again on a guess.
+
+use super::{Engine, Result, Seen, expected};
+use crate::config::Auto;
+use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
+use crate::domain::reconcile::{
+    self, Candidate, Doubt, Effect, Expected, Fit, Media, SKEW, Sight, Verdict,
+};
+use crate::domain::work::Kind;
+use crate::store::intents::OpenIntent;
+use crate::store::listing::{SHARED, Unclaimed};
+use crate::vendor::{JobStatus, ModelStatus};
+use serde_json::{Value, json};
+
+/// The vendor's own default window (vendor-api.md 2.15): so far the list reaches back in any case.
+const REACH: Millis = 24 * 60 * 60 * 1000;
+
+impl Engine {
+    pub(super) async fn look_for_training(&self, open: &OpenIntent) -> Result<Seen> {
+        let model = RemoteModelId(expected(open, "model").unwrap_or_default());
+        let status = self.call(self.client.get_model(&model)).await?.value.status;
+        let word = super::super::poll::model_word(&status);
+        let evidence = json!({ "model": model.as_str(), "model_status": word });
+        let again = self.timing().relist;
+        if super::super::poll::is_past_new(&status) {
+            let why = format!("the model's status is {word:?}");
+            let verdict = Verdict::Adopt { remote_id: model.0, why };
+            return Ok(Seen { verdict, evidence, again });
+        }
+        if status == ModelStatus::Deleted {
+            let why = "the training's model has been deleted since".to_owned();
+            let verdict = Verdict::Park { why, candidates: Vec::new() };
+            return Ok(Seen { verdict, evidence, again });
+        }
+        // Still `new`. A job that could be the training forbids "absent".
+        let mut seen = self.look_at_list(open).await?;
+        if let (Some(all), Some(more)) = (seen.evidence.as_object_mut(), evidence.as_object()) {
+            all.extend(more.clone());
+        }
+        Ok(seen)
+    }
+
+    pub(super) async fn look_for_job(&self, open: &OpenIntent) -> Result<Seen> {
+        self.look_at_list(open).await
+    }
+
+    /// A complete, new listing, what of it could be this call's, and what that proves.
+    async fn look_at_list(&self, open: &OpenIntent) -> Result<Seen> {
+        let skew = SKEW + self.store.lag().await?.skew;
+        let (unclaimed, reaches_back) = self.unclaimed_since(open, open.vendor_time - skew).await?;
+        let mut candidates = Vec::new();
+        for job in &unclaimed {
+            candidates.push(self.evidence(job).await?);
+        }
+        let settle = self.settle_time().await?;
+        let sight = Sight {
+            vendor_now: self.vendor_now(),
+            exclusive: self.account_is_exclusive().await?,
+            trainings: self.store.trainings_that_may_show(self.now() - settle).await?,
+            skew,
+            settle,
+            relist: self.timing().relist,
+        };
+        let mine = self.doubt(open, reaches_back);
+        let shown = candidates.iter().zip(&unclaimed).map(|(job, listed)| {
+            json!({
+                "remote_id": job.remote_id, "created_at": job.created_at,
+                "status": listed.status, "credits": listed.credits, "model": job.model,
+                "media": job.media, "outputs": job.outputs,
+                "fit": match reconcile::fit(&mine, job, skew) {
+                    Fit::Fits => "could be it".to_owned(),
+                    Fit::Odd(what) => format!("could be it, but {what}"),
+                    Fit::Conflict(what) => format!("cannot be it: {what}"),
+                },
+            })
+        });
+        let evidence = json!({
+            "candidates": shown.collect::<Vec<Value>>(), "exclusive": sight.exclusive,
+            "settle_ms": settle, "healthy_ms": mine.healthy, "vendor_now": sight.vendor_now,
+        });
+        let mut doubts = vec![mine];
+        for other in self.store.other_paid_doubts(open.seq).await? {
+            doubts.push(self.doubt(&other, reaches_back));
+        }
+        let verdict = reconcile::judge(&doubts, &candidates, &sight).swap_remove(0);
+        Ok(Seen { verdict, evidence, again: self.timing().relist })
+    }
+
+    fn doubt(&self, open: &OpenIntent, reaches_back: bool) -> Doubt {
+        let unknown = Expected { model: None, media: Media::Images, count: None };
+        Doubt {
+            intent: open.seq,
+            request_hash: open.request_hash.clone(),
+            effect: if open.kind == Kind::Training.as_str() {
+                Effect::Training
+            } else {
+                Effect::Job(serde_json::from_str(&open.expects).unwrap_or(unknown))
+            },
+            sent_at: open.vendor_time,
+            healthy: open.healthy_at(&self.moment()),
+            looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
+            first_look: open.first_look,
+            reaches_back,
+        }
+    }
+
+    /// Reads the list from before the call on. Answers what no row claims, and whether the list
+    /// surely reaches back that far.
+    async fn unclaimed_since(
+        &self,
+        open: &OpenIntent,
+        since: Millis,
+    ) -> Result<(Vec<Unclaimed>, bool)> {
+        let _one_at_a_time = self.listing.lock().await;
+        let recent = self.vendor_now() - since <= REACH;
+        // An older one that we know must show up too, or the list does not reach back to it.
+        let witness = if recent { None } else { self.store.known_before(since).await? };
+        let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
+        let listed = self.list_since(start - SKEW).await?;
+        let seen = witness.is_some_and(|(id, _)| listed.contains(&id));
+        Ok((self.store.unclaimed_jobs(open).await?, recent || seen))
+    }
+
+    /// What a listed job is, as far as the vendor tells.
+    async fn evidence(&self, job: &Unclaimed) -> Result<Candidate> {
+        let remote_id = RemoteJobId(job.remote_id.clone());
+        let unreadable = Candidate {
+            remote_id: job.remote_id.clone(),
+            created_at: job.created_at,
+            model: None,
+            media: None,
+            outputs: 0,
+            failed: false,
+            unreadable: true,
+        };
+        let record = match self.call(self.client.get_job(&remote_id)).await {
+            Ok(reply) => reply.value,
+            // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
+            Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
+                return Ok(unreadable);
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let media = match (record.images.is_empty(), record.videos.is_empty()) {
+            (false, _) => Some(Media::Images),
+            (true, false) => Some(Media::Videos),
+            (true, true) => None,
+        };
+        Ok(Candidate {
+            created_at: job.created_at.or(record.created_at),
+            model: record.model_id.map(|model| model.0),
+            outputs: u32::try_from(record.images.len().max(record.videos.len()))
+                .unwrap_or(u32::MAX),
+            media,
+            failed: record.status == JobStatus::Failed,
+            unreadable: false,
+            ..unreadable
+        })
+    }
+
+    pub(in crate::engine) async fn account_is_exclusive(&self) -> Result<bool> {
+        Ok(match self.config.account.exclusive {
+            Auto::Set(exclusive) => exclusive,
+            Auto::Auto => self.store.setting::<Value>(SHARED).await?.is_none(),
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Lost replies to paid calls: found, surely absent, or left to a person; never bought twice on a
+//! guess, and what was bought twice all the same is reported.
+
+use crate::support::{World, eventually};
+use serde_json::json;
+
+const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a lost letter"];
+
+fn order(world: &World) -> String {
+    world.order(&NANO)
+}
+
+fn events(world: &World, cause: &str) -> String {
+    world.sql(&format!("select count(*) from events where cause = '{cause}'")).unwrap()
+}
+
+/// The whole book in one line.
+fn book(world: &World) -> String {
+    world
+        .sql(
+            "select paid_calls || ' calls: ' || accepted || ' accepted, ' || absent || \
+             ' absent, ' || parked || ' parked, difference ' || difference || ', unclaimed ' || \
+             unclaimed from spend_proof",
+        )
+        .unwrap()
+}
+
+#[test]
+fn a_lost_reply_is_found_by_the_next_listing() {
+    let world = World::started(&["lost-reply@triggerImageGenerationJob,times=1"], "");
+    let id = order(&world);
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(events(&world, "found"), "1");
+    assert_eq!(events(&world, "look_again"), "0", "one listing is enough");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+    assert_eq!(book(&world), "1 calls: 1 accepted, 0 absent, 0 parked, difference 0, unclaimed 0");
+    let told = world.run(&["explain", &id]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("found") && told.contains("could be it"), "{told}");
+}
+
+#[test]
+fn a_call_that_never_arrived_is_sent_again_after_the_settle_time() {
+    let world = World::started(&["lost-request@triggerImageGenerationJob,times=1"], "");
+    order(&world);
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(events(&world, "absent"), "1");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+    let healthy = world.sql("select healthy from intents where outcome = 'absent'").unwrap();
+    assert!(healthy.parse::<i64>().unwrap() >= 3_000, "{healthy}");
+    assert_eq!(book(&world), "2 calls: 1 accepted, 1 absent, 0 parked, difference 0, unclaimed 0");
+}
+
+#[test]
+fn a_list_that_lags_less_than_the_settle_time_is_waited_for() {
+    let world =
+        World::started(&["lost-reply@triggerImageGenerationJob,times=1", "list-lag=1500ms"], "");
+    order(&world);
+    world.until("select state from jobs", "succeeded");
+    assert_eq!((events(&world, "found"), events(&world, "absent")), ("1".into(), "0".into()));
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+}
+
+/// Nobody can know better then; but it is said, with what it cost.
+#[test]
+fn what_a_list_that_lags_beyond_the_settle_time_lets_be_bought_twice_is_reported() {
+    let world = World::started(
+        &["lost-reply@triggerImageGenerationJob,times=1", "list-lag=12s"],
+        "[sweep]\nevery = \"1s\"\n",
+    );
+    let id = order(&world);
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 2]);
+    world.until("select what from unclaimed where subject is not null", "possible_duplicate");
+    assert_eq!(world.sql("select subject from unclaimed"), Some(id));
+    let ledger = world.json(&["ledger"], 0);
+    assert_eq!(ledger["spend"]["unclaimed"], json!(1), "{ledger}");
+    assert!(ledger["unclaimed"][0]["credits"].as_f64().unwrap() > 0.0, "{ledger}");
+    assert_eq!(
+        world.sql("select count(*) from settings where name = 'account.shared'").unwrap(),
+        "0"
+    );
+    let doctor = world.run(&["doctor"]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("duplicates of ours"));
+}
+
+/// The vendor took the call after it had been declared absent, but before it was sent again.
+#[test]
+fn what_comes_to_light_before_it_is_sent_again_is_taken_over() {
+    let world = World::started(&["late-accept=4500ms@triggerImageGenerationJob,times=1"], "");
+    order(&world);
+    eventually("it is taken for absent", || (events(&world, "absent") == "1").then_some(()));
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+    assert_eq!(events(&world, "found"), "1");
+    assert_eq!(book(&world), "1 calls: 1 accepted, 0 absent, 0 parked, difference 0, unclaimed 0");
+}
+
+#[test]
+fn on_a_shared_account_nothing_is_guessed_and_a_person_decides_by_the_evidence() {
+    let world = World::started(
+        &["lost-reply@triggerImageGenerationJob,times=1"],
+        "[account]\nexclusive = false\n",
+    );
+    let id = order(&world);
+    world.until("select state from jobs", "attention");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1], "nothing is sent again by itself");
+    assert_eq!(world.sql("select what from unclaimed").as_deref(), Some("candidate"));
+    let explained = world.json(&["explain", &id], 0);
+    let seen = &explained["intent"]["evidence"]["seen"];
+    assert_eq!(seen["exclusive"], json!(false), "{explained}");
+    assert_eq!(seen["candidates"][0]["fit"], json!("could be it"), "{explained}");
+    let told = String::from_utf8_lossy(&world.run(&["explain", &id]).stdout).into_owned();
+    assert!(told.contains("credits; could be it") && told.contains("--adopt"), "{told}");
+
+    // The lane is open meanwhile, and nobody else takes the candidate.
+    let other = order(&world);
+    world.until(&format!("select state from jobs where id = '{other}'"), "succeeded");
+    let remote = seen["candidates"][0]["remote_id"].as_str().unwrap().to_owned();
+    let wrong = world.run(&["resolve", &id, "--adopt", "no-such-job"]);
+    assert_eq!(wrong.status.code(), Some(3), "{}", String::from_utf8_lossy(&wrong.stderr));
+    world.json(&["resolve", &id, "--adopt", &remote, "--why", "same prompt"], 0);
+    world.until(&format!("select state from jobs where id = '{id}'"), "succeeded");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 2]);
+    let by = world.sql("select json_extract(detail, '$.by') from events where cause = 'adopt'");
+    assert!(by.unwrap().ends_with("same prompt"));
+    assert_eq!(book(&world), "2 calls: 2 accepted, 0 absent, 0 parked, difference 0, unclaimed 0");
+}
+
+#[test]
+fn a_foreign_job_makes_the_account_shared_and_is_listed_with_its_credits() {
+    let world = World::started(&[], "[sweep]\nevery = \"1s\"\n");
+    order(&world);
+    world.until("select state from jobs", "succeeded");
+    world.vendor.post("/_sim/foreign", &json!({}));
+    world.until("select count(*) from settings where name = 'account.shared'", "1");
+    assert_eq!(world.sql("select what from unclaimed").as_deref(), Some("foreign"));
+    world.vendor.fault(&["lost-reply@triggerImageGenerationJob,times=1"]);
+    let id = order(&world);
+    world.until(&format!("select state from jobs where id = '{id}'"), "attention");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 2]);
+}
+
+/// An outage after the lost reply does not count as "the vendor was looked at and had nothing".
+#[test]
+fn an_outage_stops_the_settle_time() {
+    let world = World::started(&["lost-request@triggerImageGenerationJob,times=1"], "");
+    order(&world);
+    world.until("select state from jobs", "in_doubt");
+    world.vendor.fault(&["status=503@listJobs"]);
+    world.until("select missed from intents", "1");
+    let before = world.sql("select healthy from intents").unwrap().parse::<i64>().unwrap();
+    // Failing looks back off; a few of them pass before the vendor is well again.
+    let failed = "select count(*) from events where cause = 'look_failed'";
+    eventually("several looks failed", || {
+        world.sql(failed)?.parse::<i64>().ok().filter(|count| *count >= 3)
+    });
+    let after = world.sql("select healthy from intents").unwrap().parse::<i64>().unwrap();
+    assert_eq!(after, before, "time in which looks failed does not count");
+    world.vendor.clear_faults();
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+}
+
+/// How late the vendor's list is: measured by itself while the settle time is automatic.
+#[test]
+fn the_lag_of_the_list_is_measured_and_kept() {
+    let mut world = World::new(&["--fault", "list-lag=4s"]);
+    let text = std::fs::read_to_string(world.folder.path().join("darkroom.toml")).unwrap();
+    let text = text.replace("settle = \"3s\"", "settle = \"auto\"");
+    std::fs::write(world.folder.path().join("darkroom.toml"), text).unwrap();
+    world.serve();
+    order(&world);
+    let samples =
+        "select json_extract(value, '$.samples') from settings where name = 'listing.lag'";
+    world.until(samples, "1");
+    let largest = samples.replace("samples", "largest");
+    let lag = world.sql(&largest).unwrap().parse::<i64>().unwrap();
+    assert!((4_000..30_000).contains(&lag), "{lag}");
+    // A second daemon knows it still.
+    world.kill();
+    world.serve();
+    assert_eq!(world.sql(samples).as_deref(), Some("1"));
+}

@@ -234,7 +234,7 @@ async fn run(
             task.answer(outcome.as_ref().err());
         }
     }
-    // Whoever still waits hears at once that nothing more is stored.
+    // Whoever still waits, or comes later, is answered at once.
     drop(inbox);
     if disk.failed.is_cancelled() {
         // The readers go first: see `close`.

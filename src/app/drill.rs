@@ -52,6 +52,11 @@ pub async fn run(args: DrillArgs, global: &GlobalArgs) -> Result<u8, CliError> {
         let report = Report::new(&diary, &Facts::gather(dir, &diary).await?);
         return tell(&report, global, dir, None);
     }
+    if global.data_dir.is_some() || global.config.is_some() {
+        return Err(CliError::Usage(
+            "the drill makes its own data directory and configuration; --dir says where".to_owned(),
+        ));
+    }
     let seed = args.seed.unwrap_or_else(|| Utc::now().timestamp_millis().unsigned_abs());
     let folder = Folder::make(&args)?;
     if !global.quiet {
@@ -64,7 +69,10 @@ pub async fn run(args: DrillArgs, global: &GlobalArgs) -> Result<u8, CliError> {
     }
     let drilled = tokio::select! {
         drilled = drill(&args, seed, &folder.dir, global.quiet) => drilled,
-        () = interrupted() => return Err(CliError::Silent(exit::INTERRUPTED)),
+        () = interrupted() => {
+            talk(&format!("interrupted; {} is left", folder.dir.display()));
+            return Err(CliError::Silent(exit::INTERRUPTED));
+        }
     };
     let failed = |error: CliError| {
         CliError::Error(format!("{error}\nseed {seed}; see {}", folder.dir.display()))

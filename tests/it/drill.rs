@@ -113,6 +113,7 @@ fn a_bad_command_line_starts_nothing() {
         &["--seed", "-1"],
         &["--judge", "/nonexistent"],
         &["--judge", "/tmp", "--kills", "3"],
+        &["--kills", "1", "--data-dir", "/tmp"],
     ] {
         let output = drill(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", said(&output));

@@ -211,7 +211,7 @@ async fn one_life(world: &World, orders: &Orders, aim: Aim) -> Result<Killed, Cl
     let before = newest_intent(world).await?;
     let mut daemon = world.serve()?;
     match aim {
-        Aim::Clock(after) => tokio::time::sleep(Duration::from_millis(after)).await,
+        Aim::Clock(share) => tokio::time::sleep(world.span().mul_f64(share as f64 / 1000.0)).await,
         Aim::Call(after) => {
             let deadline = Instant::now() + NEXT_CALL;
             while newest_intent(world).await? == before && Instant::now() < deadline {

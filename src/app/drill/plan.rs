@@ -5,7 +5,8 @@ use crate::simulator::Rng;
 /// When a daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aim {
-    /// This many milliseconds after its process was started, whatever it does then.
+    /// So many thousandths into the span of a life, counted from the start of its process: from
+    /// before it has opened its file until well into its work.
     Clock(u64),
     /// This many milliseconds after the next call began.
     Call(u64),
@@ -58,8 +59,7 @@ impl Plan {
     pub(super) fn aim(&self, life: u64) -> Aim {
         let mut dice = self.dice(1, life);
         match dice.next() % 2 {
-            // From before the daemon has opened its file until well into its work.
-            0 => Aim::Clock(dice.between(5.0, 700.0) as u64),
+            0 => Aim::Clock(dice.between(5.0, 1000.0) as u64),
             _ => Aim::Call(dice.between(0.0, 300.0) as u64),
         }
     }

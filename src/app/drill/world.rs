@@ -6,7 +6,9 @@ use crate::cli::drill::Profile;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -16,6 +18,8 @@ pub(super) const KEY: &str = "drill-key";
 const GRACE: Duration = Duration::from_secs(20);
 /// How long a command may take before the drill calls it hung.
 const COMMAND: Duration = Duration::from_secs(60);
+/// The span of a life beyond what starting takes.
+const BUSY: Duration = Duration::from_millis(500);
 
 /// The vendor and the folder, and how to start what works on them.
 pub(super) struct World {
@@ -24,6 +28,8 @@ pub(super) struct World {
     simulator: Child,
     api: String,
     http: reqwest::Client,
+    /// How long a daemon took to listen when it was last seen to (ms).
+    startup: Arc<AtomicU64>,
 }
 
 /// How a command ended.
@@ -73,7 +79,7 @@ impl World {
             .no_proxy()
             .build()
             .map_err(|error| CliError::Error(error.to_string()))?;
-        Ok(Self { dir: dir.to_owned(), program, simulator, api, http })
+        Ok(Self { dir: dir.to_owned(), program, simulator, api, http, startup: Arc::default() })
     }
 
     /// A command of ours on the drill's folder.
@@ -96,11 +102,29 @@ impl World {
 
     /// Starts the daemon and waits for nothing: a kill may come before it listens.
     pub(super) fn serve(&self) -> Result<Child, CliError> {
-        self.command(&["serve", "--listen", "127.0.0.1:0"].map(str::to_owned))
-            .stdout(Stdio::null())
+        let begun = Instant::now();
+        let mut daemon = self
+            .command(&["serve", "--listen", "127.0.0.1:0"].map(str::to_owned))
+            .stdout(Stdio::piped())
             .stderr(log(&self.dir, "daemon.log")?)
             .spawn()
-            .map_err(failed("the daemon"))
+            .map_err(failed("the daemon"))?;
+        if let Some(out) = daemon.stdout.take() {
+            let startup = self.startup.clone();
+            tokio::spawn(async move {
+                let mut line = String::new();
+                if matches!(BufReader::new(out).read_line(&mut line).await, Ok(read) if read > 0) {
+                    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    startup.store(took, Ordering::Relaxed);
+                }
+            });
+        }
+        Ok(daemon)
+    }
+
+    /// The span of a life, so that on a slow machine too most lives come to do something.
+    pub(super) fn span(&self) -> Duration {
+        BUSY + Duration::from_millis(self.startup.load(Ordering::Relaxed).saturating_mul(2))
     }
 
     /// Runs a command to its end, or kills it after a while.

@@ -1,6 +1,7 @@
 //! Wiring: the daemon from its parts, in the order lock, open, migrate, recover, listen.
 
 pub mod demo;
+pub mod drill;
 
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
@@ -51,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
             Ok(cli::exit::DONE)
         }
         Command::Demo(args) => demo::run(args, cli.global.data_dir).await,
+        Command::Drill(args) => drill::run(args, &cli.global).await,
         _ => cli::run(cli).await,
     }
 }

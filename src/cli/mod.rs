@@ -1,9 +1,10 @@
 //! The command line: one file per group of commands.
 //!
 //! Data goes to stdout, talk to stderr. Every command works on the database file, daemon running or
-//! not; `serve` and `demo` are the only ones that start anything.
+//! not; `serve`, `demo`, `drill` and `simulate` are the only ones that start anything.
 
 pub mod context;
+pub mod drill;
 pub mod out;
 
 // Commands that submit, and what they share.
@@ -85,6 +86,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show the whole flow offline, with a `kill -9` in the middle of the training.
     Demo(DemoArgs),
+    Drill(drill::DrillArgs),
     /// Run the vendor's API offline, for trying things out and for tests.
     Simulate(crate::simulator::Args),
     // --- commands that submit ---
@@ -130,9 +132,11 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
     let ctx = &Context::new(&cli.global)?;
     match cli.command {
         // These start processes; `app` runs them before it comes here.
-        Command::Serve(_) | Command::Demo(_) | Command::Simulate(_) | Command::Reading(_) => {
-            Ok(exit::DONE)
-        }
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Drill(_)
+        | Command::Simulate(_)
+        | Command::Reading(_) => Ok(exit::DONE),
         // --- commands that submit ---
         Command::Train(args) => train::run(ctx, args).await,
         Command::Image(args) => job::image(ctx, args).await,

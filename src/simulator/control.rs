@@ -50,7 +50,7 @@ struct Part {
 }
 
 async fn ledger(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
-    Json(sim.world().ledger.report(part.since, part.effects.unwrap_or(true)))
+    Json(sim.world().ledger_report(part.since, part.effects.unwrap_or(true)))
 }
 
 async fn requests(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {

@@ -61,6 +61,7 @@ faults! {
     LostRequest, "lost-request", Nothing, Before, "effects", "closed before any effect";
     LostReply, "lost-reply", Nothing, After, "effects", "the effect happens, then the connection closes without a reply";
     LateAccept, "late-accept", Time, Before, "jobs", "closed at once; the effect happens that much later";
+    GoesOn, "goes-on", Nothing, Before, "effects", "a call taken in goes on to its end, even if its client leaves meanwhile";
     DelayBefore, "delay-before", Time, Before, "any", "waits, then acts";
     Delay, "delay", Time, After, "any", "acts, then waits before replying";
     Status, "status", AnyCode, Before, "any", "refused with this status, no effect";
@@ -116,7 +117,10 @@ impl Kind {
 
     /// Whether it decides a call's fate, so that no other fault gets a say.
     pub(crate) fn settles(self) -> bool {
-        !matches!(self, Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia)
+        !matches!(
+            self,
+            Self::GoesOn | Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia
+        )
     }
 }
 

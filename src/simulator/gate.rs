@@ -100,18 +100,40 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         request.extensions_mut().insert(Caller { user, op, base });
         world.faults.strike_all(Phase::Before, op)
     };
+    if !before.iter().any(|fault| fault.kind == Kind::GoesOn) {
+        return carry_out(sim, op, before, request, next).await;
+    }
+    // A body that does not arrive whole is a call that never happens.
+    let Some(request) = whole(request).await else {
+        return hang_up();
+    };
+    let sim = sim.clone();
+    // A task of its own, because a client that leaves takes this one with it.
+    let call = tokio::spawn(async move { carry_out(&sim, op, before, request, next).await });
+    call.await.unwrap_or_else(|_| hang_up())
+}
+
+/// The call itself, with what goes wrong before and after it.
+async fn carry_out(
+    sim: &Arc<Sim>,
+    op: Op,
+    before: Vec<Struck>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     for fault in before {
-        if fault.kind == Kind::LateAccept {
-            happen_later(fault, request, next).await;
-            return hang_up();
-        }
-        if fault.kind == Kind::DelayBefore {
-            tokio::time::sleep(fault.value.time()).await;
-        } else if fault.kind == Kind::ExpiredUrl {
-            request.extensions_mut().insert(Expired);
-        } else {
-            take_in(request).await;
-            return refuse(&fault);
+        match fault.kind {
+            Kind::GoesOn => {}
+            Kind::LateAccept => {
+                happen_later(fault, request, next).await;
+                return hang_up();
+            }
+            Kind::DelayBefore => tokio::time::sleep(fault.value.time()).await,
+            Kind::ExpiredUrl => drop(request.extensions_mut().insert(Expired)),
+            _ => {
+                take_in(request).await;
+                return refuse(&fault);
+            }
         }
     }
     let mut response = next.run(request).await;
@@ -123,6 +145,13 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         response = spoil(&fault, response).await;
     }
     response
+}
+
+/// The request with its whole body in memory; none if the body breaks off.
+async fn whole(request: Request) -> Option<Request> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, KEPT_BODY).await.ok()?;
+    Some(Request::from_parts(parts, Body::from(body)))
 }
 
 /// Reads a body that nobody will use. A server that answers and closes in the middle of an upload
@@ -168,14 +197,13 @@ fn base(sim: &Sim, headers: &HeaderMap) -> Arc<str> {
 
 /// Runs the call when its client has long been cut off.
 async fn happen_later(fault: Struck, request: Request, next: Next) {
-    let (parts, body) = request.into_parts();
     // A body that does not arrive whole is a call that never happens.
-    let Ok(body) = axum::body::to_bytes(body, KEPT_BODY).await else {
+    let Some(request) = whole(request).await else {
         return;
     };
     tokio::spawn(async move {
         tokio::time::sleep(fault.value.time()).await;
-        next.run(Request::from_parts(parts, Body::from(body))).await;
+        next.run(request).await;
     });
 }
 

@@ -29,7 +29,8 @@
 //! | `POST /_sim/reset` | forgets everything but the command line |
 //!
 //! Totals in the ledger count effects, not calls: a refused call is none, and a lost reply is one,
-//! with `replied` false. `train_calls`, `train_conflicts` and `train_noops` count calls. Jobs of
+//! with `replied` false. Each effect names what it was for: a job its request, an upload the hash of
+//! its bytes, a model its name; a job also its state and its outputs. `train_calls`, `train_conflicts` and `train_noops` count calls. Jobs of
 //! somebody else are counted in `foreign_jobs` alone, and their credits not at all.
 
 mod api;
@@ -53,4 +54,5 @@ mod tests;
 
 pub use args::{Args, Retrain};
 pub use fault::Fault;
+pub(crate) use rng::Rng;
 pub use serve::{Running, run, start};

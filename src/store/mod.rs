@@ -8,8 +8,10 @@
 //! - [`queries`]: what the engine reads
 //! - [`lookup`]: what a command line refers to
 //! - [`report`]: what the interfaces read
+//! - [`audit`]: what a check from outside reads
 
 pub mod apply;
+pub mod audit;
 pub mod cancel;
 pub mod chain;
 pub mod intents;

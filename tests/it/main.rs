@@ -7,6 +7,7 @@
 mod architecture;
 mod clock;
 mod doubt;
+mod drill;
 mod killpoints;
 mod main_job;
 mod mended;

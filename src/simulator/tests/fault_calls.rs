@@ -84,6 +84,20 @@ async fn delays_hold_the_reply_or_the_effect() {
 }
 
 #[tokio::test]
+async fn a_call_may_go_on_without_its_client() {
+    let slow = ["goes-on@jobs", "delay-before=300ms@jobs"];
+    let vendor = Vendor::new(&slow).await;
+    let call = vendor.call(Method::POST, TRIGGER).json(&order());
+    let left = call.timeout(Duration::from_millis(100)).send().await.unwrap_err();
+    assert!(left.is_timeout());
+    while vendor.count("jobs").await == 0 {}
+    assert_eq!(effects(&vendor).await[0]["replied"], false);
+    let again = vendor.try_post(TRIGGER, &order()).await.unwrap();
+    assert_eq!(again.status(), 200, "who stays gets the reply");
+    assert_eq!(effects(&vendor).await[1]["replied"], true);
+}
+
+#[tokio::test]
 async fn statuses_before_and_after_the_effect() {
     for (fault, status, jobs) in [
         ("status=503@jobs", 503, 0),

@@ -249,6 +249,21 @@ impl World {
         Ok(record)
     }
 
+    /// The ledger, with what has become of each job and what it made.
+    pub(crate) fn ledger_report(&self, since: u64, with_effects: bool) -> Value {
+        let now = self.clock.progress();
+        let mut report = self.ledger.report(since, with_effects);
+        let effects = report.get_mut("effects").and_then(Value::as_array_mut);
+        for effect in effects.into_iter().flatten() {
+            let index = effect["id"].as_str().and_then(|id| self.job_ids.get(id));
+            if let Some(job) = index.and_then(|index| self.jobs.get(*index)) {
+                effect["status"] = job.status(now).into();
+                effect["outputs"] = job.images.iter().chain(&job.videos).cloned().collect();
+            }
+        }
+        report
+    }
+
     /// Ends all jobs and trainings under way, stuck ones included.
     pub(crate) fn finish_all(&mut self) {
         let now = self.clock.progress();

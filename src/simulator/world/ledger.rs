@@ -29,6 +29,8 @@ pub(crate) struct Effect {
     pub(crate) key: Arc<str>,
     pub(crate) endpoint: Option<Op>,
     pub(crate) content_sha256: Option<String>,
+    /// What a model was called when it was created.
+    pub(crate) name: Option<String>,
     /// The request body of a job, as JSON text.
     pub(crate) request: Option<Arc<str>>,
     pub(crate) credits: u64,
@@ -113,7 +115,7 @@ impl Effect {
             self.request.as_deref().and_then(|text| serde_json::from_str(text).ok());
         json!({
             "seq": seq, "kind": self.what.word(), "id": self.id, "model_id": self.model_id,
-            "at": self.at, "key": &*self.key, "endpoint": self.endpoint.map(Op::name),
+            "name": self.name, "at": self.at, "key": &*self.key, "endpoint": self.endpoint.map(Op::name),
             "content_sha256": self.content_sha256, "request": request, "credits": self.credits,
             "replied": replied,
         })

@@ -172,6 +172,7 @@ impl World {
             key: self.users.get(caller.user).map_or_else(|| "".into(), |user| user.key.clone()),
             endpoint: Some(caller.op),
             content_sha256: None,
+            name: None,
             request: None,
             credits: 0,
         }

@@ -138,8 +138,9 @@ impl World {
         if let Some(user) = self.users.get_mut(caller.user) {
             user.models.push(id.clone());
         }
-        let seq = self.record(caller, What::Model, &id);
-        Ok((id, seq))
+        let mut effect = self.effect(caller, What::Model, &id);
+        effect.name = Some(name.to_owned());
+        Ok((id, self.ledger.record(effect)))
     }
 
     fn name_taken(&self, caller: &Caller, name: &str) -> bool {

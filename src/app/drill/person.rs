@@ -1,0 +1,63 @@
+//! The person whom the daemon asks: knows the truth from the vendor's ledger, and says it with the
+//! same commands that anybody would use.
+
+use super::facts::effects;
+use super::verdict::{Index, made};
+use super::world::World;
+use crate::cli::CliError;
+use crate::cli::exit;
+use crate::store::audit::{Audit, Parked};
+use std::collections::BTreeSet;
+
+/// Decides about each row that waits.
+pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliError> {
+    if parked.is_empty() {
+        return Ok(());
+    }
+    let Some(mut audit) = Audit::open(&world.data()).await? else {
+        return Ok(());
+    };
+    let rows = audit.rows().await?;
+    audit.close().await?;
+    let facts = super::Facts {
+        rows,
+        effects: effects(&world.sim("ledger").await?)?,
+        ..super::Facts::default()
+    };
+    let index = Index::new(&facts);
+    let taken: BTreeSet<(&str, &str)> = facts
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.kind.as_str(), row.remote_id.as_deref()?)))
+        .collect();
+    for one in parked {
+        let Some(row) = facts.rows.iter().find(|row| row.id == one.id) else {
+            continue;
+        };
+        let mismatch = one.error_class.as_deref() == Some("mismatch");
+        let args = if one.remote_id.is_some() || mismatch {
+            // The vendor has it: looking again is all there is to say.
+            vec!["retry".to_owned(), one.id.clone()]
+        } else {
+            let wanted = index.wanted(row);
+            let there = facts.effects.iter().find(|effect| {
+                made(effect) == wanted && !taken.contains(&(one.kind.as_str(), effect.id.as_str()))
+            });
+            let mut args = vec!["resolve".to_owned(), one.id.clone()];
+            match there.filter(|_| wanted.is_some()) {
+                Some(effect) => args.extend(["--adopt".to_owned(), effect.id.clone()]),
+                None => args.push("--resubmit".to_owned()),
+            }
+            args.extend(["--why".to_owned(), "the vendor's ledger".to_owned()]);
+            args
+        };
+        let ended = world.run(&args, None).await?;
+        // Refused: the daemon was faster, or it is another row's by now; the next round sees.
+        let fine = [Some(i32::from(exit::DONE)), Some(i32::from(exit::FAILED))];
+        if !fine.contains(&ended.code) {
+            let said = format!("darkroom {}: {}", args.join(" "), ended.stderr);
+            return Err(CliError::Error(said));
+        }
+    }
+    Ok(())
+}

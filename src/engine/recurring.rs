@@ -47,7 +47,9 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
     let first = engine.clone();
     tokio::spawn(async move { first.scrub().await });
     let now = engine.now();
-    let sweep = Every::new(super::millis(engine.config.sweep.every), now);
+    // The first one comes right after the start: much may have happened meanwhile.
+    let every = super::millis(engine.config.sweep.every);
+    let sweep = Every::new(every, now.saturating_sub(every));
     let probe = Every::new(KEY_PROBE, now);
     let checkpoint = Every::new(CHECKPOINT, now);
     let tick = if sweep.interval < 60_000 { EVERY_SECOND } else { EVERY_MINUTE };

@@ -10,6 +10,8 @@ pub mod recipe;
 pub mod reconcile;
 pub mod request;
 pub mod schedule;
+#[cfg(test)]
+mod simulation;
 pub mod state;
 pub mod validate;
 pub mod work;

@@ -1,0 +1,31 @@
+//! The core under a seeded scheduler: `Work::evolve`, `reconcile::judge`, `reconcile::lag` and
+//! `schedule` as they are, around them a model of the vendor, the database and the engine's steps.
+//!
+//! A schedule is drawn from a seed ([`plan`]) and run to its end ([`world`]). Between any two steps
+//! of the daemon ([`daemon`], [`sending`], [`looking`]) it may die, time may pass, our clock may be
+//! set, the vendor may go down, list late or accept late, somebody else may order, a row may be
+//! cancelled, a person may decide. What must be true is told from the vendor's own truth
+//! ([`check`]). [`bugs`] can be planted; [`tests`] shows that each is caught.
+//!
+//! The model follows `src/engine` and `src/store` by hand, for the domain knows neither. The top of
+//! each file says which function stands for which: whoever changes one changes both.
+//!
+//! Where it found a fault, the model has the rule that mends it, and the fault can be planted:
+//! `EntriesUntilNow`, `OurClockForTheirs`, `SendsAfterSleep`, `LookDatedAtItsEnd` and `SweepOfADay`
+//! in [`bugs`] are how the engine was when the simulation was written.
+//!
+//! `cargo test --lib simulation` runs all of it. `DARKROOM_SIM_SEED` and `DARKROOM_SIM_SCHEDULES`
+//! choose other schedules; a failing seed is printed with its shortened story and how to see it
+//! again.
+
+mod bugs;
+mod check;
+mod daemon;
+mod db;
+mod listing;
+mod looking;
+mod plan;
+mod sending;
+mod tests;
+mod vendor;
+mod world;

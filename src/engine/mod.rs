@@ -183,6 +183,15 @@ impl Engine {
         self.client.vendor_now().unwrap_or_else(ours)
     }
 
+    /// Makes sure that the vendor's clock is known, by one free question: every window in its lists
+    /// rests on it.
+    async fn know_the_time(&self) -> Result<()> {
+        if self.client.vendor_now().is_none() {
+            self.call(self.client.ping()).await?;
+        }
+        Ok(())
+    }
+
     /// How long a paid call in doubt may stay unfound before it counts as absent.
     async fn settle_time(&self) -> Result<Millis> {
         Ok(match self.config.doubt.settle {

@@ -21,6 +21,8 @@ struct Seen {
     verdict: Verdict,
     /// What was seen, for whoever has to judge it later.
     evidence: Value,
+    /// When the vendor was asked.
+    at: Moment,
     /// When to look again if nothing is settled (ms from now).
     again: i64,
 }
@@ -32,8 +34,8 @@ impl Engine {
         let (event, facts) = match self.look(work, &open).await {
             Ok(seen) => {
                 let look = Some(Look::Complete {
-                    at: self.moment(),
-                    healthy: open.healthy_at(&self.moment()),
+                    at: seen.at,
+                    healthy: open.healthy_at(&seen.at),
                     empty: matches!(
                         seen.verdict,
                         Verdict::Wait { empty: true, .. } | Verdict::Absent { .. }
@@ -96,6 +98,7 @@ impl Engine {
             Kind::Output | Kind::Change => Ok(Seen {
                 verdict: Verdict::Wait { why: "repeating it is harmless".to_owned(), empty: false },
                 evidence: Value::Null,
+                at: self.moment(),
                 again: 0,
             }),
         }

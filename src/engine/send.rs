@@ -22,6 +22,8 @@ use std::time::Duration;
 /// reply could not be resolved afterwards.
 const LISTING_AT_MOST: i64 = 5 * 60 * 1000;
 
+/// Between an intent and its call (ms, wall clock: it counts a machine's sleep).
+const PROMPTLY: i64 = 15_000;
 /// Between two tries to store a reply while the database is busy or its disk full.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
 /// A picture that the vendor does not find (yet) is asked for this often, over some ten minutes.
@@ -85,10 +87,8 @@ impl Engine {
         request: Value,
         expects: Value,
     ) -> Result<Work> {
-        // Without the vendor's clock nothing could be dated afterwards: one free question first.
-        if self.client.vendor_now().is_none() {
-            self.call(self.client.ping()).await?;
-        }
+        // Without the vendor's clock nothing could be dated afterwards.
+        self.know_the_time().await?;
         let request_hash = hex::encode(Sha256::digest(request.to_string()));
         let intent = NewIntent {
             lane,
@@ -100,8 +100,14 @@ impl Engine {
         };
         let (kind, id, timing) = (work.kind, work.id, *self.timing());
         let paid = intent.lane == PAID_LANE;
+        let opened = self.now();
         let started = self.store.writer().write(StartSend { kind, id, intent, timing }).await?;
         if paid && let Err(problem) = self.mark_high_water().await {
+            return self.not_sent(&started, problem).await;
+        }
+        // A machine that slept in between: the intent's time is no time of the call's any more.
+        if !(0..=PROMPTLY).contains(&(self.now() - opened)) {
+            let problem = "the call was not made promptly, so it is made anew".to_owned();
             return self.not_sent(&started, problem).await;
         }
         Ok(started)

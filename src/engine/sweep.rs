@@ -40,6 +40,7 @@ impl Engine {
         if fresh(self.listed_at()) {
             return Ok(());
         }
+        self.know_the_time().await?;
         self.list_since(self.vendor_now() - WINDOW).await.map(drop)
     }
 
@@ -75,6 +76,10 @@ impl Engine {
 
     /// The recurring sweep: a day back, and further if nobody has looked for longer.
     pub(super) async fn sweep(&self) {
+        if let Err(error) = self.know_the_time().await {
+            tracing::warn!("the inventory sweep did not get through: {error}");
+            return;
+        }
         let now = self.vendor_now();
         let last: Option<LastListing> = self.store.setting(LAST).await.unwrap_or_default();
         let since = last.map_or(now, |last| last.at - OVERLAP).max(now - FURTHEST);

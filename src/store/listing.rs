@@ -333,19 +333,29 @@ impl Store {
         .await?)
     }
 
-    /// How many trainings accepted after `since` (Unix ms) may still show up in the job list: none
-    /// once several have come and gone without.
+    /// How many trainings may still show up in the job list as a job first listed after this call:
+    /// those that were sent within `settle` (ms) before it, and none once several have come and
+    /// gone without an entry. How long the call has been waiting since changes nothing.
     ///
     /// # Errors
     /// A database error.
-    pub async fn trainings_that_may_show(&self, since: Millis) -> Result<usize> {
+    pub async fn trainings_that_may_show(
+        &self,
+        open: &OpenIntent,
+        settle: Millis,
+    ) -> Result<usize> {
         let count: i64 = sqlx::query_scalar(
-            "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM listed_jobs WHERE training IS NOT NULL) \
-             AND (SELECT count(*) FROM trainings WHERE accepted_at <= $1) >= $2 THEN 0 \
-             ELSE (SELECT count(*) FROM trainings t WHERE accepted_at > $1 \
-               AND NOT EXISTS (SELECT 1 FROM listed_jobs l WHERE l.training = t.id)) END",
+            "WITH sent AS (SELECT t.id, max(i.vendor_time) + $1 > $2 - $3 AS may_show, \
+               EXISTS (SELECT 1 FROM listed_jobs l WHERE l.training = t.id) AS shown \
+               FROM trainings t JOIN intents i ON i.subject = t.id \
+               WHERE t.accepted_at IS NOT NULL GROUP BY t.id) \
+             SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM listed_jobs WHERE training IS NOT NULL) \
+               AND (SELECT count(*) FROM sent WHERE NOT may_show) >= $4 THEN 0 \
+             ELSE (SELECT count(*) FROM sent WHERE may_show AND NOT shown) END",
         )
-        .bind(since)
+        .bind(ENTRY_WITHIN)
+        .bind(open.vendor_time)
+        .bind(settle)
         .bind(UNLISTED)
         .fetch_one(self.readers())
         .await?;

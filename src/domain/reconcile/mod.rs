@@ -81,6 +81,8 @@ pub struct Doubt {
     /// How long the vendor has been looked at and found healthy since the outcome became unknown
     /// (ms, see [`lag::credited`]).
     pub healthy: Millis,
+    /// Whether there was a complete look before this one.
+    pub looked: bool,
     /// Complete looks before this one that found nothing.
     pub looks: u32,
     /// Vendor time of the first of them.
@@ -309,7 +311,8 @@ fn unproven(doubt: &Doubt, left: &[&Candidate], explained: bool, sight: &Sight) 
     };
     // A job that has made nothing yet, or cannot be read, may still rule itself out.
     let may_tell = left.iter().any(|job| job.unreadable || (job.media.is_none() && !job.failed));
-    if may_tell && doubt.healthy < sight.settle {
+    // Not at the first look either: one answer that cannot be read is no reason to ask a person.
+    if may_tell && (doubt.healthy < sight.settle || !doubt.looked) {
         return Verdict::Wait { why: format!("{why}; what it produces will tell"), empty: false };
     }
     Verdict::Park { why, candidates: ids }

@@ -15,6 +15,7 @@ fn doubt() -> Doubt {
         effect: Effect::Job(image()),
         sent_at: 1_000_000,
         healthy: 10_000,
+        looked: true,
         looks: 0,
         first_look: None,
         reaches_back: true,
@@ -108,6 +109,9 @@ fn odd_ones_are_neither_adopted_nor_ruled_out() {
         Verdict::Park { .. }
     ));
     let (doubt, sight) = settled();
+    let first = Doubt { looked: false, ..doubt.clone() };
+    let verdict = one(&first, std::slice::from_ref(&unreadable), &sight);
+    assert!(matches!(verdict, Verdict::Wait { .. }), "a single unreadable answer");
     for odd in [unreadable, too_many] {
         assert!(matches!(one(&doubt, &[odd], &sight), Verdict::Park { .. }));
     }

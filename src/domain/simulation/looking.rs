@@ -276,6 +276,7 @@ impl World {
             effect: row.effect.clone(),
             sent_at: open.vendor_time,
             healthy: open.healthy_at(at, self.plan.bug),
+            looked: open.looked_boot.is_some(),
             looks: open.looks,
             first_look: open.first_look,
             reaches_back,

@@ -10,7 +10,7 @@
 //! The model follows `src/engine` and `src/store` by hand, for the domain knows neither. The top of
 //! each file says which function stands for which: whoever changes one changes both.
 //!
-//! Where it found a fault, the model has the rule that mends it, and the fault can be planted:
+//! Where it found a fault, the engine has been mended, and the fault can be planted here:
 //! `EntriesUntilNow`, `OurClockForTheirs`, `SendsAfterSleep`, `LookDatedAtItsEnd` and `SweepOfADay`
 //! in [`bugs`] are how the engine was when the simulation was written.
 //!

@@ -3,6 +3,7 @@
 
 use super::{Engine, Result, Seen, expected};
 use crate::domain::ids::RemoteModelId;
+use crate::domain::reconcile::lag::Moment;
 use crate::domain::reconcile::{SKEW, Verdict};
 use crate::domain::work::{Kind, Work};
 use crate::store::intents::OpenIntent;
@@ -19,6 +20,8 @@ impl Engine {
     pub(super) async fn look_for_model(&self, open: &OpenIntent) -> Result<Seen> {
         let name = expected(open, "name");
         let since = open.vendor_time - SKEW - self.store.lag().await?.skew;
+        self.know_the_time().await?;
+        let at = self.moment();
         let all = self.call(self.client.list_models()).await?.value;
         let ids: Vec<String> = all.iter().map(|model| model.id.0.clone()).collect();
         let claimed = self.store.claimed(Kind::Model, &ids).await?;
@@ -37,13 +40,15 @@ impl Engine {
             .map(|model| model.id.0)
             .collect();
         let nothing = "the vendor lists no such model";
-        Ok(self.free_verdict(open, &ids, found, "model", "models", nothing))
+        Ok(self.free_verdict(open, at, &ids, found, "model", "models", nothing))
     }
 
     pub(super) async fn look_for_upload(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
         let row = self.store.upload(work.id).await?;
         let since = open.vendor_time - SKEW - self.store.lag().await?.skew;
         let model = self.remote_model(&row.model_id).await?;
+        self.know_the_time().await?;
+        let at = self.moment();
         let images = match row.purpose.as_str() {
             "reference" => self.reference_images(&model).await?,
             _ => self.call(self.client.all_input_images(&model)).await?.value,
@@ -64,13 +69,14 @@ impl Engine {
         }
         let found = found.into_iter().map(|image| image.id.0).collect();
         let nothing = "the vendor lists no new image of the model";
-        Ok(self.free_verdict(open, &ids, found, "image of the model", "images", nothing))
+        Ok(self.free_verdict(open, at, &ids, found, "image of the model", "images", nothing))
     }
 
     /// One new thing is ours, several are a person's business, none is absent after its time.
     fn free_verdict(
         &self,
         open: &OpenIntent,
+        at: Moment,
         listed: &[String],
         found: Vec<String>,
         what: &str,
@@ -78,7 +84,7 @@ impl Engine {
         nothing: &str,
     ) -> Seen {
         let settle = self.timing().free_settle;
-        let healthy = open.healthy_at(&self.moment());
+        let healthy = open.healthy_at(&at);
         let evidence = json!({
             "listed": listed.len(), "candidates": found.clone(), "healthy_ms": healthy,
         });
@@ -86,7 +92,7 @@ impl Engine {
             [] if healthy >= settle && open.looks > 0 => Verdict::Absent {
                 why: format!(
                     "{nothing} {} s after the call",
-                    (self.vendor_now() - open.vendor_time) / 1000
+                    (at.vendor - open.vendor_time) / 1000
                 ),
             },
             [] => Verdict::Wait { why: nothing.to_owned(), empty: true },
@@ -99,7 +105,7 @@ impl Engine {
                 candidates: found,
             },
         };
-        Seen { verdict, evidence, again: (settle / 4).clamp(100, 5_000) }
+        Seen { verdict, evidence, at, again: (settle / 4).clamp(100, 5_000) }
     }
 
     async fn reference_images(&self, model: &RemoteModelId) -> Result<Vec<RemoteImage>> {

@@ -3,6 +3,7 @@
 use super::{Engine, Result, Seen, expected};
 use crate::config::Auto;
 use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
+use crate::domain::reconcile::lag::Moment;
 use crate::domain::reconcile::{
     self, Candidate, Doubt, Effect, Expected, Fit, Media, SKEW, Sight, Verdict,
 };
@@ -21,16 +22,16 @@ impl Engine {
         let status = self.call(self.client.get_model(&model)).await?.value.status;
         let word = super::super::poll::model_word(&status);
         let evidence = json!({ "model": model.as_str(), "model_status": word });
-        let again = self.timing().relist;
+        let (again, at) = (self.timing().relist, self.moment());
         if super::super::poll::is_past_new(&status) {
             let why = format!("the model's status is {word:?}");
             let verdict = Verdict::Adopt { remote_id: model.0, why };
-            return Ok(Seen { verdict, evidence, again });
+            return Ok(Seen { verdict, evidence, at, again });
         }
         if status == ModelStatus::Deleted {
             let why = "the training's model has been deleted since".to_owned();
             let verdict = Verdict::Park { why, candidates: Vec::new() };
-            return Ok(Seen { verdict, evidence, again });
+            return Ok(Seen { verdict, evidence, at, again });
         }
         // Still `new`. A job that could be the training forbids "absent".
         let mut seen = self.look_at_list(open).await?;
@@ -47,6 +48,9 @@ impl Engine {
     /// A complete, new listing, what of it could be this call's, and what that proves.
     async fn look_at_list(&self, open: &OpenIntent) -> Result<Seen> {
         let skew = SKEW + self.store.lag().await?.skew;
+        self.know_the_time().await?;
+        // The look is as old as the question for the list, however long the rest of it takes.
+        let at = self.moment();
         let (unclaimed, reaches_back) = self.unclaimed_since(open, open.vendor_time - skew).await?;
         let mut candidates = Vec::new();
         for job in &unclaimed {
@@ -54,14 +58,14 @@ impl Engine {
         }
         let settle = self.settle_time().await?;
         let sight = Sight {
-            vendor_now: self.vendor_now(),
+            vendor_now: at.vendor,
             exclusive: self.account_is_exclusive().await?,
-            trainings: self.store.trainings_that_may_show(self.now() - settle).await?,
+            trainings: self.store.trainings_that_may_show(open, settle).await?,
             skew,
             settle,
             relist: self.timing().relist,
         };
-        let mine = self.doubt(open, reaches_back);
+        let mine = doubt(open, &at, reaches_back);
         let shown = candidates.iter().zip(&unclaimed).map(|(job, listed)| {
             json!({
                 "remote_id": job.remote_id, "created_at": job.created_at,
@@ -80,28 +84,10 @@ impl Engine {
         });
         let mut doubts = vec![mine];
         for other in self.store.other_paid_doubts(open.seq).await? {
-            doubts.push(self.doubt(&other, reaches_back));
+            doubts.push(doubt(&other, &at, reaches_back));
         }
         let verdict = reconcile::judge(&doubts, &candidates, &sight).swap_remove(0);
-        Ok(Seen { verdict, evidence, again: self.timing().relist })
-    }
-
-    fn doubt(&self, open: &OpenIntent, reaches_back: bool) -> Doubt {
-        let unknown = Expected { model: None, media: Media::Images, count: None };
-        Doubt {
-            intent: open.seq,
-            request_hash: open.request_hash.clone(),
-            effect: if open.kind == Kind::Training.as_str() {
-                Effect::Training
-            } else {
-                Effect::Job(serde_json::from_str(&open.expects).unwrap_or(unknown))
-            },
-            sent_at: open.vendor_time,
-            healthy: open.healthy_at(&self.moment()),
-            looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
-            first_look: open.first_look,
-            reaches_back,
-        }
+        Ok(Seen { verdict, evidence, at, again: self.timing().relist })
     }
 
     /// Reads the list from before the call on. Answers what no row claims, and whether the list
@@ -163,5 +149,24 @@ impl Engine {
             Auto::Set(exclusive) => exclusive,
             Auto::Auto => self.store.setting::<Value>(SHARED).await?.is_none(),
         })
+    }
+}
+
+fn doubt(open: &OpenIntent, at: &Moment, reaches_back: bool) -> Doubt {
+    let unknown = Expected { model: None, media: Media::Images, count: None };
+    Doubt {
+        intent: open.seq,
+        request_hash: open.request_hash.clone(),
+        effect: if open.kind == Kind::Training.as_str() {
+            Effect::Training
+        } else {
+            Effect::Job(serde_json::from_str(&open.expects).unwrap_or(unknown))
+        },
+        sent_at: open.vendor_time,
+        healthy: open.healthy_at(at),
+        looked: open.looked_boot.is_some(),
+        looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
+        first_look: open.first_look,
+        reaches_back,
     }
 }

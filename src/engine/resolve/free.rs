@@ -16,6 +16,21 @@ const IMAGE_PAGES: u32 = 10;
 /// An upload is at most this large (vendor-api.md section 5).
 const PHOTO_BYTES: u64 = 20 * 1024 * 1024;
 
+/// How a verdict speaks of what it looked for.
+struct Words {
+    one: &'static str,
+    many: &'static str,
+    nothing: &'static str,
+}
+
+const MODELS: Words =
+    Words { one: "model", many: "models", nothing: "the vendor lists no such model" };
+const IMAGES: Words = Words {
+    one: "image of the model",
+    many: "images",
+    nothing: "the vendor lists no new image of the model",
+};
+
 impl Engine {
     pub(super) async fn look_for_model(&self, open: &OpenIntent) -> Result<Seen> {
         let name = expected(open, "name");
@@ -39,8 +54,7 @@ impl Engine {
             })
             .map(|model| model.id.0)
             .collect();
-        let nothing = "the vendor lists no such model";
-        Ok(self.free_verdict(open, at, &ids, found, "model", "models", nothing))
+        Ok(self.free_verdict(open, at, &ids, found, &MODELS))
     }
 
     pub(super) async fn look_for_upload(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
@@ -68,8 +82,7 @@ impl Engine {
             }
         }
         let found = found.into_iter().map(|image| image.id.0).collect();
-        let nothing = "the vendor lists no new image of the model";
-        Ok(self.free_verdict(open, at, &ids, found, "image of the model", "images", nothing))
+        Ok(self.free_verdict(open, at, &ids, found, &IMAGES))
     }
 
     /// One new thing is ours, several are a person's business, none is absent after its time.
@@ -79,10 +92,9 @@ impl Engine {
         at: Moment,
         listed: &[String],
         found: Vec<String>,
-        what: &str,
-        many: &str,
-        nothing: &str,
+        words: &Words,
     ) -> Seen {
+        let Words { one: what, many, nothing } = words;
         let settle = self.timing().free_settle;
         let healthy = open.healthy_at(&at);
         let evidence = json!({
@@ -95,7 +107,7 @@ impl Engine {
                     (at.vendor - open.vendor_time) / 1000
                 ),
             },
-            [] => Verdict::Wait { why: nothing.to_owned(), empty: true },
+            [] => Verdict::Wait { why: (*nothing).to_owned(), empty: true },
             [one] => Verdict::Adopt {
                 remote_id: one.clone(),
                 why: format!("the only new {what} at the vendor that no row claims"),

@@ -98,6 +98,8 @@ pub struct Engine {
     last_round: Mutex<tokio::time::Instant>,
     /// One listing at a time; whoever waits for it shares it.
     listing: tokio::sync::Mutex<()>,
+    /// How far the list was known when a row was looked for before it is sent again.
+    last_looks: Mutex<std::collections::HashMap<Id, i64>>,
     storage: storage::Storage,
     /// Whether the account is known to be ours.
     account: Mutex<account::Standing>,
@@ -130,6 +132,7 @@ impl Engine {
             listed_at: Mutex::new(None),
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
+            last_looks: Mutex::default(),
             storage: storage::Storage::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),

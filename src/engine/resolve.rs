@@ -8,13 +8,16 @@ mod paid;
 
 use super::{Engine, EngineError, Result};
 use crate::domain::event::{Event, Reason};
+use crate::domain::ids::Id;
 use crate::domain::reconcile::Verdict;
 use crate::domain::reconcile::lag::Moment;
 use crate::domain::schedule;
 use crate::domain::work::{Kind, Work};
+use crate::store::StoreError;
 use crate::store::apply::Facts;
 use crate::store::intents::{Look, OpenIntent};
 use serde_json::Value;
+use std::sync::PoisonError;
 
 /// What one complete look brought.
 struct Seen {
@@ -23,6 +26,8 @@ struct Seen {
     evidence: Value,
     /// When the vendor was asked.
     at: Moment,
+    /// The newest listed job that it rests on, if it rests on the job list.
+    listed_seq: Option<i64>,
     /// When to look again if nothing is settled (ms from now).
     again: i64,
 }
@@ -35,6 +40,7 @@ impl Engine {
             Ok(seen) => {
                 let look = Some(Look::Complete {
                     at: seen.at,
+                    listed_seq: seen.listed_seq,
                     healthy: open.healthy_at(&seen.at),
                     empty: matches!(
                         seen.verdict,
@@ -56,7 +62,14 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        self.apply_with(work.kind, work.id, event, facts).await.map(drop)
+        match self.apply_with(work.kind, work.id, event, facts).await {
+            // A newer list came in between: the row is still due, and is looked for again at once.
+            Err(EngineError::Store(StoreError::Refused(why))) => {
+                tracing::debug!("{} {}: {why}", work.kind, work.id);
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// A call that was taken for absent is looked for once more before it is sent again: the vendor
@@ -75,9 +88,16 @@ impl Engine {
             return Ok(None);
         };
         let seen = self.look(work, &intent).await?;
+        let nothing = match &seen.verdict {
+            Verdict::Absent { .. } | Verdict::Wait { empty: true, .. } => true,
+            Verdict::Park { candidates, .. } => candidates.is_empty(),
+            _ => false,
+        };
+        if nothing {
+            self.note_last_look(work.id, seen.listed_seq);
+            return Ok(None);
+        }
         let event = match seen.verdict {
-            Verdict::Absent { .. } | Verdict::Wait { empty: true, .. } => return Ok(None),
-            Verdict::Park { ref candidates, .. } if candidates.is_empty() => return Ok(None),
             Verdict::Wait { why, .. } => {
                 let until = self.now() + seen.again;
                 let note = format!("it came to light late: {why}");
@@ -86,6 +106,20 @@ impl Engine {
             _ => self.event_of(work, seen),
         };
         Ok(Some((event, Facts::default())))
+    }
+
+    /// Remembers how far the list was known at the last look, until the call's intent is stored.
+    fn note_last_look(&self, id: Id, listed_seq: Option<i64>) {
+        let mut looks = self.last_looks.lock().unwrap_or_else(PoisonError::into_inner);
+        match listed_seq {
+            Some(seq) => looks.insert(id, seq),
+            None => looks.remove(&id),
+        };
+    }
+
+    /// Takes what [`Self::note_last_look`] remembered.
+    pub(super) fn take_last_look(&self, id: Id) -> Option<i64> {
+        self.last_looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 
     async fn look(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
@@ -99,6 +133,7 @@ impl Engine {
                 verdict: Verdict::Wait { why: "repeating it is harmless".to_owned(), empty: false },
                 evidence: Value::Null,
                 at: self.moment(),
+                listed_seq: None,
                 again: 0,
             }),
         }

@@ -97,6 +97,7 @@ impl Engine {
             request,
             vendor_time: self.vendor_now(),
             expects,
+            looked_seq: self.take_last_look(work.id),
         };
         let (kind, id, timing) = (work.kind, work.id, *self.timing());
         let paid = intent.lane == PAID_LANE;

@@ -218,6 +218,9 @@ async fn settle_intent(
         .await?;
     }
     if let Some(look) = &facts.look {
+        if matches!(event, Event::Absent { .. }) {
+            intents::refuse_overtaken(tx, look).await?;
+        }
         intents::note_look(tx, intent, look).await?;
     }
     intents::reserve(tx, intent, &facts.reserve).await?;

@@ -35,6 +35,8 @@ pub struct NewIntent {
     pub vendor_time: Millis,
     /// What the vendor's record of it must look like.
     pub expects: serde_json::Value,
+    /// The newest listed job that the last look before sending again rests on.
+    pub looked_seq: Option<i64>,
 }
 
 /// Stores the intent and moves the row to `submitting`; the call goes out after the commit.
@@ -59,7 +61,11 @@ impl Write for StartSend {
                 return Err(StoreError::Refused("spending is paused".to_owned()));
             }
             quarantine::refuse(tx, self.kind).await?;
-            let attempt = rows::load(tx.conn, self.kind, self.id).await?.work.attempt + 1;
+            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
+            let attempt = work.attempt + 1;
+            if let Some(seen) = self.intent.looked_seq {
+                refuse_shown(tx, self.id, seen).await?;
+            }
             let intent = &self.intent;
             let stored = sqlx::query(
                 "INSERT INTO intents (kind, subject, attempt, lane, boot, request_hash, request, \
@@ -287,12 +293,49 @@ pub enum Look {
         healthy: Millis,
         /// Whether it found nothing: only such looks count towards absence.
         empty: bool,
+        /// The newest listed job that it knew of, if it rests on the job list.
+        listed_seq: Option<i64>,
     },
+}
+
+/// A verdict of absence is overtaken when the list has grown since its look.
+pub(super) async fn refuse_overtaken(tx: &mut Tx<'_>, look: &Look) -> Result<()> {
+    let Look::Complete { listed_seq: Some(seen), .. } = look else {
+        return Ok(());
+    };
+    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
+        .fetch_one(&mut *tx.conn)
+        .await?;
+    if newest > *seen {
+        return Err(StoreError::Refused(
+            "the vendor's list has grown since the look, so it is looked again".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// What was taken for absent may have come to light on the way to sending it again.
+async fn refuse_shown(tx: &mut Tx<'_>, id: Id, seen: i64) -> Result<()> {
+    let shown: Option<String> = sqlx::query_scalar(
+        "SELECT l.remote_id FROM intents i JOIN listed_jobs l ON l.reserved_by = i.seq \
+         WHERE i.subject = $1 AND i.outcome = 'absent' AND l.seq > $2 \
+         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id) LIMIT 1",
+    )
+    .bind(id.to_string())
+    .bind(seen)
+    .fetch_optional(&mut *tx.conn)
+    .await?;
+    match shown {
+        Some(remote) => Err(StoreError::Refused(format!(
+            "the vendor's list shows {remote} meanwhile, which may be it"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Stores a look with the event that it led to.
 pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Result<()> {
-    let Look::Complete { at, healthy, empty } = look else {
+    let Look::Complete { at, healthy, empty, .. } = look else {
         sqlx::query("UPDATE intents SET missed = 1 WHERE seq = $1")
             .bind(intent)
             .execute(&mut *tx.conn)

@@ -346,11 +346,13 @@ impl Store {
     ) -> Result<usize> {
         let count: i64 = sqlx::query_scalar(
             "WITH sent AS (SELECT t.id, max(i.vendor_time) + $1 > $2 - $3 AS may_show, \
+               t.accepted_at IS NOT NULL AS accepted, \
                EXISTS (SELECT 1 FROM listed_jobs l WHERE l.training = t.id) AS shown \
                FROM trainings t JOIN intents i ON i.subject = t.id \
-               WHERE t.accepted_at IS NOT NULL GROUP BY t.id) \
+               JOIN ledger b ON b.intent = i.seq \
+               WHERE b.outcome IN ('accepted','parked','absent') GROUP BY t.id) \
              SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM listed_jobs WHERE training IS NOT NULL) \
-               AND (SELECT count(*) FROM sent WHERE NOT may_show) >= $4 THEN 0 \
+               AND (SELECT count(*) FROM sent WHERE accepted AND NOT may_show) >= $4 THEN 0 \
              ELSE (SELECT count(*) FROM sent WHERE may_show AND NOT shown) END",
         )
         .bind(ENTRY_WITHIN)
@@ -382,6 +384,16 @@ impl Store {
         .bind(at)
         .fetch_optional(self.readers())
         .await?)
+    }
+
+    /// The newest listed job.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn newest_listed(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
+            .fetch_one(self.readers())
+            .await?)
     }
 
     /// Whether the list has shown this job.

@@ -58,6 +58,7 @@ impl Bench {
             request: serde_json::json!({}),
             vendor_time: NOW,
             expects: serde_json::json!({}),
+            looked_seq: None,
         };
         let timing = Timing::default();
         self.store.writer().write(StartSend { kind, id, intent, timing }).await

@@ -50,6 +50,10 @@ pub(super) enum Bug {
     SendsAfterSleep,
     /// A look counts up to its verdict, however long ago its list was read.
     LookDatedAtItsEnd,
+    /// Absence is declared although a newer list than the look's is stored already.
+    OvertakenVerdict,
+    /// A job that comes to light between the last look and the intent keeps nothing from sending.
+    ShownOnTheWay,
     /// A list that no longer reaches back to the call proves absence all the same.
     ReachIgnored,
 }

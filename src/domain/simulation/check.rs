@@ -146,6 +146,17 @@ impl World {
         let (sent, sent_jumps) = (self.vendor.now, self.checks.jumps);
         self.checks.looks.resize(seq as usize, Looks::default());
         *self.checks.of(seq) = Looks { sent, sent_jumps, ..Looks::default() };
+        let row = self.db.intent(seq).row;
+        let shown = self.vendor.jobs.iter().find(|job| {
+            job.row == Some(row)
+                && !job.is_entry
+                && self.db.is_reported(&job.remote)
+                && self.db.holder(&job.remote).is_none()
+        });
+        if let Some(job) = shown.filter(|_| self.checks.ordered[row] == 0) {
+            let what = format!("row {row} is sent though {} has come to light", job.remote);
+            self.broke(Check::SentThoughListed, what);
+        }
         if self.db.open_intents().count() > 1 {
             self.broke(Check::TwoOpen, "two paid calls are open".to_owned());
         }
@@ -275,7 +286,16 @@ impl World {
         let most = looks.most + (2 + 2 * looks.odd) * SECOND;
         let apart =
             looks.first_empty.is_some_and(|first| looks.last.0 - first >= relist - 2 * SECOND);
+        let shown = self.vendor.jobs.iter().any(|job| {
+            let free = self
+                .db
+                .listed
+                .iter()
+                .any(|known| known.remote == job.remote && known.reserved_by.is_none());
+            job.row == Some(row) && !job.is_entry && free && self.db.holder(&job.remote).is_none()
+        });
         let told = match () {
+            () if shown => "though the list has shown its job",
             () if looks.half => "on half a list",
             () if looks.empty < 2 => "after a single look",
             () if !apart => "after two looks at once",

@@ -38,6 +38,8 @@ pub(super) struct Daemon {
     /// The lock `Engine::listing`.
     pub(super) listing: bool,
     pub(super) tasks: Vec<Task>,
+    /// How many listed jobs each row's last look before resending knew.
+    pub(super) last_looks: BTreeMap<usize, usize>,
     watch: BTreeMap<usize, Millis>,
     clocks: (Millis, Millis),
     swept_at: Millis,

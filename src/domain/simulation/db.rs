@@ -113,6 +113,8 @@ pub(super) enum Refused {
     Taken,
     /// `intents_one_open_per_lane`.
     Lane,
+    /// What its earlier call made has come to light since the last look.
+    Shown,
 }
 
 /// The file.
@@ -178,11 +180,15 @@ impl Db {
     pub(super) fn start_send(
         &mut self,
         row: usize,
+        known: usize,
         vendor_time: Millis,
         now: Millis,
     ) -> Result<i64, Refused> {
         if !self.lane_is_free() {
             return Err(Refused::Lane);
+        }
+        if self.has_come_to_light(row, known) && !self.has(Bug::ShownOnTheWay) {
+            return Err(Refused::Shown);
         }
         let seq = self.intents.len() as i64 + 1;
         self.rows[row]
@@ -209,6 +215,17 @@ impl Db {
         });
         self.apply(row, &Event::SendStarted { intent: seq }, &Facts::default(), now)?;
         Ok(seq)
+    }
+
+    /// Whether a listing since the last look, which knew `known` jobs, has reserved one for the row's
+    /// call that was taken for absent.
+    fn has_come_to_light(&self, row: usize, known: usize) -> bool {
+        let absent = self.absent_intent(row).filter(|_| self.work(row).absences > 0);
+        absent.is_some_and(|call| {
+            let newer = self.listed.iter().skip(known);
+            let mut late = newer.filter(|job| job.reserved_by == Some(call.seq));
+            late.any(|job| self.holder(&job.remote).is_none())
+        })
     }
 
     /// Answers the rows whose calls were out.

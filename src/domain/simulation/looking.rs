@@ -37,8 +37,10 @@ pub(super) struct Page {
 pub(super) struct Look {
     before_resending: bool,
     open: Intent,
-    /// When the list was asked for: by the clocks, and in truth.
+    /// When the first question was asked: by the clocks, and in truth.
     at: Option<(Moment, Listed)>,
+    /// How many jobs the list had ever shown when its candidates were chosen.
+    known: usize,
     stage: Stage,
 }
 
@@ -53,11 +55,11 @@ enum Stage {
 
 impl Look {
     pub(super) fn resolve(open: Intent) -> Self {
-        Self { before_resending: false, open, at: None, stage: Stage::Begin }
+        Self { before_resending: false, open, at: None, known: 0, stage: Stage::Begin }
     }
 
     pub(super) fn before_resending(open: Intent) -> Self {
-        Self { before_resending: true, open, at: None, stage: Stage::Begin }
+        Self { before_resending: true, open, at: None, known: 0, stage: Stage::Begin }
     }
 
     pub(super) fn is_before_resending(&self) -> bool {
@@ -177,7 +179,7 @@ impl World {
                 let witness = if recent { None } else { self.db.known_before(since) };
                 let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
                 let page = self.list_since(start - SKEW);
-                look.at = Some((self.moment(), self.listed_now()));
+                look.at = look.at.or(Some((self.moment(), self.listed_now())));
                 look.stage = Stage::Listed(page, recent, witness.map(|(remote, _)| remote));
                 self.go_on(task, Step::Look(Box::new(look)));
             }
@@ -187,6 +189,7 @@ impl World {
                 let seen = witness.is_some_and(|remote| ids.contains(&remote));
                 let reaches = recent || seen || self.plan.has(Bug::ReachIgnored);
                 let unclaimed = self.db.unclaimed(&look.open);
+                look.known = self.db.listed.len();
                 look.stage = Stage::Evidence(unclaimed, reaches, half);
                 self.go_on(task, Step::Look(Box::new(look)));
             }
@@ -204,6 +207,7 @@ impl World {
             }
             Stage::Judge(candidates, reaches, half) => {
                 let verdict = self.judge(&look, &candidates, reaches);
+                let verdict = self.unless_overtaken(&look, verdict);
                 self.look_ends(task, row, &look, verdict, half);
             }
         }
@@ -221,6 +225,7 @@ impl World {
             if !self.answers(Fault::ReadFails) {
                 return self.look_failed(row, &look);
             }
+            look.at = Some((self.moment(), self.listed_now()));
             let model = self.db.rows[row].model;
             if self.vendor.model_status(model) != ModelStatus::New {
                 let why = "the model's status is past new".to_owned();
@@ -252,6 +257,18 @@ impl World {
             failed: done && job.fails,
             unreadable,
         })
+    }
+
+    /// A list that was read meanwhile, by a sweep, may show what this one does not.
+    fn unless_overtaken(&self, look: &Look, verdict: Verdict) -> Verdict {
+        let overtaken = self.db.listed.len() > look.known;
+        match verdict {
+            Verdict::Absent { .. } if overtaken && !self.plan.has(Bug::OvertakenVerdict) => {
+                let why = "a newer list shows more".to_owned();
+                Verdict::Wait { why, empty: false }
+            }
+            verdict => verdict,
+        }
     }
 
     /// When the look was: when its list was asked for, not when its verdict is stored.
@@ -320,7 +337,7 @@ impl World {
 
     fn look_ends(&mut self, task: &Task, row: usize, look: &Look, verdict: Verdict, half: bool) {
         if look.before_resending {
-            return self.last_look_ends(task, row, verdict);
+            return self.last_look_ends(task, row, verdict, look.known);
         }
         let (at, listed) = self.dated(look);
         let healthy = look.open.healthy_at(&at, self.plan.bug);
@@ -342,7 +359,10 @@ impl World {
         }
     }
 
-    fn last_look_ends(&mut self, task: &Task, row: usize, verdict: Verdict) {
+    fn last_look_ends(&mut self, task: &Task, row: usize, verdict: Verdict, known: usize) {
+        if let Some(daemon) = &mut self.daemon {
+            daemon.last_looks.insert(row, known);
+        }
         let event = match verdict {
             Verdict::Absent { .. } | Verdict::Wait { empty: true, .. } => {
                 return self.send_at_last(task, row);

@@ -11,8 +11,9 @@
 //! each file says which function stands for which: whoever changes one changes both.
 //!
 //! Where it found a fault, the engine has been mended, and the fault can be planted here:
-//! `EntriesUntilNow`, `OurClockForTheirs`, `SendsAfterSleep`, `LookDatedAtItsEnd` and `SweepOfADay`
-//! in [`bugs`] are how the engine was when the simulation was written.
+//! `EntriesUntilNow`, `OurClockForTheirs`, `SendsAfterSleep`, `LookDatedAtItsEnd`, `SweepOfADay`,
+//! `OvertakenVerdict` and `ShownOnTheWay` in [`bugs`] are how the engine was when the simulation
+//! was written.
 //!
 //! `cargo test --lib simulation` runs all of it. `DARKROOM_SIM_SEED` and `DARKROOM_SIM_SCHEDULES`
 //! choose other schedules; a failing seed is printed with its shortened story and how to see it

@@ -128,13 +128,16 @@ impl World {
         }
         match self.store_intent(row) {
             Ok(_) => self.go_on(task, Step::Go),
+            Err(Refused::Shown) => self.postpone(row, "its job may have come to light"),
             Err(why) => self.say(|_| format!("row {row}: the intent is refused: {why:?}")),
         }
     }
 
     fn store_intent(&mut self, row: usize) -> Result<i64, Refused> {
         let (vendor_time, now) = (self.vendor_now(), self.now());
-        let seq = self.db.start_send(row, vendor_time, now)?;
+        let looks = self.daemon.as_ref().map(|daemon| &daemon.last_looks);
+        let known = looks.and_then(|looks| looks.get(&row)).copied().unwrap_or(usize::MAX);
+        let seq = self.db.start_send(row, known, vendor_time, now)?;
         self.call_begins(seq);
         self.say(|_| format!("row {row}: intent {seq} is stored"));
         Ok(seq)

@@ -132,5 +132,7 @@ caught! {
     the_vendors_clock_is_asked_for_first: OurClockForTheirs breaks EarlyAbsence;
     a_call_goes_out_promptly_or_not_at_all: SendsAfterSleep breaks BoughtTwice;
     a_look_is_as_old_as_its_list: LookDatedAtItsEnd breaks EarlyAbsence;
+    a_newer_list_overtakes_the_verdict: OvertakenVerdict breaks EarlyAbsence;
+    what_comes_to_light_on_the_way_is_not_sent_again: ShownOnTheWay breaks SentThoughListed;
     a_list_that_does_not_reach_back_proves_nothing: ReachIgnored breaks BoughtTwice;
 }

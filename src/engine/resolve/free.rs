@@ -117,7 +117,7 @@ impl Engine {
                 candidates: found,
             },
         };
-        Seen { verdict, evidence, at, again: (settle / 4).clamp(100, 5_000) }
+        Seen { verdict, evidence, at, listed_seq: None, again: (settle / 4).clamp(100, 5_000) }
     }
 
     async fn reference_images(&self, model: &RemoteModelId) -> Result<Vec<RemoteImage>> {

@@ -26,12 +26,12 @@ impl Engine {
         if super::super::poll::is_past_new(&status) {
             let why = format!("the model's status is {word:?}");
             let verdict = Verdict::Adopt { remote_id: model.0, why };
-            return Ok(Seen { verdict, evidence, at, again });
+            return Ok(Seen { verdict, evidence, at, listed_seq: None, again });
         }
         if status == ModelStatus::Deleted {
             let why = "the training's model has been deleted since".to_owned();
             let verdict = Verdict::Park { why, candidates: Vec::new() };
-            return Ok(Seen { verdict, evidence, at, again });
+            return Ok(Seen { verdict, evidence, at, listed_seq: None, again });
         }
         // Still `new`. A job that could be the training forbids "absent".
         let mut seen = self.look_at_list(open).await?;
@@ -51,7 +51,8 @@ impl Engine {
         self.know_the_time().await?;
         // The look is as old as the question for the list, however long the rest of it takes.
         let at = self.moment();
-        let (unclaimed, reaches_back) = self.unclaimed_since(open, open.vendor_time - skew).await?;
+        let (unclaimed, listed_seq, reaches_back) =
+            self.unclaimed_since(open, open.vendor_time - skew).await?;
         let mut candidates = Vec::new();
         for job in &unclaimed {
             candidates.push(self.evidence(job).await?);
@@ -87,16 +88,16 @@ impl Engine {
             doubts.push(doubt(&other, &at, reaches_back));
         }
         let verdict = reconcile::judge(&doubts, &candidates, &sight).swap_remove(0);
-        Ok(Seen { verdict, evidence, at, again: self.timing().relist })
+        Ok(Seen { verdict, evidence, at, listed_seq, again: self.timing().relist })
     }
 
-    /// Reads the list from before the call on. Answers what no row claims, and whether the list
-    /// surely reaches back that far.
+    /// Reads the list from before the call on. Answers what no row claims, the newest listed
+    /// job, and whether the list surely reaches back that far.
     async fn unclaimed_since(
         &self,
         open: &OpenIntent,
         since: Millis,
-    ) -> Result<(Vec<Unclaimed>, bool)> {
+    ) -> Result<(Vec<Unclaimed>, Option<i64>, bool)> {
         let _one_at_a_time = self.listing.lock().await;
         let recent = self.vendor_now() - since <= REACH;
         // An older one that we know must show up too, or the list does not reach back to it.
@@ -104,7 +105,8 @@ impl Engine {
         let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
         let listed = self.list_since(start - SKEW).await?;
         let seen = witness.is_some_and(|(id, _)| listed.contains(&id));
-        Ok((self.store.unclaimed_jobs(open).await?, recent || seen))
+        let listed_seq = Some(self.store.newest_listed().await?);
+        Ok((self.store.unclaimed_jobs(open).await?, listed_seq, recent || seen))
     }
 
     /// What a listed job is, as far as the vendor tells.

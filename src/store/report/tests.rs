@@ -128,6 +128,7 @@ impl Bench {
             request: json!({ "path": "/somewhere" }),
             vendor_time: 0,
             expects: json!({}),
+            looked_seq: None,
         };
         let write = StartSend { kind, id, intent, timing: Timing::default() };
         self.store.writer().write(write).await.unwrap();

@@ -22,6 +22,7 @@ CREATE TABLE intents (
   request_hash TEXT    NOT NULL,      -- sha256 of the call as it is sent
   request      TEXT    NOT NULL,      -- JSON; never holds the key
   vendor_time  INTEGER NOT NULL,      -- the vendor's clock when the call went out
+  dated        INTEGER NOT NULL,      -- the vendor had told its time; otherwise ours stands in
   listed_seq   INTEGER NOT NULL,      -- the newest row of listed_jobs then
   expects      TEXT    NOT NULL,      -- JSON: what the vendor's record of it must look like
   opened_at    INTEGER NOT NULL,
@@ -29,14 +30,15 @@ CREATE TABLE intents (
   doubt_vendor INTEGER,               -- the same by the vendor's clock: the settle time starts here
   healthy      INTEGER NOT NULL DEFAULT 0,  -- ms of the settle time that count so far
   missed       INTEGER NOT NULL DEFAULT 0,  -- a look has failed since the last complete one
-  looked_vendor INTEGER,              -- the last complete look (or the doubt's beginning), vendor time
+  looked_vendor INTEGER,              -- the last complete look, vendor time
   looked_local INTEGER,               -- the same by our clock
   looked_boot  INTEGER,               -- the boot that looked
   looks        INTEGER NOT NULL DEFAULT 0,  -- complete looks that found nothing
-  first_look   INTEGER,               -- vendor time of the first of them
+  first_look   INTEGER,               -- vendor time of the first of them after the settle time
   settled_at   INTEGER,
   outcome      TEXT,
   evidence     TEXT,
+  late_evidence TEXT,                 -- what came to light after it had been taken for absent
   CONSTRAINT intents_settled_with_outcome CHECK ((settled_at IS NULL) = (outcome IS NULL))
 ) STRICT;
 -- The lane: the wrong thing must be impossible, not just avoided.

@@ -28,6 +28,10 @@ struct Seen {
     at: Moment,
     /// The newest listed job that it rests on, if it rests on the job list.
     listed_seq: Option<i64>,
+    /// The settle time that has passed with it, as far as it counts (ms).
+    healthy: i64,
+    /// Whether that is all of it.
+    settled: bool,
     /// When to look again if nothing is settled (ms from now).
     again: i64,
 }
@@ -36,12 +40,15 @@ impl Engine {
     /// Looks once at what became of a call.
     pub(super) async fn resolve(&self, work: &Work, intent: i64) -> Result<()> {
         let open = self.store.intent(intent).await?;
+        let mut again = self.timing().relist;
         let (event, facts) = match self.look(work, &open).await {
             Ok(seen) => {
+                again = seen.again;
                 let look = Some(Look::Complete {
                     at: seen.at,
                     listed_seq: seen.listed_seq,
-                    healthy: open.healthy_at(&seen.at),
+                    healthy: seen.healthy,
+                    settled: seen.settled,
                     empty: matches!(
                         seen.verdict,
                         Verdict::Wait { empty: true, .. } | Verdict::Absent { .. }
@@ -63,10 +70,10 @@ impl Engine {
             Err(error) => return Err(error),
         };
         match self.apply_with(work.kind, work.id, event, facts).await {
-            // A newer list came in between: the row is still due, and is looked for again at once.
+            // A newer list came in between: it is looked at in its turn.
             Err(EngineError::Store(StoreError::Refused(why))) => {
-                tracing::debug!("{} {}: {why}", work.kind, work.id);
-                Ok(())
+                let event = Event::LookAgain { at: self.now() + again, note: why };
+                self.apply(work.kind, work.id, event).await.map(drop)
             }
             other => other.map(drop),
         }
@@ -97,6 +104,15 @@ impl Engine {
             self.note_last_look(work.id, seen.listed_seq);
             return Ok(None);
         }
+        let facts = Facts {
+            late_of: Some(intent.seq),
+            reserve: match &seen.verdict {
+                Verdict::Park { candidates, .. } => candidates.clone(),
+                _ => Vec::new(),
+            },
+            evidence: Some(seen.evidence.clone()),
+            ..Facts::default()
+        };
         let event = match seen.verdict {
             Verdict::Wait { why, .. } => {
                 let until = self.now() + seen.again;
@@ -105,7 +121,7 @@ impl Engine {
             }
             _ => self.event_of(work, seen),
         };
-        Ok(Some((event, Facts::default())))
+        Ok(Some((event, facts)))
     }
 
     /// Remembers how far the list was known at the last look, until the call's intent is stored.
@@ -134,6 +150,8 @@ impl Engine {
                 evidence: Value::Null,
                 at: self.moment(),
                 listed_seq: None,
+                healthy: 0,
+                settled: false,
                 again: 0,
             }),
         }
@@ -161,6 +179,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Two looks further apart than this leave a time in which nobody looked. One that took long, or
+    /// was late, still counts in part.
+    fn longest_gap(&self, interval: i64) -> i64 {
+        interval.saturating_mul(3)
     }
 
     fn moment(&self) -> Moment {

@@ -96,6 +96,7 @@ impl Engine {
             request_hash,
             request,
             vendor_time: self.vendor_now(),
+            dated: self.client.vendor_now().is_some(),
             expects,
             looked_seq: self.take_last_look(work.id),
         };

@@ -217,29 +217,46 @@ impl Engine {
         }
         let spill = Arc::new(spill);
         for (slot, record) in found.records {
-            self.adopt(&record).await?;
-            // Only now: until the commit this is the only place that knows.
-            self.free(&spill, slot).await;
+            // Only then: until the commit this is the only place that knows.
+            if self.adopt(&record).await? {
+                self.free(&spill, slot).await;
+            }
         }
         *lock(&self.storage.spill) = Some(spill);
         Ok(())
     }
 
-    async fn adopt(&self, record: &Record) -> Result<()> {
-        let Some(kind) = record.kind() else { return Ok(()) };
+    /// Answers whether the record is needed no longer.
+    async fn adopt(&self, record: &Record) -> Result<bool> {
+        let Some(kind) = record.kind() else { return Ok(true) };
         let row = match self.store.load(kind, record.id).await {
             Ok(loaded) => loaded.work,
+            // A database that went back does not know it: nothing is thrown away then.
             Err(error) => {
-                tracing::warn!("the spill file names {kind} {}: {error}", record.id);
-                return Ok(());
+                tracing::error!(
+                    "the spill file keeps the vendor's {} of {kind} {}, which this database does \
+                     not know: {error}",
+                    record.remote_id,
+                    record.id
+                );
+                return Ok(false);
             }
         };
+        if matches!(row.state, State::Waiting { .. } | State::Queued { .. }) && row.attempt == 0 {
+            tracing::error!(
+                "{kind} {}: the vendor has it as {}, says the spill file, but this database says \
+                 that it was never sent",
+                record.id,
+                record.remote_id
+            );
+            return Ok(false);
+        }
         if !matches!(row.state, State::InDoubt { intent, .. } if intent == record.intent) {
             tracing::info!(
                 "{kind} {}: what the spill file kept is stored already or needless",
                 record.id
             );
-            return Ok(());
+            return Ok(true);
         }
         let remote_id = record.remote_id.clone();
         let note = format!(
@@ -250,9 +267,9 @@ impl Engine {
         match self.apply(kind, record.id, found).await {
             Err(EngineError::Store(error)) if error.is_taken() => {
                 let event = super::send::id_is_taken(&remote_id);
-                self.apply(kind, record.id, event).await.map(drop)
+                self.apply(kind, record.id, event).await.map(|_| true)
             }
-            other => other.map(drop),
+            other => other.map(|_| true),
         }
     }
 

@@ -82,7 +82,7 @@ impl Engine {
         }
         let now = self.vendor_now();
         let last: Option<LastListing> = self.store.setting(LAST).await.unwrap_or_default();
-        let since = last.map_or(now, |last| last.at - OVERLAP).max(now - FURTHEST);
+        let since = last.map_or(now, |last| last.covered - OVERLAP).max(now - FURTHEST);
         self.list_from(since.min(now - WINDOW)).await;
     }
 

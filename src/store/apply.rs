@@ -63,6 +63,8 @@ pub struct Facts {
     pub reserve: Vec<String>,
     /// What was seen, for whoever has to judge it later.
     pub evidence: Option<serde_json::Value>,
+    /// The call, taken for absent before, that this is about after all.
+    pub late_of: Option<i64>,
 }
 
 /// An event for one row.
@@ -131,7 +133,11 @@ async fn transition(
         rows::update(tx.conn, &after, version, tx.now).await?;
         append_event(tx, &after, Some(before.state.as_str()), version + 1, event, actor).await?;
         settle_intent(tx, &before, &after, event, facts).await?;
-        ledger::follow(tx, &before, &after, event).await?;
+        ledger::follow(tx, &before, &after, event, facts.late_of.is_some()).await?;
+        if let Some(intent) = facts.late_of {
+            intents::reserve(tx, intent, &facts.reserve).await?;
+            intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
+        }
     }
     store_facts(tx, &after, facts).await?;
     Ok((before, after))
@@ -207,9 +213,7 @@ async fn settle_intent(
     if doubted && !matches!(before.state, State::InDoubt { .. }) {
         sqlx::query(
             "UPDATE intents SET doubt_at = $1, \
-             doubt_vendor = vendor_time + min(max(0, $1 - opened_at), $3), \
-             looked_vendor = vendor_time + min(max(0, $1 - opened_at), $3), \
-             looked_local = opened_at + min(max(0, $1 - opened_at), $3) WHERE seq = $2",
+             doubt_vendor = vendor_time + min(max(0, $1 - opened_at), $3) WHERE seq = $2",
         )
         .bind(tx.now)
         .bind(intent)

@@ -238,8 +238,7 @@ impl Audit {
     /// A database error.
     pub async fn unclaimed(&mut self) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
-            "SELECT remote_id FROM listed_jobs l WHERE NOT EXISTS \
-             (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id) ORDER BY seq",
+            "SELECT remote_id FROM unclaimed WHERE what <> 'training' ORDER BY remote_id",
         )
         .fetch_all(&mut self.conn)
         .await?)

@@ -33,6 +33,8 @@ pub struct NewIntent {
     pub request: serde_json::Value,
     /// The vendor's clock now.
     pub vendor_time: Millis,
+    /// Whether the vendor has told its time; otherwise ours stands in.
+    pub dated: bool,
     /// What the vendor's record of it must look like.
     pub expects: serde_json::Value,
     /// The newest listed job that the last look before sending again rests on.
@@ -69,8 +71,8 @@ impl Write for StartSend {
             let intent = &self.intent;
             let stored = sqlx::query(
                 "INSERT INTO intents (kind, subject, attempt, lane, boot, request_hash, request, \
-                 vendor_time, listed_seq, expects, opened_at) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-                 $8, (SELECT coalesce(max(seq), 0) FROM listed_jobs), $9, $10)",
+                 vendor_time, listed_seq, expects, opened_at, dated) VALUES ($1, $2, $3, $4, $5, \
+                 $6, $7, $8, (SELECT coalesce(max(seq), 0) FROM listed_jobs), $9, $10, $11)",
             )
             .bind(self.kind.as_str())
             .bind(self.id.to_string())
@@ -82,6 +84,7 @@ impl Write for StartSend {
             .bind(intent.vendor_time)
             .bind(intent.expects.to_string())
             .bind(tx.now)
+            .bind(intent.dated)
             .execute(&mut *tx.conn)
             .await
             .map_err(|error| lane_taken(error, &intent.lane))?;
@@ -178,6 +181,8 @@ pub struct OpenIntent {
     pub request_hash: String,
     /// The vendor's clock when the call went out.
     pub vendor_time: Millis,
+    /// Whether the vendor had told its time then; otherwise ours stood in.
+    pub dated: bool,
     /// The newest listed job then.
     pub listed_seq: i64,
     /// What the vendor's record of it must look like, as JSON.
@@ -196,13 +201,15 @@ pub struct OpenIntent {
     pub looked_boot: Option<i64>,
     /// Complete looks that found nothing.
     pub looks: i64,
-    /// Vendor time of the first of them.
+    /// Vendor time of the first of them after the settle time.
     pub first_look: Option<Millis>,
 }
 
 impl OpenIntent {
     /// The settle time that has passed with this look, as far as it counts (ms).
-    pub fn healthy_at(&self, now: &Moment) -> Millis {
+    ///
+    /// `longest`: more than this between two looks is time in which nobody looked.
+    pub fn healthy_at(&self, now: &Moment, longest: Millis) -> Millis {
         let (Some(vendor), Some(local)) = (self.looked_vendor, self.looked_local) else {
             return self.healthy;
         };
@@ -211,12 +218,12 @@ impl OpenIntent {
             return self.healthy;
         }
         let last = Moment { vendor, local, boot: self.looked_boot };
-        self.healthy.saturating_add(lag::credited(&last, now))
+        self.healthy.saturating_add(lag::credited(&last, now, longest))
     }
 }
 
 /// The columns of [`OpenIntent`].
-const OPEN_INTENT: &str = "i.seq, i.kind, i.request_hash, i.vendor_time, i.listed_seq, i.expects, \
+const OPEN_INTENT: &str = "i.seq, i.kind, i.request_hash, i.vendor_time, i.dated, i.listed_seq, i.expects, \
     i.doubt_vendor, i.healthy, i.missed, i.looked_vendor, i.looked_local, i.looked_boot, i.looks, \
     i.first_look";
 
@@ -293,9 +300,26 @@ pub enum Look {
         healthy: Millis,
         /// Whether it found nothing: only such looks count towards absence.
         empty: bool,
+        /// Whether the settle time had passed: absence is what two such looks agree on.
+        settled: bool,
         /// The newest listed job that it knew of, if it rests on the job list.
         listed_seq: Option<i64>,
     },
+}
+
+/// Adds what came to light late to the evidence of a call that had been taken for absent.
+pub(super) async fn note_late(
+    tx: &mut Tx<'_>,
+    intent: i64,
+    seen: Option<&serde_json::Value>,
+) -> Result<()> {
+    let seen = seen.map(serde_json::Value::to_string);
+    sqlx::query("UPDATE intents SET late_evidence = $1 WHERE seq = $2")
+        .bind(seen)
+        .bind(intent)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(())
 }
 
 /// A verdict of absence is overtaken when the list has grown since its look.
@@ -335,8 +359,8 @@ async fn refuse_shown(tx: &mut Tx<'_>, id: Id, seen: i64) -> Result<()> {
 
 /// Stores a look with the event that it led to.
 pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Result<()> {
-    let Look::Complete { at, healthy, empty, .. } = look else {
-        sqlx::query("UPDATE intents SET missed = 1 WHERE seq = $1")
+    let Look::Complete { at, healthy, empty, settled, .. } = look else {
+        sqlx::query("UPDATE intents SET missed = 1, first_look = NULL WHERE seq = $1")
             .bind(intent)
             .execute(&mut *tx.conn)
             .await?;
@@ -345,7 +369,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
     sqlx::query(
         "UPDATE intents SET healthy = $1, missed = 0, looked_vendor = $2, looked_local = $3, \
          looked_boot = $4, looks = looks + $5, \
-         first_look = CASE WHEN $5 THEN coalesce(first_look, $2) ELSE first_look END WHERE seq = $6",
+         first_look = CASE WHEN $5 AND $7 THEN coalesce(first_look, $2) END WHERE seq = $6",
     )
     .bind(healthy)
     .bind(at.vendor)
@@ -353,6 +377,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
     .bind(at.boot)
     .bind(empty)
     .bind(intent)
+    .bind(settled)
     .execute(&mut *tx.conn)
     .await?;
     Ok(())

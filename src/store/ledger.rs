@@ -30,11 +30,12 @@ pub(super) async fn follow(
     before: &Work,
     after: &Work,
     event: &Event,
+    late: bool,
 ) -> Result<()> {
     if !after.kind.is_paid() {
         return Ok(());
     }
-    match entry(before, after, event) {
+    match entry(before, after, event, late) {
         Some((state, outcome)) => {
             put(tx, after.id, state, outcome, after.remote_id.as_deref()).await
         }
@@ -42,7 +43,12 @@ pub(super) async fn follow(
     }
 }
 
-fn entry(before: &Work, after: &Work, event: &Event) -> Option<(&'static str, &'static str)> {
+fn entry(
+    before: &Work,
+    after: &Work,
+    event: &Event,
+    late: bool,
+) -> Option<(&'static str, &'static str)> {
     match event {
         Event::Accepted { .. } | Event::Found { .. } | Event::Adopt { .. } => {
             Some(("settled", "accepted"))
@@ -50,7 +56,9 @@ fn entry(before: &Work, after: &Work, event: &Event) -> Option<(&'static str, &'
         Event::Absent { .. } => Some(("released", "absent")),
         Event::Resubmit { .. } if before.remote_id.is_none() => Some(("released", "absent")),
         // Its money may be gone, and nobody knows.
-        Event::NeedsPerson { .. } if before.state.intent().is_some() => Some(("held", "parked")),
+        Event::NeedsPerson { .. } if late || before.state.intent().is_some() => {
+            Some(("held", "parked"))
+        }
         Event::CallFailed { failure } if after.state.intent().is_none() => {
             Some(match failure.class {
                 FailureClass::NotSent => ("released", "not_sent"),
@@ -72,7 +80,8 @@ async fn put(
     sqlx::query(
         "UPDATE ledger SET state = $1, outcome = $2, remote_id = $3, updated_at = $4, \
          credits = (SELECT credits FROM listed_jobs l WHERE l.remote_id = $3) \
-         WHERE intent = (SELECT max(intent) FROM ledger WHERE subject = $5)",
+         WHERE intent = (SELECT max(intent) FROM ledger WHERE subject = $5 \
+           AND outcome IN ('open','parked','absent'))",
     )
     .bind(state)
     .bind(outcome)

@@ -47,6 +47,8 @@ pub struct LastListing {
     pub start: Millis,
     /// How many jobs it had.
     pub jobs: u64,
+    /// Until when everything has been listed, without a gap.
+    pub covered: Millis,
 }
 
 /// Remembers a complete listing.
@@ -134,7 +136,15 @@ impl Write for SaveListing {
                 let value = serde_json::json!({ "because_of": ids });
                 settings::put(tx, SHARED, &value).await?;
             }
-            let last = LastListing { at: self.at, start: self.start, jobs: self.jobs.len() as u64 };
+            let before: Option<LastListing> = settings::read(tx, LAST).await?;
+            // A gap that this one does not close stays open for the sweep.
+            let covered = match before {
+                Some(last) if self.start > last.covered => last.covered,
+                Some(last) => last.covered.max(self.at),
+                None => self.at,
+            };
+            let jobs = self.jobs.len() as u64;
+            let last = LastListing { at: self.at, start: self.start, jobs, covered };
             settings::put(tx, LAST, &serde_json::json!(last)).await?;
             Ok(news)
         })
@@ -186,7 +196,8 @@ impl SaveListing {
 
     /// The newest call that was given up, parked or taken for absent, and in whose time the job was
     /// made: the vendor may have it after all. Its time lasts a settle time, and as long as it has
-    /// not been sent again.
+    /// not been sent again; at least an hour, because a job taken for a stranger's would end all
+    /// automatic adoption.
     async fn late(
         &self,
         tx: &mut Tx<'_>,
@@ -198,7 +209,7 @@ impl SaveListing {
             "SELECT i.seq, i.subject FROM intents i JOIN ledger l ON l.intent = i.seq \
              WHERE l.outcome IN ('absent','parked') AND i.kind = 'job' \
              AND $1 >= i.vendor_time - $2 \
-             AND ($1 <= coalesce(i.doubt_vendor, i.vendor_time) + $3 OR EXISTS \
+             AND ($1 <= coalesce(i.doubt_vendor, i.vendor_time) + max($3, 3600000) OR EXISTS \
                (SELECT 1 FROM jobs w WHERE w.id = i.subject AND w.state = 'queued')) \
              AND NOT EXISTS (SELECT 1 FROM intents o WHERE o.lane = i.lane \
                AND o.settled_at IS NULL AND o.vendor_time - $2 <= $1) \
@@ -262,7 +273,7 @@ async fn upsert(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result<()> {
 async fn fresh(tx: &mut Tx<'_>, before: i64) -> Result<Vec<Fresh>> {
     Ok(sqlx::query_as(
         "SELECT l.created_at, \
-         (SELECT i.vendor_time FROM intents i WHERE i.subject = j.id AND i.outcome = 'accepted' \
+         (SELECT i.vendor_time FROM intents i WHERE i.subject = j.id AND i.outcome IN ('accepted','found','adopt') \
           ORDER BY i.seq DESC LIMIT 1) AS sent_at \
          FROM listed_jobs l LEFT JOIN jobs j ON j.remote_id = l.remote_id AND j.retry_of IS NULL \
          WHERE l.seq > $1 ORDER BY l.seq",
@@ -383,6 +394,24 @@ impl Store {
         )
         .bind(at)
         .fetch_optional(self.readers())
+        .await?)
+    }
+
+    /// Whether the database may not know all calls since this one: it is in quarantine, or was
+    /// released from one after the call.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn may_have_forgotten(&self, intent: i64) -> Result<bool> {
+        if self.quarantine().await?.is_some() {
+            return Ok(true);
+        }
+        Ok(sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM chain WHERE what = 'released' AND seq > \
+             coalesce((SELECT min(seq) FROM chain WHERE intent = $1), 0))",
+        )
+        .bind(intent)
+        .fetch_one(self.readers())
         .await?)
     }
 

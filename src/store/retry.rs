@@ -167,7 +167,10 @@ impl Retry {
             };
         }
         let undecided: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM intents WHERE subject = $1 AND outcome = 'needs_person')",
+            "SELECT EXISTS (SELECT 1 FROM ledger WHERE subject = $1 AND outcome = 'parked') \
+             OR EXISTS (SELECT 1 FROM listed_jobs l JOIN intents i ON i.seq = l.reserved_by \
+               WHERE i.subject = $1 \
+               AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id))",
         )
         .bind(before.id.to_string())
         .fetch_one(&mut *tx.conn)

@@ -59,6 +59,7 @@ impl Bench {
             vendor_time: NOW,
             expects: serde_json::json!({}),
             looked_seq: None,
+            dated: true,
         };
         let timing = Timing::default();
         self.store.writer().write(StartSend { kind, id, intent, timing }).await

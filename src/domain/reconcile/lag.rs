@@ -51,7 +51,7 @@ impl Lag {
     /// Learns from one job.
     pub fn learn(&mut self, seen: &Appearance) {
         // A creation before the call went out is the vendor's clock contradicting itself.
-        self.skew = self.skew.max((seen.sent_at - seen.created_at).clamp(0, MINUTE));
+        self.skew = self.skew.max((seen.sent_at - seen.created_at).clamp(0, MOST));
         let missing = seen.listed_at - seen.created_at;
         let missed = seen.missed_at.filter(|at| *at > seen.created_at + ROUNDING);
         let lag = match missed {
@@ -89,22 +89,15 @@ pub struct Moment {
     pub boot: Option<i64>,
 }
 
-/// Two looks of one boot are never further apart than this, back-off included; more is a clock
-/// that jumped, or a machine that slept.
-const LONGEST_GAP: Millis = 10 * MINUTE;
-
 /// The clocks agree if they differ by no more than this (ms).
 const AGREES: Millis = 1_500;
 
 /// How much of the time between two complete looks counts towards the settle time: what both
-/// clocks agree on. A clock that was set proves nothing about the vendor.
-pub fn credited(last: &Moment, now: &Moment) -> Millis {
+/// clocks agree on, and at most `longest` (ms). A clock that was set proves nothing about the
+/// vendor, nor does time in which nobody looked: the daemon was down, or the vendor was.
+pub fn credited(last: &Moment, now: &Moment, longest: Millis) -> Millis {
     // The vendor tells its time in whole seconds, so two short looks may seem to lie at one moment.
-    let gap = (now.vendor - last.vendor + AGREES).min(now.local - last.local).max(0);
-    match last.boot {
-        Some(boot) if now.boot == Some(boot) => gap.min(LONGEST_GAP),
-        _ => gap,
-    }
+    (now.vendor - last.vendor + AGREES).min(now.local - last.local).clamp(0, longest)
 }
 
 #[cfg(test)]
@@ -153,6 +146,7 @@ mod tests {
     #[test]
     fn time_counts_only_as_far_as_both_clocks_agree() {
         let at = |vendor, local, boot| Moment { vendor, local, boot: Some(boot) };
+        let credited = |last: &Moment, now: &Moment| credited(last, now, 90_000);
         let last = at(1_000, 50_000, 1);
         assert_eq!(credited(&last, &at(31_000, 80_000, 1)), 30_000);
         assert_eq!(credited(&last, &at(1_000, 50_500, 1)), 500, "whole seconds");
@@ -160,8 +154,8 @@ mod tests {
         assert_eq!(credited(&last, &at(31_000, 20_000, 1)), 0, "ours went back");
         assert_eq!(credited(&last, &at(-1_000, 80_000, 1)), 0, "theirs went back");
         let day = 86_400_000;
-        assert_eq!(credited(&last, &at(day, day + 50_000, 1)), LONGEST_GAP, "both jumped");
-        assert_eq!(credited(&last, &at(day, day + 49_000, 2)), day - 1_000, "we were down");
+        assert_eq!(credited(&last, &at(day, day + 50_000, 1)), 90_000, "both jumped");
+        assert_eq!(credited(&last, &at(day, day + 49_000, 2)), 90_000, "we were down");
     }
 
     proptest! {

@@ -78,6 +78,9 @@ pub struct Doubt {
     pub effect: Effect,
     /// The vendor's clock when the call went out.
     pub sent_at: Millis,
+    /// Whether the vendor had told its time then; otherwise ours stands in, and what was made
+    /// "before" the call cannot be told.
+    pub dated: bool,
     /// How long the vendor has been looked at and found healthy since the outcome became unknown
     /// (ms, see [`lag::credited`]).
     pub healthy: Millis,
@@ -85,7 +88,7 @@ pub struct Doubt {
     pub looked: bool,
     /// Complete looks before this one that found nothing.
     pub looks: u32,
-    /// Vendor time of the first of them.
+    /// Vendor time of the first of them after the settle time.
     pub first_look: Option<Millis>,
     /// Whether the list surely reaches back to when the call went out.
     pub reaches_back: bool,
@@ -152,7 +155,8 @@ pub enum Fit {
 
 /// How `candidate` fits the call in doubt; `skew` is how far creation times may lie before it.
 pub fn fit(doubt: &Doubt, candidate: &Candidate, skew: Millis) -> Fit {
-    if candidate.created_at.is_some_and(|at| at < doubt.sent_at - skew) {
+    let before = candidate.created_at.is_some_and(|at| at < doubt.sent_at - skew);
+    if before && doubt.dated {
         return Fit::Conflict("made before the call went out");
     }
     let expected = match &doubt.effect {
@@ -172,6 +176,9 @@ pub fn fit(doubt: &Doubt, candidate: &Candidate, skew: Millis) -> Fit {
     }
     if expected.count.is_some_and(|most| candidate.outputs > most) {
         return Fit::Odd("has made more than was ordered");
+    }
+    if before {
+        return Fit::Odd("seems to be made before the call, by a clock that cannot be compared");
     }
     if candidate.unreadable {
         return Fit::Odd("is listed by the vendor, which cannot show it");

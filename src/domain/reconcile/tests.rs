@@ -14,6 +14,7 @@ fn doubt() -> Doubt {
         request_hash: "h".into(),
         effect: Effect::Job(image()),
         sent_at: 1_000_000,
+        dated: true,
         healthy: 10_000,
         looked: true,
         looks: 0,
@@ -74,6 +75,17 @@ fn hard_conflicts_drop() {
     assert!(matches!(one(&doubt(), &all, &sight()), Verdict::Wait { empty: true, .. }));
     let (doubt, sight) = settled();
     assert!(matches!(one(&doubt, &all, &sight), Verdict::Absent { .. }));
+}
+
+#[test]
+fn without_the_vendors_clock_nothing_is_ruled_out_by_its_time() {
+    let older = Candidate { created_at: Some(900_000), ..made("c", Media::Images) };
+    let undated = Doubt { dated: false, ..doubt() };
+    let verdict = one(&undated, std::slice::from_ref(&older), &sight());
+    assert!(matches!(verdict, Verdict::Park { .. }), "{verdict:?}");
+    let (late, sight) = settled();
+    let late = Doubt { dated: false, ..late };
+    assert!(matches!(one(&late, &[older], &sight), Verdict::Park { .. }));
 }
 
 #[test]

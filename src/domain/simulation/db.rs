@@ -76,7 +76,10 @@ impl Intent {
             return self.healthy;
         }
         let last = Moment { vendor, local, boot: self.looked_boot };
-        self.healthy.saturating_add(lag::credited(&last, now))
+        // The engine is stricter (see the head of `simulation`): a few intervals, whatever the boot.
+        let same_boot = last.boot.is_some() && last.boot == now.boot;
+        let longest = if same_boot { 10 * 60 * 1000 } else { Millis::MAX };
+        self.healthy.saturating_add(lag::credited(&last, now, longest))
     }
 }
 

@@ -292,6 +292,7 @@ impl World {
             request_hash: row.hash.to_string(),
             effect: row.effect.clone(),
             sent_at: open.vendor_time,
+            dated: true,
             healthy: open.healthy_at(at, self.plan.bug),
             looked: open.looked_boot.is_some(),
             looks: open.looks,

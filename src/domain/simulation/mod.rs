@@ -15,6 +15,11 @@
 //! `OvertakenVerdict` and `ShownOnTheWay` in [`bugs`] are how the engine was when the simulation
 //! was written.
 //!
+//! In two points the engine is stricter than the model: time in which nobody looked does not count
+//! at all (here the beginning of the doubt is a look, and only gaps of one boot are cut), and both
+//! looks that prove absence come after the settle time. Behind these, several planted bugs would
+//! never show.
+//!
 //! `cargo test --lib simulation` runs all of it. `DARKROOM_SIM_SEED` and `DARKROOM_SIM_SCHEDULES`
 //! choose other schedules; a failing seed is printed with its shortened story and how to see it
 //! again.

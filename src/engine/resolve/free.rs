@@ -96,12 +96,13 @@ impl Engine {
     ) -> Seen {
         let Words { one: what, many, nothing } = words;
         let settle = self.timing().free_settle;
-        let healthy = open.healthy_at(&at);
+        let again = (settle / 4).clamp(100, 5_000);
+        let healthy = open.healthy_at(&at, self.longest_gap(again));
         let evidence = json!({
             "listed": listed.len(), "candidates": found.clone(), "healthy_ms": healthy,
         });
         let verdict = match found.as_slice() {
-            [] if healthy >= settle && open.looks > 0 => Verdict::Absent {
+            [] if healthy >= settle && open.first_look.is_some() => Verdict::Absent {
                 why: format!(
                     "{nothing} {} s after the call",
                     (at.vendor - open.vendor_time) / 1000
@@ -117,7 +118,7 @@ impl Engine {
                 candidates: found,
             },
         };
-        Seen { verdict, evidence, at, listed_seq: None, again: (settle / 4).clamp(100, 5_000) }
+        Seen { verdict, evidence, at, listed_seq: None, settled: healthy >= settle, healthy, again }
     }
 
     async fn reference_images(&self, model: &RemoteModelId) -> Result<Vec<RemoteImage>> {

@@ -26,12 +26,28 @@ impl Engine {
         if super::super::poll::is_past_new(&status) {
             let why = format!("the model's status is {word:?}");
             let verdict = Verdict::Adopt { remote_id: model.0, why };
-            return Ok(Seen { verdict, evidence, at, listed_seq: None, again });
+            return Ok(Seen {
+                verdict,
+                evidence,
+                at,
+                listed_seq: None,
+                settled: false,
+                healthy: 0,
+                again,
+            });
         }
         if status == ModelStatus::Deleted {
             let why = "the training's model has been deleted since".to_owned();
             let verdict = Verdict::Park { why, candidates: Vec::new() };
-            return Ok(Seen { verdict, evidence, at, listed_seq: None, again });
+            return Ok(Seen {
+                verdict,
+                evidence,
+                at,
+                listed_seq: None,
+                settled: false,
+                healthy: 0,
+                again,
+            });
         }
         // Still `new`. A job that could be the training forbids "absent".
         let mut seen = self.look_at_list(open).await?;
@@ -58,15 +74,18 @@ impl Engine {
             candidates.push(self.evidence(job).await?);
         }
         let settle = self.settle_time().await?;
+        // In a database that went back, a new job may be that of a call which it has forgotten.
+        let lost = self.store.may_have_forgotten(open.seq).await?;
         let sight = Sight {
             vendor_now: at.vendor,
-            exclusive: self.account_is_exclusive().await?,
+            exclusive: !lost && self.account_is_exclusive().await?,
             trainings: self.store.trainings_that_may_show(open, settle).await?,
             skew,
             settle,
             relist: self.timing().relist,
         };
-        let mine = doubt(open, &at, reaches_back);
+        let longest = self.longest_gap(self.timing().relist);
+        let mine = doubt(open, &at, longest, reaches_back);
         let shown = candidates.iter().zip(&unclaimed).map(|(job, listed)| {
             json!({
                 "remote_id": job.remote_id, "created_at": job.created_at,
@@ -83,12 +102,27 @@ impl Engine {
             "candidates": shown.collect::<Vec<Value>>(), "exclusive": sight.exclusive,
             "settle_ms": settle, "healthy_ms": mine.healthy, "vendor_now": sight.vendor_now,
         });
+        let healthy = mine.healthy;
         let mut doubts = vec![mine];
         for other in self.store.other_paid_doubts(open.seq).await? {
-            doubts.push(doubt(&other, &at, reaches_back));
+            doubts.push(doubt(&other, &at, longest, reaches_back));
         }
-        let verdict = reconcile::judge(&doubts, &candidates, &sight).swap_remove(0);
-        Ok(Seen { verdict, evidence, at, listed_seq, again: self.timing().relist })
+        let verdict = match reconcile::judge(&doubts, &candidates, &sight).swap_remove(0) {
+            Verdict::Absent { why } if lost => Verdict::Park {
+                why: format!("{why}, but this database has been in quarantine since"),
+                candidates: Vec::new(),
+            },
+            verdict => verdict,
+        };
+        Ok(Seen {
+            verdict,
+            evidence,
+            at,
+            listed_seq,
+            settled: healthy >= settle,
+            healthy,
+            again: self.timing().relist,
+        })
     }
 
     /// Reads the list from before the call on. Answers what no row claims, the newest listed
@@ -102,6 +136,8 @@ impl Engine {
         let recent = self.vendor_now() - since <= REACH;
         // An older one that we know must show up too, or the list does not reach back to it.
         let witness = if recent { None } else { self.store.known_before(since).await? };
+        // Without the vendor's clock the window is as wide as the vendor's own.
+        let since = if open.dated { since } else { since - REACH };
         let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
         let listed = self.list_since(start - SKEW).await?;
         let seen = witness.is_some_and(|(id, _)| listed.contains(&id));
@@ -129,10 +165,13 @@ impl Engine {
             }
             Err(failure) => return Err(failure.into()),
         };
+        let done =
+            !matches!(record.status, JobStatus::Created | JobStatus::Queued | JobStatus::Running);
         let media = match (record.images.is_empty(), record.videos.is_empty()) {
-            (false, _) => Some(Media::Images),
-            (true, false) => Some(Media::Videos),
-            (true, true) => None,
+            (_, false) => Some(Media::Videos),
+            // A video on its way may have a still already.
+            (false, true) if done => Some(Media::Images),
+            _ => None,
         };
         Ok(Candidate {
             created_at: job.created_at.or(record.created_at),
@@ -154,7 +193,7 @@ impl Engine {
     }
 }
 
-fn doubt(open: &OpenIntent, at: &Moment, reaches_back: bool) -> Doubt {
+fn doubt(open: &OpenIntent, at: &Moment, longest: Millis, reaches_back: bool) -> Doubt {
     let unknown = Expected { model: None, media: Media::Images, count: None };
     Doubt {
         intent: open.seq,
@@ -165,7 +204,8 @@ fn doubt(open: &OpenIntent, at: &Moment, reaches_back: bool) -> Doubt {
             Effect::Job(serde_json::from_str(&open.expects).unwrap_or(unknown))
         },
         sent_at: open.vendor_time,
-        healthy: open.healthy_at(at),
+        dated: open.dated,
+        healthy: open.healthy_at(at, longest),
         looked: open.looked_boot.is_some(),
         looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
         first_look: open.first_look,

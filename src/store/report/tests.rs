@@ -129,6 +129,7 @@ impl Bench {
             vendor_time: 0,
             expects: json!({}),
             looked_seq: None,
+            dated: true,
         };
         let write = StartSend { kind, id, intent, timing: Timing::default() };
         self.store.writer().write(write).await.unwrap();

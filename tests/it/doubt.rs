@@ -182,3 +182,38 @@ fn the_lag_of_the_list_is_measured_and_kept() {
     world.serve();
     assert_eq!(world.sql(samples).as_deref(), Some("1"));
 }
+
+/// Nothing is ruled out by a time that cannot be compared.
+#[test]
+fn a_vendor_without_a_date_and_with_another_clock_is_not_paid_twice() {
+    let mut world = World::new(&[
+        "--no-date",
+        "--clock-skew",
+        "-30s",
+        "--fault",
+        "lost-reply@triggerImageGenerationJob,times=1",
+    ]);
+    world.serve();
+    let id = order(&world);
+    world.until("select state from jobs", "attention");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+    let told = String::from_utf8_lossy(&world.run(&["explain", &id]).stdout).into_owned();
+    assert!(told.contains("by a clock that cannot be compared"), "{told}");
+}
+
+/// Parked on the way to being sent again: its money is held, and a retry does not buy blindly.
+#[test]
+fn what_comes_to_light_late_on_a_shared_account_is_held_and_not_bought_by_a_retry() {
+    let world = World::started(
+        &["late-accept=4500ms@triggerImageGenerationJob,times=1"],
+        "[account]\nexclusive = false\n",
+    );
+    let id = order(&world);
+    world.until("select state from jobs", "attention");
+    assert_eq!(world.sql("select outcome from ledger").as_deref(), Some("parked"));
+    assert_eq!(world.sql("select what from unclaimed").as_deref(), Some("candidate"));
+    world.json(&["resolve", &id, "--abandon"], 0);
+    let again = world.run(&["retry", &id]);
+    assert_eq!(again.status.code(), Some(3), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+}

@@ -172,7 +172,17 @@ async fn work(
     listener: TcpListener,
 ) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
-    let server = tokio::spawn(http::serve(listener, engine.clone(), stop.clone()));
+    let served = Arc::new(http::App {
+        engine: engine.clone(),
+        store: store.clone(),
+        config: context.config.clone(),
+        catalogue: context.catalogue.clone(),
+        tokens: http::token::Tokens::load(context.paths.data_dir())
+            .map_err(|error| CliError::Error(format!("the token: {error}")))?,
+        listen: listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?,
+        stop: stop.clone(),
+    });
+    let server = tokio::spawn(http::server::serve(listener, served));
     let notice = tokio::spawn(notice_others(store.clone(), engine.clone(), stop.clone()));
     let mut tasks = engine::recurring::start(engine.clone())
         .await

@@ -1,56 +1,60 @@
-//! The listening side: health for now; gateway and API come with their issues.
+//! The listening side: who may come in, and what they find.
+//!
+//! - [`server`]: connections, time limits, caps
+//! - [`guard`]: Host, Origin, token, scope, content type, before anything is looked at
+//! - [`refusal`]: what a refused request is told, in the form its area speaks
+//! - [`gateway`]: the vendor's own API, served from our state, under `/api`
+//! - [`native`]: our own API, under `/v1`
+//! - [`media`]: signed links to files
+//! - [`ops`]: health, readiness, metrics
 
+pub mod gateway;
+pub mod guard;
+pub mod media;
+pub mod native;
+pub mod ops;
+pub mod refusal;
+pub mod server;
 pub mod token;
 
+use crate::config::Config;
+use crate::domain::catalogue::Catalogue;
 use crate::engine::Engine;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use crate::store::Store;
+use axum::Router;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use token::Tokens;
 use tokio_util::sync::CancellationToken;
 
-/// Answers requests until `stop`.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(
-    listener: TcpListener,
-    engine: Arc<Engine>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let app = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(engine);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+/// What every handler works with.
+pub struct App {
+    /// The daemon's work.
+    pub engine: Arc<Engine>,
+    /// The database.
+    pub store: Store,
+    /// As loaded at the start.
+    pub config: Config,
+    /// The public models.
+    pub catalogue: Catalogue,
+    /// Who may do what.
+    pub tokens: Tokens,
+    /// The address that is really listened on.
+    pub listen: SocketAddr,
+    /// Every stream ends when this is cancelled.
+    pub stop: CancellationToken,
 }
 
-/// The process is alive.
-async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
-}
+/// The state of every router.
+pub type Shared = Arc<App>;
 
-/// The daemon can do its work: the database takes writes and the loop runs. An unreachable vendor
-/// is reported but does not make it unready: work is accepted all the same.
-async fn readyz(State(engine): State<Arc<Engine>>) -> (StatusCode, Json<Value>) {
-    let database = engine.check_database().await;
-    let vendor = engine.health();
-    let looked = engine.since_last_round();
-    let ticking = looked < crate::engine::due::STALLED;
-    let ready = database.is_ok() && ticking;
-    // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
-    let quarantine = engine.quarantine().await.ok().flatten();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": ready,
-        "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
-        "engine": if ticking { "ok" } else { "stalled" },
-        "vendor": vendor,
-        "account": engine.account_word(),
-        "quarantine": quarantine,
-    });
-    (status, Json(body))
+/// Everything that is served, behind the guard.
+pub fn router(app: Shared) -> Router {
+    let routes = Router::new()
+        .merge(gateway::router())
+        .merge(native::router())
+        .merge(media::router())
+        .merge(ops::router())
+        .fallback(refusal::no_such_path);
+    guard::guarded(routes, app.clone()).with_state(app)
 }

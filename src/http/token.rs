@@ -4,6 +4,26 @@ use secrecy::SecretString;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::path::Path;
 
+/// The tokens of a data directory.
+pub struct Tokens {
+    admin: SecretString,
+}
+
+impl Tokens {
+    /// Reads the tokens of this folder, making what is missing.
+    ///
+    /// # Errors
+    /// A file or the folder cannot be read or written, or a file holds something else.
+    pub fn load(data_dir: &Path) -> Result<Self> {
+        Ok(Self { admin: load_or_create(&data_dir.join("token"))? })
+    }
+
+    /// The key that signs media links: a new token makes old links void.
+    pub fn signing_key(&self) -> &SecretString {
+        &self.admin
+    }
+}
+
 /// As many random bytes as the token holds; it is stored as twice as many hex digits.
 const BYTES: usize = 32;
 

@@ -11,6 +11,7 @@ mod detail;
 mod find;
 mod items;
 mod ledger;
+mod metrics;
 mod run;
 mod story;
 mod watch;
@@ -19,6 +20,7 @@ pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
 pub use items::{Filter, Item};
 pub use ledger::{SpendProof, UnclaimedJob};
+pub use metrics::{Gauges, Spent};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

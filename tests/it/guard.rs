@@ -389,3 +389,63 @@ fn a_little_too_much_is_answered_and_read_to_the_end() {
     assert_eq!(answer.status, 413);
     assert!(answer.sentence("/v1/x").contains("1048576"), "{}", answer.body);
 }
+
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn secrets_are_nowhere() {
+    let mut world = World::new(&[]);
+    world.key = "canary-5f2c9e-vendor-key".to_owned();
+    // Everything that any part of the program would log.
+    world.env.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+    world.serve();
+    let photos = crate::support::photos();
+    let person = ["--name", "Canary", "--age", "30", "--gender", "Male", "--wait"];
+    let train = [&["train", "--images", photos.to_str().unwrap()][..], &person].concat();
+    let model = world.json(&train, 0);
+    let model = model["id"].as_str().unwrap();
+    let job = world.json(&["image", "--model", model, "--prompt", "at sea", "--wait"], 0);
+    assert_eq!(job["state"], "succeeded");
+
+    let mut secrets = vec![world.key.clone()];
+    secrets.extend(["read", "submit", "admin"].map(|scope| world.token(scope)));
+    let mut places: Vec<(String, Vec<u8>)> = Vec::new();
+    for path in ["/metrics", "/readyz", "/healthz", "/api/x", "/v1/x"] {
+        places.push((path.to_owned(), world.get(path).to_string().into_bytes()));
+    }
+    let cmdline = format!("/proc/{}/cmdline", world.daemon().pid());
+    places.push((cmdline.clone(), std::fs::read(&cmdline).unwrap()));
+    // Some of it only reaches the file at the end.
+    for running in [true, false] {
+        if !running {
+            assert_eq!(world.stop(), Some(0));
+        }
+        for path in files_below(world.folder.path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !["token", "token.read", "token.submit"].contains(&name.as_str()) {
+                let bytes = std::fs::read(&path).unwrap();
+                places.push((format!("{} ({running})", path.display()), bytes));
+            }
+        }
+    }
+    let seen = |name: &str| places.iter().any(|(place, _)| place.contains(name));
+    assert!(seen("darkroom.db ") && seen("darkroom.db-wal") && seen("daemon.log"));
+    assert!(seen("daemon.json") && seen("/outputs/"));
+    for (place, bytes) in &places {
+        for secret in &secrets {
+            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "{place} holds {secret}");
+        }
+    }
+}

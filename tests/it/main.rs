@@ -13,6 +13,7 @@ mod guard;
 mod killpoints;
 mod main_job;
 mod mended;
+mod ops;
 mod quarantine;
 mod reading;
 mod restart;

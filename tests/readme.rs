@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_darkroom");
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/gateway.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/gateway.md", "docs/api.md"];
 /// The tour takes about half a minute; longer than this it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -394,5 +395,17 @@ fn two_changed_lines_are_enough() {
             ));
             assert!(said.contains("lighthouse.png, "), "{said}");
         }
+    }
+}
+
+/// The page on the native API, pasted from start to end.
+#[test]
+fn the_page_on_the_native_api_works_as_pasted() {
+    let page = document("docs/api.md");
+    let typed = shell_blocks(&page);
+    assert!(typed.len() > 8, "only {} blocks were found", typed.len());
+    let said = Servers::start().run(&typed.join("\n"));
+    for shown in ["text/event-stream", "ftyp", "did you mean `prompt`?", "\"balances\": true"] {
+        assert!(said.contains(shown), "{shown} is not shown by:\n{said}");
     }
 }

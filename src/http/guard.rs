@@ -1,5 +1,7 @@
 //! Who may come in, decided before anything else is looked at.
 
+pub mod body;
+
 use super::Shared;
 use axum::Router;
 

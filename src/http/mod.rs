@@ -2,12 +2,14 @@
 //!
 //! - [`server`]: connections, time limits, caps
 //! - [`guard`]: Host, Origin, token, scope, content type, before anything is looked at
+//! - [`extract`]: what handlers take from a request
 //! - [`refusal`]: what a refused request is told, in the form its area speaks
 //! - [`gateway`]: the vendor's own API, served from our state, under `/api`
 //! - [`native`]: our own API, under `/v1`
 //! - [`media`]: signed links to files
 //! - [`ops`]: health, readiness, metrics
 
+pub mod extract;
 pub mod gateway;
 pub mod guard;
 pub mod media;

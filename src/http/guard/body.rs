@@ -1,0 +1,141 @@
+//! Bodies: how long and how slow they may be.
+
+use crate::domain::photo::REQUEST_CAP_BYTES;
+use crate::http::refusal::Refusal;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, StatusCode, header};
+use hyper::body::{Frame, SizeHint};
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// Most bytes of a JSON body.
+pub const JSON_CAP: u64 = 1024 * 1024;
+/// Most bytes of an upload, which is the vendor's own limit of a request.
+pub const UPLOAD_CAP: u64 = REQUEST_CAP_BYTES;
+/// Longest wait for the next bytes of a body.
+pub(super) const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a body ends early. It is found in the chain of an error's sources, so that whoever reads
+/// the body can answer with [`Broken::refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Longer than this many bytes.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(u64),
+    /// Nothing came for [`CHUNK_PATIENCE`].
+    #[error("the body stopped coming")]
+    TooSlow,
+}
+
+impl Broken {
+    /// The same, if it is anywhere among an error's causes.
+    pub fn among(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(broken) = error.downcast_ref::<Self>() {
+                return Some(*broken);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// What the sender is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::TooLong(cap) => Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is longer than the {cap} bytes that are taken here"),
+            ),
+            Self::TooSlow => Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("no more of the body came for {} s", CHUNK_PATIENCE.as_secs()),
+            ),
+        }
+    }
+}
+
+/// A refusal for a body that could not be read to its end.
+pub fn unreadable(error: &(dyn Error + 'static)) -> Refusal {
+    Broken::among(error).map_or_else(
+        || Refusal::invalid("the body could not be read to its end; send the request again"),
+        Broken::refusal,
+    )
+}
+
+/// The whole body, of at most `cap` bytes.
+///
+/// # Errors
+/// A [`Refusal`] when it is longer, too slow or breaks off.
+pub async fn collect(body: Body, cap: u64) -> Result<Bytes, Refusal> {
+    let limit = usize::try_from(cap).unwrap_or(usize::MAX);
+    let guarded = Body::new(Guarded::new(body, cap));
+    axum::body::to_bytes(guarded, limit).await.map_err(|error| unreadable(&error))
+}
+
+/// The media type of a body, lower case and without parameters.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (values.next()?, values.next());
+    if second.is_some() {
+        return None;
+    }
+    let name = first.to_str().ok()?.split(';').next()?.trim();
+    Some(name.to_ascii_lowercase())
+}
+
+/// A body that ends with [`Broken`] when it is longer than allowed or stops coming. It holds no
+/// more than the piece that is on its way.
+pub(super) struct Guarded {
+    inner: Body,
+    cap: u64,
+    left: u64,
+    /// Runs while the sender is waited for, not while the reader is busy.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    pub(super) fn new(inner: Body, cap: u64) -> Self {
+        Self { inner, cap, left: cap, patience: None }
+    }
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            let patience =
+                this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CHUNK_PATIENCE)));
+            ready!(patience.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(axum::Error::new(Broken::TooSlow))));
+        };
+        this.patience = None;
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let length = data.len() as u64;
+            if length > this.left {
+                return Poll::Ready(Some(Err(axum::Error::new(Broken::TooLong(this.cap)))));
+            }
+            this.left -= length;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

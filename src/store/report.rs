@@ -11,7 +11,9 @@ mod detail;
 mod find;
 mod items;
 mod ledger;
+mod pages;
 mod run;
+mod schemas;
 mod story;
 mod watch;
 
@@ -19,6 +21,7 @@ pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
 pub use items::{Filter, Item};
 pub use ledger::{SpendProof, UnclaimedJob};
+pub use pages::{BootRow, Page, Wanted, WantedEvents};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

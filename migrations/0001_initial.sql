@@ -477,6 +477,20 @@ CREATE TABLE idempotency_keys (
   created_at   INTEGER NOT NULL
 ) STRICT;
 
+-- The same for programs that talk HTTP (Idempotency-Key): what they were answered, stored in one
+-- transaction with the work.
+CREATE TABLE replies (
+  scope        TEXT    NOT NULL,
+  key          TEXT    NOT NULL,
+  request_hash TEXT    NOT NULL,
+  status       INTEGER NOT NULL,
+  body         TEXT    NOT NULL,
+  created_at   INTEGER NOT NULL,
+  PRIMARY KEY (scope, key),
+  CONSTRAINT replies_scope_known CHECK (scope IN ('gateway','api')),
+  CONSTRAINT replies_body_is_json CHECK (json_valid(body))
+) STRICT, WITHOUT ROWID;
+
 -- Pauses with their reasons, the account and address this file belongs to, what the daemon learnt.
 CREATE TABLE settings (
   name       TEXT PRIMARY KEY,

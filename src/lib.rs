@@ -1,7 +1,7 @@
 //! darkroom: durable, effectively-once orchestration of the PhotoGPT API.
 //!
-//! Imports point one way: `domain` <- `files`, `store`, `vendor` <- `engine` <- `http`, `cli` <-
-//! `app`. `store` and `vendor` never meet, `http` never sees `vendor`, and `simulator` imports
+//! Imports point one way: `domain` <- `files`, `store`, `vendor` <- `engine` <- `service` <- `http`,
+//! `cli` <- `app`. `store` and `vendor` never meet, `http` never sees `vendor`, and `simulator` imports
 //! nothing of the rest. `tests/architecture.rs` checks it.
 
 pub mod app;
@@ -12,6 +12,7 @@ pub mod domain;
 pub mod engine;
 pub mod files;
 pub mod http;
+pub mod service;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;

@@ -1,9 +1,9 @@
 //! `darkroom check`: looks at a folder of photos as a training would. Needs no database.
 
-use super::submit::blocking;
 use super::{CliError, Context, exit, out};
 use crate::domain::photo::{Integrity, PhotoFacts, PhotoRules, Preflight, preflight};
 use crate::files::folder::inspect_folder;
+use crate::service::blocking;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -8,6 +8,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::schedule::Timing;
 use crate::domain::validate::Problems;
 use crate::engine::timing;
+use crate::service::ServiceError;
 use crate::store::{Fault, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +94,18 @@ impl From<ConfigError> for CliError {
 impl From<Problems> for CliError {
     fn from(problems: Problems) -> Self {
         Self::Usage(problems.to_string())
+    }
+}
+
+impl From<ServiceError> for CliError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Invalid(_) | ServiceError::Unknown(_) => Self::Usage(error.to_string()),
+            ServiceError::Several(problems) => problems.into(),
+            ServiceError::Conflict(sentence) => Self::Refused(sentence),
+            ServiceError::Broken(sentence) => Self::Error(sentence),
+            ServiceError::Store(error) => error.into(),
+        }
     }
 }
 

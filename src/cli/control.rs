@@ -1,15 +1,12 @@
 //! `cancel`, `retry`, `resolve`, `pause`, `resume`: a person's word.
 
-use super::context::{Context, new_id};
+use super::context::Context;
 use super::out;
-use super::{CliError, exit, find, shape};
-use crate::domain::event::Event;
-use crate::domain::ids::Id;
-use crate::domain::work::{Kind, State};
+use super::{CliError, exit, shape};
+use crate::service::control::{self, Cancelled, Verdict};
+use crate::service::find;
 use crate::store::Store;
-use crate::store::cancel::Cancel as CancelWrite;
-use crate::store::report::{Detail, Noun};
-use crate::store::retry::{Resolve as ResolveWrite, Retried, Retry as RetryWrite};
+use crate::store::report::Noun;
 use crate::store::settings::{ClearPause, SetPause, Switch};
 use serde_json::{Map, Value, json};
 
@@ -38,30 +35,17 @@ pub struct Cancel {
 /// No database, a bad id, or a database error.
 pub async fn cancel(context: &Context, args: &Cancel) -> Result<u8, CliError> {
     let store = context.existing_store().await?;
-    let mut rows = Vec::new();
-    for (noun, id) in find::subjects(&store, &args.ids).await? {
-        if noun == Noun::Work(Kind::Output) {
-            return Err(CliError::Refused(format!(
-                "an output cannot be cancelled alone, because it is paid for already: {id}"
-            )));
-        }
-        rows.extend(find::expand(&store, noun, id).await?);
-    }
-    let mut before = Vec::new();
-    for (kind, id) in &rows {
-        before.push(store.load(*kind, *id).await?.work.state.is_terminal());
-    }
-    let write = CancelWrite { rows: rows.clone(), actor: actor(), timing: *store.timing() };
-    store.writer().write(write).await?;
+    let subjects = find::subjects(&store, &args.ids).await?;
+    let rows = control::cancel(&store, &subjects, &actor()).await?;
     let mut values = Vec::new();
-    for ((kind, id), was_over) in rows.iter().zip(before) {
+    for Cancelled { kind, id, was_over } in &rows {
         let item = store.item(Noun::Work(*kind), *id).await?;
         if context.global.json {
             values.push(shape::object(&item, Map::new())?);
         } else if context.global.quiet {
             out::line(&id.to_string())?;
         } else {
-            let word = match (was_over, item.state.as_str()) {
+            let word = match (*was_over, item.state.as_str()) {
                 (true, state) => format!("already {state}"),
                 (false, "cancelled") => "cancelled".to_owned(),
                 (false, state) => format!(
@@ -97,94 +81,30 @@ pub struct Retry {
 pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
     let store = context.existing_store().await?;
     let (noun, id) = find::subject(&store, &args.id).await?;
-    let rows = to_retry(&store, noun, id).await?;
-    if rows.is_empty() {
-        return Err(CliError::Refused(format!(
-            "there is nothing to retry in {}",
-            store.label(noun, id).await?
-        )));
+    let done = control::retry(&store, noun, id, args.resubmit, &actor()).await?;
+    for (kind, row) in &done.resumed {
+        out::talk(&format!("the {kind} {row} goes on"));
     }
-    let mut done = Vec::new();
-    // Told already.
-    let mut earlier = Vec::new();
-    let mut subject = id;
-    for (kind, row) in &rows {
-        // An earlier one of these may have taken this one with it.
-        if done.iter().any(|(_, old, _)| old == row) {
-            continue;
-        }
-        let write = RetryWrite {
-            kind: *kind,
-            id: *row,
-            resubmit: args.resubmit,
-            actor: actor(),
-            new_id,
-            timing: *store.timing(),
-        };
-        match store.writer().write(write).await? {
-            Retried::Resumed => out::talk(&format!("the {kind} {row} goes on")),
-            Retried::Already(newer) => {
-                out::talk(&format!("the {kind} {row} was already retried as {newer}"));
-                done.push((*kind, *row, newer));
-                earlier.push(*row);
-            }
-            Retried::Anew(group) => done.extend(group),
-        }
-    }
-    if let Some((_, _, newer)) = done.iter().find(|(_, old, _)| *old == id) {
-        subject = *newer;
+    for (kind, row, newer) in done.retried.iter().filter(|(_, old, _)| done.earlier.contains(old)) {
+        out::talk(&format!("the {kind} {row} was already retried as {newer}"));
     }
     if context.global.json {
         let list: Vec<Value> = done
+            .retried
             .iter()
             .map(|(kind, old, new)| json!({ "kind": kind, "old": old, "new": new }))
             .collect();
         let mut extra = Map::new();
         extra.insert("retried".to_owned(), Value::Array(list));
-        out::json(&shape::object(&store.item(noun, subject).await?, extra)?)?;
+        out::json(&shape::object(&store.item(noun, done.subject).await?, extra)?)?;
     } else {
-        for (kind, old, new) in done.iter().filter(|(_, old, _)| !earlier.contains(old)) {
+        let new = done.retried.iter().filter(|(_, old, _)| !done.earlier.contains(old));
+        for (kind, old, new) in new {
             out::talk(&format!("the {kind} {old} is tried again as {new}"));
         }
-        out::line(&subject.to_string())?;
+        out::line(&done.subject.to_string())?;
     }
     Ok(exit::DONE)
-}
-
-/// The rows that a retry of this one begins with, causes before victims.
-async fn to_retry(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>, CliError> {
-    let ended = |state: &State| {
-        matches!(state, State::Failed { .. } | State::Cancelled { .. } | State::Attention { .. })
-    };
-    match noun {
-        Noun::Run => {
-            let mut out = Vec::new();
-            for (kind, id) in store.run_members(id).await? {
-                let work = store.load(kind, id).await?.work;
-                if ended(&work.state) {
-                    let victim = work
-                        .error
-                        .as_ref()
-                        .is_some_and(|error| error.reason.as_str() == "dependency");
-                    out.push((victim, kind, id));
-                }
-            }
-            out.sort_unstable();
-            Ok(out.into_iter().map(|(_, kind, id)| (kind, id)).collect())
-        }
-        // A model that exists is fine; what people mean is its training.
-        Noun::Work(Kind::Model) => {
-            let item = store.item(noun, id).await?;
-            if let Detail::Model { training: Some(training), .. } = &item.detail
-                && item.state == "succeeded"
-                && let Some(training) = Id::parse(&training.id)
-            {
-                return Ok(vec![(Kind::Training, training)]);
-            }
-            Ok(vec![(Kind::Model, id)])
-        }
-        Noun::Work(kind) => Ok(vec![(kind, id)]),
-    }
 }
 
 /// Decide about a row that waits for a person.
@@ -215,57 +135,19 @@ pub struct Resolve {
 pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> {
     let store = context.existing_store().await?;
     let (noun, id) = find::subject(&store, &args.id).await?;
-    let Noun::Work(kind) = noun else {
-        return Err(CliError::Usage(
-            "a run is as far as its members; resolve the one that needs a person \
-             (`darkroom ls attention`)"
-                .to_owned(),
-        ));
+    let verdict = match &args.adopt {
+        Some(remote) => Verdict::Adopt(remote.clone()),
+        None if args.resubmit => Verdict::Resubmit,
+        None => Verdict::Abandon,
     };
-    let work = store.load(kind, id).await?.work;
-    let label = store.label(noun, id).await?;
-    if !matches!(work.state, State::Attention { .. }) {
-        return Err(CliError::Refused(format!(
-            "nothing about the {label} waits for a decision: it is {}",
-            work.state.as_str()
-        )));
-    }
-    if !args.abandon
-        && let Some(remote) = &work.remote_id
-    {
-        return Err(CliError::Refused(format!(
-            "the vendor has the {label} already, as {remote}; `darkroom retry {id}` looks at it \
-             again, `darkroom resolve {id} --abandon` gives it up"
-        )));
-    }
-    let by = match &args.why {
-        Some(why) => format!("{}: {why}", actor()),
-        None => actor(),
-    };
-    let event = match &args.adopt {
-        Some(remote) => {
-            if remote.trim().is_empty() {
-                return Err(CliError::Usage("--adopt needs the vendor's id".to_owned()));
-            }
-            if !store.claimed(kind, std::slice::from_ref(remote)).await?.is_empty() {
-                return Err(CliError::Refused(format!(
-                    "the vendor's {remote} belongs to another row already: `darkroom show {remote}`"
-                )));
-            }
-            Event::Adopt { remote_id: remote.clone(), by }
-        }
-        None if args.resubmit => Event::Resubmit { by },
-        None => Event::Abandon { by },
-    };
-    let write = ResolveWrite { kind, id, event, actor: actor(), timing: *store.timing() };
-    store.writer().write(write).await?;
+    control::resolve(&store, noun, id, verdict, args.why.as_deref(), &actor()).await?;
     let item = store.item(noun, id).await?;
     if context.global.json {
         out::json(&shape::object(&item, Map::new())?)?;
     } else if context.global.quiet {
         out::line(&id.to_string())?;
     } else {
-        out::line(&format!("{kind} {id}: {}", item.state))?;
+        out::line(&format!("{noun} {id}: {}", item.state))?;
     }
     Ok(exit::DONE)
 }

@@ -1,14 +1,13 @@
 //! `darkroom image`, `upscale` and `video`: one paid job each.
 
-use super::context::{TailArgs, new_id};
-use super::finder::Finder;
-use super::readiness::refuse_unusable;
+use super::context::TailArgs;
 use super::submit::{Faults, Order};
 use super::{CliError, Context, text_arg};
 use crate::domain::request::{ImageRequest, JobRequest, MediaRef, UpscaleRequest, VideoRequest};
 use crate::domain::validate;
+use crate::service::finder::Finder;
+use crate::service::jobs;
 use crate::store::lookup::FoundModel;
-use crate::store::submit::{NewJob, Submission};
 use serde_json::{Map, Value};
 
 /// Make pictures with a trained model of yours or a public one.
@@ -110,10 +109,12 @@ pub(super) async fn image(ctx: &Context, args: ImageArgs) -> Result<u8, CliError
     let order = Order::open(ctx, &args.tail).await?;
     let finder = Finder::new(order.store(), &ctx.catalogue);
     let mut faults = Faults::default();
-    let model = faults.keep(finder.image_model(&args.model).await)?;
+    let model = faults.keep(finder.image_model("--model", &args.model).await)?;
     let prompt = prompt(&mut faults, args.prompt.as_deref())?;
     let input_image = match &args.input_image {
-        Some(text) => faults.keep(finder.upload("--input-image", text).await)?,
+        Some(text) => {
+            faults.keep(finder.upload("--input-image", text).await)?.map(MediaRef::Upload)
+        }
         None => None,
     };
     let references = pictures(&finder, &mut faults, "--reference", &args.references).await?;
@@ -162,6 +163,7 @@ pub(super) async fn video(ctx: &Context, args: VideoArgs) -> Result<u8, CliError
         first_frame,
         last_frame,
         references,
+        reference_videos: Vec::new(),
         extra,
     });
     place(order, faults, request, None).await
@@ -171,7 +173,7 @@ pub(super) async fn video(ctx: &Context, args: VideoArgs) -> Result<u8, CliError
 async fn place(
     mut order: Order<'_>,
     mut faults: Faults,
-    mut request: JobRequest,
+    request: JobRequest,
     own: Option<FoundModel>,
 ) -> Result<u8, CliError> {
     faults.problems(validate::job(&request, order.catalogue()));
@@ -181,13 +183,8 @@ async fn place(
     if let Some(earlier) = order.earlier(request.type_word(), &asked).await? {
         return order.existing("job", earlier)?.end(Map::new()).await;
     }
-    if let Some(model) = &own {
-        refuse_unusable(model)?;
-    }
-    Finder::new(order.store(), order.catalogue()).bind(&mut request).await?;
-    let id = new_id();
-    let mut submission = Submission::new(("job", id), "cli");
-    submission.jobs.push(NewJob { id, request, step: None });
+    let submission =
+        jobs::order(order.store(), order.catalogue(), request, own.as_ref(), "cli").await?;
     order.place(submission, Vec::new()).await?.end(Map::new()).await
 }
 

@@ -3,8 +3,9 @@
 use super::context::Context;
 use super::out::{self, Look};
 use super::submit::open_if_there;
-use super::{CliError, find, table};
+use super::{CliError, table};
 use crate::domain::work::{Kind, State};
+use crate::service::find;
 use crate::store::Store;
 use crate::store::report::{Filter, Item, Noun};
 use crate::store::settings::Pause;

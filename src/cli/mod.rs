@@ -9,13 +9,11 @@ pub mod out;
 
 // Commands that submit, and what they share.
 pub mod check;
-mod finder;
 pub mod job;
 pub mod model;
 mod photos;
 mod plan;
 pub mod presets;
-mod readiness;
 pub mod run;
 mod submit;
 mod text_arg;
@@ -27,7 +25,6 @@ pub mod config_show;
 pub mod control;
 pub mod doctor;
 pub mod explain;
-pub mod find;
 pub mod health;
 pub mod help;
 pub mod ledger;

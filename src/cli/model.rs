@@ -1,14 +1,14 @@
 //! `darkroom model`: list, show, update, delete, and take over a model that the vendor has.
 
-use super::context::{TailArgs, new_id};
-use super::finder::Finder;
-use super::readiness::{Readiness, readiness};
-use super::submit::{Faults, Order, open_if_there, shown};
+use super::context::TailArgs;
+use super::submit::{Faults, Order, open_if_there};
 use super::{CliError, Context, exit, ls, out, show};
 use crate::domain::request::Identity;
 use crate::domain::validate;
+use crate::service::finder::Finder;
+use crate::service::models::{self, IdentityPatch};
+use crate::service::{ServiceError, shown};
 use crate::store::lookup::FoundModel;
-use crate::store::submit::{NewChange, NewModel, Submission};
 use serde_json::{Map, json};
 use std::io::{IsTerminal as _, Write as _};
 
@@ -115,11 +115,7 @@ async fn update(ctx: &Context, args: UpdateArgs) -> Result<u8, CliError> {
     let finder = Finder::new(order.store(), &ctx.catalogue);
     let model = finder.need_own_model("model", &args.id).await?;
     let stored = match order.store() {
-        // On top of what is on its way already, so that one update does not undo another.
-        Some(store) => match store.pending_identity(model.id).await? {
-            Some(pending) => Some(pending),
-            None => store.model(model.id).await?.identity(),
-        },
+        Some(store) => models::identity(store, model.id).await?,
         None => None,
     };
     let identity = merged(stored, &args)?;
@@ -149,25 +145,20 @@ fn merged(stored: Option<Identity>, args: &UpdateArgs) -> Result<Identity, CliEr
         }
         None => None,
     };
-    let nothing = args.name.is_none()
-        && args.age.is_none()
-        && args.gender.is_none()
-        && args.ethnicity.is_none()
-        && args.eye_color.is_none();
-    if nothing {
+    let patch = IdentityPatch {
+        name: args.name.clone(),
+        age: args.age,
+        gender,
+        ethnicity: args.ethnicity.clone(),
+        eye_color: args.eye_color.clone(),
+    };
+    if patch.is_empty() && args.gender.is_none() {
         faults.add(
             "nothing to change is given: name at least one of --name, --age, --gender, \
              --ethnicity and --eye-color",
         );
     }
-    let base = match (stored, &args.name, args.age, gender) {
-        (Some(stored), ..) => Some(stored),
-        (None, Some(name), Some(age), Some(gender)) => {
-            Some(Identity { name: name.clone(), age, gender, ethnicity: None, eye_color: None })
-        }
-        _ => None,
-    };
-    let Some(mut identity) = base else {
+    let Some(identity) = patch.on(stored) else {
         faults.add(
             "this model was taken over, so nothing is known of the person: give --name, --age and \
              --gender together",
@@ -175,11 +166,6 @@ fn merged(stored: Option<Identity>, args: &UpdateArgs) -> Result<Identity, CliEr
         faults.done()?;
         return Err(CliError::Usage("an identity is missing".to_owned()));
     };
-    identity.name = args.name.clone().unwrap_or(identity.name);
-    identity.age = args.age.unwrap_or(identity.age);
-    identity.gender = gender.unwrap_or(identity.gender);
-    identity.ethnicity = args.ethnicity.clone().or(identity.ethnicity);
-    identity.eye_color = args.eye_color.clone().or(identity.eye_color);
     faults.problems(validate::identity(&identity));
     faults.done()?;
     Ok(identity)
@@ -200,13 +186,7 @@ async fn delete(ctx: &Context, args: DeleteArgs) -> Result<u8, CliError> {
         return Ok(exit::DONE);
     }
     if let Some(store) = order.store() {
-        let open = store.open_work_of(model.id).await?;
-        if open > 0 {
-            return Err(CliError::Refused(format!(
-                "model {} has work under way ({open} in all): cancel it first, or wait for it",
-                shown(&model.name)
-            )));
-        }
+        models::refuse_delete(store, &model).await?;
     }
     if !args.yes {
         confirm(&model)?;
@@ -239,15 +219,7 @@ async fn change(
     model: &FoundModel,
     fields: Option<Identity>,
 ) -> Result<u8, CliError> {
-    if let Readiness::Gone(why) = readiness(model) {
-        return Err(CliError::Refused(format!(
-            "model {} {why}: there is nothing left to change",
-            shown(&model.name)
-        )));
-    }
-    let id = new_id();
-    let mut submission = Submission::new(("change", id), "cli");
-    submission.changes.push(NewChange { id, model: model.id, fields });
+    let submission = models::change(model, fields, "cli")?;
     let mut extra = Map::new();
     extra.insert("model_id".to_owned(), json!(model.id));
     order.place(submission, Vec::new()).await?.end(extra).await
@@ -256,18 +228,14 @@ async fn change(
 async fn import(ctx: &Context, args: ImportArgs) -> Result<u8, CliError> {
     let mut order = Order::open(ctx, &args.tail).await?;
     let remote_id = args.remote_id.trim().to_owned();
-    let name = args.name.clone().unwrap_or_else(|| remote_id.clone());
-    let mut faults = Faults::default();
-    if remote_id.is_empty() || remote_id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        faults.add(format!(
-            "{} is no model id of the vendor's: copy it as the vendor shows it",
-            shown(&args.remote_id)
-        ));
-    }
-    if name.trim().is_empty() || name.chars().any(char::is_control) {
-        faults.add("--name: a name is one line of text: fill it in, or leave it out");
-    }
-    faults.done()?;
+    let submission = match models::import(&remote_id, args.name.as_deref(), "cli") {
+        Err(ServiceError::Several(problems)) => {
+            let mut faults = Faults::default();
+            faults.problems(Err(problems));
+            return faults.done().map(|()| exit::USAGE);
+        }
+        other => other?,
+    };
     let request = json!({ "remote_id": remote_id, "name": args.name });
     if let Some(earlier) = order.earlier("model import", &request).await? {
         return order.existing("model", earlier)?.end(Map::new()).await;
@@ -279,8 +247,5 @@ async fn import(ctx: &Context, args: ImportArgs) -> Result<u8, CliError> {
         let placed = order.found("model", model.id, Some(note))?;
         return placed.end(Map::new()).await;
     }
-    let id = new_id();
-    let mut submission = Submission::new(("model", id), "cli");
-    submission.models.push(NewModel { id, name, identity: None, import: Some(remote_id) });
     order.place(submission, Vec::new()).await?.end(Map::new()).await
 }

@@ -4,6 +4,7 @@ use super::CliError;
 use super::context::GlobalArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::ids::Millis;
+pub use crate::service::clean;
 use crate::store::report::Time;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -127,12 +128,6 @@ pub fn shorten(text: &str, most: usize) -> String {
     short.truncate(short.trim_end().len());
     short.push('…');
     short
-}
-
-/// A text on one line, without what could drive a terminal: prompts, file names and the vendor's
-/// messages come from outside.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// "3 min ago", "in 2 h".

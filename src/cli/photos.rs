@@ -1,14 +1,11 @@
-//! Photos on their way into a request: looked at, judged, turned into uploads.
+//! Photos of a command: looked at and judged, faults and warnings said.
 
-use super::submit::{Faults, blocking, shown};
-use super::{CliError, context::new_id, out};
-use crate::domain::ids::Id;
-use crate::domain::photo::{ChosenPhoto, MediaType, PhotoRules, Preflight, preflight};
-use crate::domain::request::UploadPurpose;
-use crate::files::blobs::Source;
+use super::submit::Faults;
+use super::{CliError, out};
+use crate::domain::photo::{ChosenPhoto, PhotoRules, Preflight, preflight};
 use crate::files::folder::{inspect_files, inspect_folder};
-use crate::store::submit::NewUpload;
-use serde_json::{Value, json};
+use crate::service::photos::judge_one;
+use crate::service::{blocking, shown};
 use std::path::Path;
 
 /// Judges a folder for a training; `None` after faults were noted. Warnings are said at once.
@@ -54,13 +51,8 @@ pub(super) async fn from_file(
         return Ok(None);
     }
     let facts = blocking(move || inspect_files(&[path])).await?;
-    if let Some(reason) = facts.first().and_then(|fact| fact.ignored()) {
-        let name = facts.first().map_or("", |fact| fact.name.as_str());
-        faults.add(format!("\"{name}\" cannot be uploaded: {reason}."));
-        return Ok(None);
-    }
-    let rules = PhotoRules { min_photos: 0, max_photos: 1, ..PhotoRules::default() };
-    let mut report = preflight(&facts, &rules);
+    let Some(facts) = facts.first() else { return Ok(None) };
+    let mut report = judge_one(facts);
     say_warnings(&report);
     for problem in report.problems.drain(..) {
         faults.add(problem);
@@ -71,63 +63,5 @@ pub(super) async fn from_file(
 fn say_warnings(report: &Preflight) {
     for warning in &report.warnings {
         out::talk(&format!("warning: {warning}"));
-    }
-}
-
-/// The photos as uploads, in the order given, which is that of their names.
-pub(super) fn uploads(photos: &[ChosenPhoto], model: Id, purpose: UploadPurpose) -> Vec<NewUpload> {
-    let upload = |photo: &ChosenPhoto| NewUpload {
-        id: new_id(),
-        model,
-        purpose,
-        file_name: file_name(photo),
-        sha256: photo.sha256.clone(),
-        bytes: photo.bytes,
-        media_type: photo.media.mime().to_owned(),
-    };
-    photos.iter().map(upload).collect()
-}
-
-/// Where to copy the photos from; a file that changes before it is copied is refused.
-pub(super) fn sources(photos: &[ChosenPhoto]) -> Vec<Source> {
-    let source = |photo: &ChosenPhoto| Source {
-        path: photo.path.clone(),
-        sha256: Some(photo.sha256.clone()),
-    };
-    photos.iter().map(source).collect()
-}
-
-/// What a key stands for: names and contents, not folders.
-pub(super) fn canonical(photos: &[ChosenPhoto]) -> Value {
-    photos.iter().map(|photo| json!({ "name": photo.name, "sha256": photo.sha256 })).collect()
-}
-
-/// The file's name with an ending that fits the content: the vendor may go by it.
-fn file_name(photo: &ChosenPhoto) -> String {
-    let (stem, ending) = photo.name.rsplit_once('.').unwrap_or((&photo.name, ""));
-    if MediaType::from_extension(&ending.to_lowercase()) == Some(photo.media) {
-        photo.name.clone()
-    } else {
-        format!("{stem}.{}", photo.media.extension())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_keeps_its_own_ending_where_that_fits() {
-        let photo = |name: &str| ChosenPhoto {
-            name: name.to_owned(),
-            upload_name: String::new(),
-            path: name.into(),
-            media: MediaType::Jpeg,
-            bytes: 1,
-            sha256: String::new(),
-            pixels: None,
-        };
-        assert_eq!(file_name(&photo("été \\\"1\\\".JPEG")), "été \\\"1\\\".JPEG");
-        assert_eq!(file_name(&photo("really.PNG")), "really.jpg");
     }
 }

@@ -1,15 +1,17 @@
 //! `darkroom run`: a recipe, checked whole before anything is stored.
 
 use super::context::{TailArgs, new_id};
-use super::finder::Finder;
-use super::readiness::{Readiness, readiness, refuse_unusable};
-use super::submit::{Faults, Order, shown};
-use super::train::{new_photos, refuse_untrainable};
-use super::{CliError, Context, exit, out, photos, plan};
+use super::submit::{Faults, Order};
+use super::train::new_photos;
+use super::{CliError, Context, exit, out, plan};
 use crate::domain::ids::Id;
 use crate::domain::photo::ChosenPhoto;
 use crate::domain::recipe::{MAX_RECIPE_BYTES, Recipe, RecipeModel, StepRequest};
-use crate::domain::request::{JobRequest, MediaRef, UploadPurpose};
+use crate::domain::request::{MediaRef, UploadPurpose};
+use crate::service::finder::Finder;
+use crate::service::models::refuse_untrainable;
+use crate::service::readiness::{Readiness, readiness, refuse_unusable};
+use crate::service::{photos, shown};
 use crate::store::Store;
 use crate::store::lookup::FoundModel;
 use crate::store::submit::{NewJob, NewModel, NewRun, NewTraining, Submission};
@@ -139,7 +141,7 @@ async fn prepare(
         *images = folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     }
     let photos = match &folder {
-        Some(folder) => photos::from_folder(folder, args.skip_bad, &mut faults).await?,
+        Some(folder) => super::photos::from_folder(folder, args.skip_bad, &mut faults).await?,
         None => None,
     };
     faults.done()?;
@@ -215,13 +217,12 @@ async fn check_references(store: Option<&Store>, steps: &[StepRequest]) -> Resul
                 ));
             }
         }
-        if let JobRequest::Image(image) = &step.request
-            && let Some(upload) = image.input_image
-            && !is_upload(store, upload).await?
-        {
-            faults.add(format!(
-                "step `{name}`: there is no upload {upload} (`darkroom ls uploads` lists them)"
-            ));
+        for upload in step.request.uploads_referred_to() {
+            if !is_upload(store, upload).await? {
+                faults.add(format!(
+                    "step `{name}`: there is no upload {upload} (`darkroom ls uploads` lists them)"
+                ));
+            }
         }
     }
     faults.done()
@@ -248,9 +249,9 @@ fn refuse_state(prepared: &Prepared) -> Result<(), CliError> {
         return Ok(());
     };
     if prepared.photos.is_some() {
-        refuse_untrainable(model)
+        Ok(refuse_untrainable(model)?)
     } else if prepared.recipe.steps().iter().any(|step| step.is_trained()) {
-        refuse_unusable(model)
+        Ok(refuse_unusable(model)?)
     } else {
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::out::{self, Look, clean};
-use super::{CliError, find, shape, table};
+use super::{CliError, shape, table};
 use crate::domain::ids::Id;
+use crate::service::find;
 use crate::store::Store;
 use crate::store::report::{Detail, EventRow, Item, Noun};
 use serde_json::{Map, Value};

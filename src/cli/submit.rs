@@ -3,39 +3,24 @@
 //! The order is the same everywhere: everything is checked, the key is looked up, photos are copied,
 //! one transaction stores it all. Nothing is created on disk before the checks are through.
 
-use super::context::{TailArgs, nothing_stored};
+use super::context::TailArgs;
 use super::{CliError, Context, out, wait};
 use crate::clock::SystemClock;
 use crate::config::parse_duration;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::Id;
 use crate::domain::validate::{Problem, Problems};
-use crate::files::atomic::is_full;
-use crate::files::blobs::{BlobError, BlobStore, Source};
+use crate::files::blobs::Source;
+use crate::service::keys::{MAX_KEY_CHARS, hash, is_key};
+use crate::service::{photos, shown};
 use crate::store::Store;
 use crate::store::submit::{Key, Submission};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
-/// The longest key. Ours: a key names one piece of work, it does not describe it.
-const MAX_KEY_CHARS: usize = 200;
 /// Said when a key brings nothing new.
 const ALREADY_SUBMITTED: &str =
     "already_submitted: this key has brought the same before, nothing is added";
-/// The most characters of a user's text that a sentence repeats.
-const SHOWN_CHARS: usize = 60;
-
-/// A user's text inside a sentence: shortened, and safe to print on a terminal.
-pub(super) fn shown(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut short: String = text.chars().take(SHOWN_CHARS).map(visible).collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        short.push('…');
-    }
-    format!("`{short}`")
-}
-
 /// Everything wrong with a command, so that it is said at once.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<String>);
@@ -59,8 +44,11 @@ impl Faults {
     }
 
     /// Notes bad input and goes on; anything else ends the command.
-    pub(super) fn keep<T>(&mut self, result: Result<T, CliError>) -> Result<Option<T>, CliError> {
-        match result {
+    pub(super) fn keep<T, E: Into<CliError>>(
+        &mut self,
+        result: Result<T, E>,
+    ) -> Result<Option<T>, CliError> {
+        match result.map_err(Into::into) {
             Ok(value) => Ok(Some(value)),
             Err(CliError::Usage(sentence)) => {
                 self.add(sentence);
@@ -155,9 +143,10 @@ impl<'a> Order<'a> {
     pub(super) async fn place(
         mut self,
         mut submission: Submission,
-        photos: Vec<Source>,
+        sources: Vec<Source>,
     ) -> Result<Placed<'a>, CliError> {
-        keep_photos(self.ctx, photos).await?;
+        let paths = &self.ctx.paths;
+        photos::keep(paths.data_dir(), paths.blobs(), sources).await?;
         let store = match self.store.take() {
             Some(store) => store,
             None => self.ctx.store().await?,
@@ -236,59 +225,15 @@ fn check_tail(tail: &TailArgs) -> Result<(), CliError> {
     {
         faults.add(format!("--timeout: {problem}"));
     }
-    if let Some(key) = &tail.key {
-        let count = key.chars().count();
-        if key.trim().is_empty() || count > MAX_KEY_CHARS || key.chars().any(char::is_control) {
-            faults.add(format!(
-                "--key: {} is no key: write 1 to {MAX_KEY_CHARS} characters on one line",
-                shown(key)
-            ));
-        }
+    if let Some(key) = &tail.key
+        && !is_key(key)
+    {
+        faults.add(format!(
+            "--key: {} is no key: write 1 to {MAX_KEY_CHARS} characters on one line",
+            shown(key)
+        ));
     }
     faults.done()
-}
-
-fn hash(command: &str, request: &Value) -> String {
-    let text = json!({ "command": command, "request": sorted(request) }).to_string();
-    hex::encode(Sha256::digest(text.as_bytes()))
-}
-
-/// The same value with all keys in order, so that equal requests have equal texts.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
-            let entries = entries.into_iter().map(|(k, v)| (k.clone(), sorted(v)));
-            Value::Object(entries.collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        plain => plain.clone(),
-    }
-}
-
-async fn keep_photos(ctx: &Context, photos: Vec<Source>) -> Result<(), CliError> {
-    if photos.is_empty() {
-        return Ok(());
-    }
-    crate::store::open::create_data_dir(ctx.paths.data_dir())?;
-    let blobs = BlobStore::new(ctx.paths.blobs());
-    blocking(move || blobs.put_many(&photos)).await?.map(drop).map_err(|error| match error {
-        BlobError::Write { ref source, .. } if is_full(source) => {
-            CliError::Error(nothing_stored(&error.to_string()))
-        }
-        BlobError::Write { .. } => CliError::Error(format!("{error}; nothing was submitted")),
-        BlobError::Read { .. } | BlobError::Changed { .. } => CliError::Usage(error.to_string()),
-    })
-}
-
-/// Runs what blocks beside the runtime.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CliError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| CliError::Error(format!("a file operation ended early: {error}")))
 }
 
 #[cfg(test)]
@@ -302,20 +247,5 @@ mod tests {
         assert_eq!(flag("options.veo.duration"), "--set options.veo.duration");
         assert_eq!(flag("extra.steps"), "--set steps");
         assert_eq!(flag("first_frame"), "--first-frame");
-    }
-
-    #[test]
-    fn the_hash_does_not_depend_on_the_order_of_keys() {
-        let a: Value = serde_json::from_str(r#"{"a":1,"b":{"c":[1,2],"d":null}}"#).unwrap();
-        let b: Value = serde_json::from_str(r#"{"b":{"d":null,"c":[1,2]},"a":1}"#).unwrap();
-        assert_eq!(hash("image", &a), hash("image", &b));
-        assert_ne!(hash("image", &a), hash("video", &a));
-        assert_ne!(hash("image", &a), hash("image", &json!({"a": 1})));
-    }
-
-    #[test]
-    fn what_a_user_wrote_is_shown_safely() {
-        assert_eq!(shown("a\u{1b}[31m\n"), "`a\u{fffd}[31m\u{fffd}`");
-        assert!(shown(&"x".repeat(1000)).chars().count() < 70);
     }
 }

@@ -1,7 +1,7 @@
 //! Texts that may come from elsewhere: `-` for stdin, `@FILE` for a file.
 
 use super::CliError;
-use super::submit::shown;
+use crate::service::shown;
 use std::io::Read as _;
 
 /// More than any limit of ours, so that the rule about length does the talking.

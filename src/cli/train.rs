@@ -1,17 +1,16 @@
 //! `darkroom train`: a folder of photos becomes a trained model.
 
 use super::context::{TailArgs, new_id};
-use super::finder::Finder;
-use super::readiness::{Readiness, readiness};
 use super::submit::{Faults, Order, Placed};
-use super::{CliError, Context, out, photos};
+use super::{CliError, Context, out};
 use crate::domain::ids::Id;
-use crate::domain::photo::{ChosenPhoto, MAX_PHOTOS};
+use crate::domain::photo::ChosenPhoto;
 use crate::domain::request::{Gender, Identity, UploadPurpose};
 use crate::domain::validate;
+use crate::service::finder::Finder;
+use crate::service::{models, photos};
 use crate::store::Store;
-use crate::store::lookup::FoundModel;
-use crate::store::submit::{NewModel, NewTraining, Submission};
+use crate::store::submit::{NewTraining, Submission};
 use serde_json::{Map, json};
 use std::path::PathBuf;
 
@@ -63,7 +62,7 @@ pub(super) async fn run(ctx: &Context, args: TrainArgs) -> Result<u8, CliError> 
         }
         None => None,
     };
-    let chosen = photos::from_folder(&args.images, args.skip_bad, &mut faults).await?;
+    let chosen = super::photos::from_folder(&args.images, args.skip_bad, &mut faults).await?;
     faults.done()?;
     let chosen = chosen.unwrap_or_default();
 
@@ -77,11 +76,11 @@ pub(super) async fn run(ctx: &Context, args: TrainArgs) -> Result<u8, CliError> 
     }
     let (mut submission, new_photos) = match (&model, identity) {
         (Some(model), _) => {
-            refuse_untrainable(model)?;
+            models::refuse_untrainable(model)?;
             let new = new_photos(order.store(), model.id, chosen).await?;
             (Submission::new(("model", model.id), "cli"), new)
         }
-        (None, Some(identity)) => (for_new_model(identity), chosen),
+        (None, Some(identity)) => (models::create(identity, "cli"), chosen),
         (None, None) => return Err(CliError::Usage("say whom to train".to_owned())),
     };
     let id = submission.subject.1;
@@ -119,61 +118,14 @@ fn identity(args: &TrainArgs, faults: &mut Faults) -> Option<Identity> {
     Some(identity)
 }
 
-/// A submission that begins with a new model.
-pub(super) fn for_new_model(identity: Identity) -> Submission {
-    let id = new_id();
-    let mut submission = Submission::new(("model", id), "cli");
-    submission.models.push(NewModel {
-        id,
-        name: identity.name.clone(),
-        identity: Some(identity),
-        import: None,
-    });
-    submission
-}
-
-/// Refuses a second training of a model, which would be a second purchase.
-pub(super) fn refuse_untrainable(model: &FoundModel) -> Result<(), CliError> {
-    let (id, name) = (model.id, &model.name);
-    let refusal = match readiness(model) {
-        Readiness::Untrained | Readiness::TrainingEnded(_) => return Ok(()),
-        // Taken over and not looked at yet: the daemon looks before it trains.
-        Readiness::Usable if model.training.is_none() && model.remote_status.is_none() => {
-            return Ok(());
-        }
-        Readiness::Usable => format!(
-            "model {name} is trained already: use it with `darkroom image --model {id} --prompt …`"
-        ),
-        Readiness::InTraining(_) => {
-            format!("model {name} is in training already: `darkroom wait {id}` waits for it")
-        }
-        Readiness::Gone(why) => format!("model {name} {why}: train a new one with --name"),
-    };
-    Err(CliError::Refused(refusal))
-}
-
-/// The photos that the model does not hold yet.
+/// The photos that the model does not hold yet; the others are said.
 pub(super) async fn new_photos(
     store: Option<&Store>,
     model: Id,
     chosen: Vec<ChosenPhoto>,
 ) -> Result<Vec<ChosenPhoto>, CliError> {
-    let held = match store {
-        Some(store) => store.photos_of(model, UploadPurpose::Training).await?,
-        None => Vec::new(),
-    };
     let all = chosen.len();
-    let new: Vec<ChosenPhoto> =
-        chosen.into_iter().filter(|photo| !held.contains(&photo.sha256)).collect();
-    let total = held.len() + new.len();
-    if total > MAX_PHOTOS {
-        return Err(CliError::Refused(format!(
-            "the model holds {} training photos and {} more would make {total}, but the vendor \
-             takes {MAX_PHOTOS}: leave some out, or train a new model with --name",
-            held.len(),
-            new.len()
-        )));
-    }
+    let new = models::new_photos(store, model, chosen).await?;
     if new.len() < all {
         out::talk(&format!(
             "note: {} of the photos are at the model already and not uploaded again",

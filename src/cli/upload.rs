@@ -1,14 +1,11 @@
 //! `darkroom upload`: one photo for a model.
 
 use super::context::{TailArgs, new_id};
-use super::finder::Finder;
-use super::readiness::{Readiness, readiness};
 use super::submit::{Faults, Order};
-use super::{CliError, Context, photos};
-use crate::domain::photo::{ChosenPhoto, MAX_PHOTOS};
+use super::{CliError, Context};
 use crate::domain::request::UploadPurpose;
-use crate::store::Store;
-use crate::store::lookup::FoundModel;
+use crate::service::finder::Finder;
+use crate::service::{models, photos};
 use crate::store::submit::Submission;
 use clap::ValueEnum;
 use serde_json::{Map, json};
@@ -60,7 +57,7 @@ pub(super) async fn run(ctx: &Context, args: UploadArgs) -> Result<u8, CliError>
     let mut faults = Faults::default();
     let finder = Finder::new(order.store(), &ctx.catalogue);
     let model = faults.keep(finder.need_own_model("--model", &args.model).await)?;
-    let photo = photos::from_file(&args.file, &mut faults).await?;
+    let photo = super::photos::from_file(&args.file, &mut faults).await?;
     faults.done()?;
     let (Some(model), Some(photo)) = (model, photo) else {
         return Err(CliError::Error("nothing to upload was found".to_owned()));
@@ -74,49 +71,12 @@ pub(super) async fn run(ctx: &Context, args: UploadArgs) -> Result<u8, CliError>
     if let Some(earlier) = order.earlier("upload", &request).await? {
         return order.existing("upload", earlier)?.end(Map::new()).await;
     }
-    refuse(order.store(), &model, purpose, &chosen).await?;
+    let [photo] = &chosen;
+    models::refuse_upload(order.store(), &model, purpose, photo).await?;
     let uploads = photos::uploads(&chosen, model.id, purpose);
     let id = uploads.first().map_or_else(new_id, |upload| upload.id);
     let mut submission = Submission::new(("upload", id), "cli");
     submission.uploads = uploads;
     let placed = order.place(submission, photos::sources(&chosen)).await?;
     placed.end(Map::new()).await
-}
-
-/// Refuses what the vendor would refuse, or what would spoil a training.
-async fn refuse(
-    store: Option<&Store>,
-    model: &FoundModel,
-    purpose: UploadPurpose,
-    photo: &[ChosenPhoto],
-) -> Result<(), CliError> {
-    let (id, name) = (model.id, &model.name);
-    match (readiness(model), purpose) {
-        (Readiness::Gone(why), _) => {
-            return Err(CliError::Refused(format!("model {name} {why}")));
-        }
-        (Readiness::InTraining(_), UploadPurpose::Training) => {
-            return Err(CliError::Refused(format!(
-                "model {name} is in training and takes no more training photos: \
-                 `darkroom wait {id}` waits for it"
-            )));
-        }
-        _ => {}
-    }
-    let held = match store {
-        Some(store) => store.photos_of(id, purpose).await?,
-        None => Vec::new(),
-    };
-    if photo.iter().any(|photo| held.contains(&photo.sha256)) {
-        return Err(CliError::Refused(format!(
-            "model {name} holds exactly this photo already: `darkroom ls uploads` shows it"
-        )));
-    }
-    if held.len() >= MAX_PHOTOS {
-        return Err(CliError::Refused(format!(
-            "model {name} holds {} photos of this type and the vendor takes {MAX_PHOTOS}",
-            held.len()
-        )));
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
 //! What `wait` waits for, and when that is over.
 
-use super::{CliError, exit, find};
+use super::{CliError, exit};
 use crate::domain::ids::Id;
 use crate::domain::quarantine::Quarantine;
 use crate::domain::work::Kind;
+use crate::service::find;
 use crate::store::Store;
 use crate::store::report::{Item, Noun};
 use crate::store::settings::{Pause, Pauses};

@@ -59,6 +59,8 @@ pub enum MediaRef {
     Url(String),
     /// An output of ours: replaced by a fresh vendor URL (or id) just before sending.
     Output(Id),
+    /// A photo of ours at the vendor, or on its way there.
+    Upload(Id),
     /// The n-th output (from 0) of a job of ours that may not have run yet.
     JobOutput {
         /// The job that produces it.
@@ -96,9 +98,9 @@ pub struct ImageRequest {
     /// For example `1:1`; public models only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect_ratio: Option<String>,
-    /// An uploaded reference picture: a row of ours in `uploads`; trained models only.
+    /// An uploaded reference picture; trained models only. The vendor wants its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_image: Option<Id>,
+    pub input_image: Option<MediaRef>,
     /// Reference pictures; public models only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<MediaRef>,
@@ -133,6 +135,9 @@ pub struct VideoRequest {
     /// Reference pictures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<MediaRef>,
+    /// Reference videos, for the families that take some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_videos: Vec<MediaRef>,
     /// Further body fields in the vendor's spelling, passed through (`options` included).
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -173,26 +178,48 @@ impl JobRequest {
     /// Every picture or video that it refers to.
     pub fn media(&self) -> Vec<&MediaRef> {
         match self {
-            Self::Image(image) => image.references.iter().collect(),
+            Self::Image(image) => image.input_image.iter().chain(&image.references).collect(),
             Self::Upscale(upscale) => vec![&upscale.image],
-            Self::Video(video) => {
-                video.first_frame.iter().chain(&video.last_frame).chain(&video.references).collect()
-            }
+            Self::Video(video) => video
+                .first_frame
+                .iter()
+                .chain(&video.last_frame)
+                .chain(&video.references)
+                .chain(&video.reference_videos)
+                .collect(),
         }
     }
 
     /// The same, to change them.
     pub fn media_mut(&mut self) -> Vec<&mut MediaRef> {
         match self {
-            Self::Image(image) => image.references.iter_mut().collect(),
+            Self::Image(image) => {
+                image.input_image.iter_mut().chain(&mut image.references).collect()
+            }
             Self::Upscale(upscale) => vec![&mut upscale.image],
             Self::Video(video) => video
                 .first_frame
                 .iter_mut()
                 .chain(&mut video.last_frame)
                 .chain(&mut video.references)
+                .chain(&mut video.reference_videos)
                 .collect(),
         }
+    }
+
+    /// The photos of ours that it needs, each once.
+    pub fn uploads_referred_to(&self) -> Vec<Id> {
+        let mut uploads: Vec<Id> = self
+            .media()
+            .into_iter()
+            .filter_map(|media| match media {
+                MediaRef::Upload(upload) => Some(*upload),
+                _ => None,
+            })
+            .collect();
+        uploads.sort_unstable();
+        uploads.dedup();
+        uploads
     }
 
     /// The jobs whose outputs it needs, each once.

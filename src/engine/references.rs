@@ -1,7 +1,7 @@
 //! Turning what a request refers to into what the vendor understands, just before sending.
 
 use super::{Engine, EngineError, Result};
-use crate::domain::ids::{Id, RemoteImageId};
+use crate::domain::ids::{Id, RemoteImageId, RemoteVideoId};
 use crate::domain::request::{JobRequest, MediaRef, ModelRef};
 use crate::store::queries::OutputRow;
 use crate::vendor::{self, Resolved};
@@ -32,8 +32,8 @@ impl Engine {
                     ModelRef::Public(name) => name.clone(),
                     ModelRef::Trained(id) => self.remote_model(&id.to_string()).await?.0,
                 };
-                let input_image_id = match image.input_image {
-                    Some(upload) => Some(self.upload_id(upload).await?),
+                let input_image_id = match &image.input_image {
+                    Some(media) => Some(self.image_id(media).await?),
                     None => None,
                 };
                 let mut reference_urls = Vec::new();
@@ -52,6 +52,9 @@ impl Engine {
                     Resolved { model_id: video.model.clone(), ..Resolved::default() };
                 for media in &video.references {
                     resolved.reference_urls.push(self.fresh_url(media).await?);
+                }
+                for media in &video.reference_videos {
+                    resolved.video_urls.push(self.fresh_video_url(media).await?);
                 }
                 if let Some(media) = &video.first_frame {
                     resolved.first_frame = Some(self.fresh_url(media).await?);
@@ -78,6 +81,7 @@ impl Engine {
             MediaRef::Url(url) => {
                 Err(Unusable::Never(format!("the vendor wants an image's id here, not {url}")))
             }
+            MediaRef::Upload(id) => self.upload_id(*id).await,
             MediaRef::Output(id) => image_of(self.store.output(*id).await?),
             MediaRef::JobOutput { job, index } => {
                 let row = self.store.job_output(*job, *index).await?;
@@ -107,6 +111,41 @@ impl Engine {
         image
             .url
             .ok_or_else(|| Unusable::Missing(format!("the vendor has no link for the image {id}")))
+    }
+
+    /// The same for a video; the vendor's record of it has a link that others can follow.
+    async fn fresh_video_url(&self, media: &MediaRef) -> Result<String, Unusable> {
+        let row = match media {
+            MediaRef::Url(url) => return Ok(url.clone()),
+            MediaRef::Output(id) => self.store.output(*id).await?,
+            MediaRef::JobOutput { job, index } => {
+                self.store.job_output(*job, *index).await?.ok_or_else(|| {
+                    Unusable::Never(format!(
+                        "the job {job} produced no output number {index} (counted from 0)"
+                    ))
+                })?
+            }
+            MediaRef::Upload(_) | MediaRef::Remote(_) => {
+                return Err(Unusable::Never(
+                    "it refers to a picture where a video is wanted".to_owned(),
+                ));
+            }
+        };
+        if row.media != "video" {
+            let message = "it refers to a picture where a video is wanted";
+            return Err(Unusable::Never(message.to_owned()));
+        }
+        let id = RemoteVideoId(row.remote_id);
+        let video = match self.call(self.client.get_video(&id)).await {
+            Ok(reply) => reply.value,
+            Err(failure) if failure.is_not_found() => {
+                return Err(Unusable::Missing(format!("the vendor does not know the video {id}")));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        video
+            .url
+            .ok_or_else(|| Unusable::Missing(format!("the vendor has no link for the video {id}")))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a refused request is told: the vendor's envelope under `/api`, problem details (RFC 9457)
 //! everywhere else.
 
+use crate::domain::validate::Problem;
+use crate::service::ServiceError;
 use crate::store::StoreError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -105,6 +107,52 @@ impl Refusal {
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
+    }
+}
+
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        let message = error.to_string();
+        match error {
+            ServiceError::Invalid(problem) => Self::of_problems(vec![problem]),
+            ServiceError::Several(problems) => Self::of_problems(problems.0),
+            ServiceError::Unknown(problem) => {
+                let errors = match problem.field.as_str() {
+                    "" => Vec::new(),
+                    field => vec![(field.to_owned(), problem.message.clone())],
+                };
+                Self { errors, ..Self::not_found(message) }
+            }
+            ServiceError::Conflict(_) => Self::conflict(message),
+            ServiceError::Broken(_) => {
+                tracing::error!("a request failed: {message}");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
+            ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl Refusal {
+    /// 400 with every problem.
+    pub fn of_problems(problems: Vec<Problem>) -> Self {
+        let message = match problems.as_slice() {
+            [one] => match one.field.as_str() {
+                "" => one.message.clone(),
+                field => format!("{field}: {}", one.message),
+            },
+            several => {
+                let all: Vec<String> =
+                    several.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
+                format!("{} things are wrong: {}", several.len(), all.join("; "))
+            }
+        };
+        let errors = problems
+            .into_iter()
+            .filter(|problem| !problem.field.is_empty())
+            .map(|problem| (problem.field, problem.message))
+            .collect();
+        Self { errors, ..Self::invalid(message) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`open`]: connections, pragmas read back, the lock that keeps a second daemon out
 //! - [`apply`]: the one place that moves a row, appends its event and carries out the consequences
 //! - [`submit`]: new work, all or nothing
+//! - [`idempotency`]: the same request twice, over HTTP
 //! - [`writer`]: group commit
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
@@ -14,6 +15,7 @@ pub mod apply;
 pub mod audit;
 pub mod cancel;
 pub mod chain;
+pub mod idempotency;
 pub mod intents;
 mod ledger;
 pub mod listing;

@@ -52,11 +52,11 @@ pub(super) async fn link_parents(
 pub(super) async fn job_parents(tx: &mut Tx<'_>, request: &JobRequest) -> Result<Vec<(Kind, Id)>> {
     let mut parents: Vec<(Kind, Id)> =
         request.jobs_referred_to().into_iter().map(|job| (Kind::Job, job)).collect();
-    if let JobRequest::Image(image) = request {
-        if let ModelRef::Trained(model) = image.model {
-            parents.push(trained_parent(tx, model).await?);
-        }
-        parents.extend(image.input_image.map(|upload| (Kind::Upload, upload)));
+    parents.extend(request.uploads_referred_to().into_iter().map(|upload| (Kind::Upload, upload)));
+    if let JobRequest::Image(image) = request
+        && let ModelRef::Trained(model) = image.model
+    {
+        parents.push(trained_parent(tx, model).await?);
     }
     Ok(parents)
 }

@@ -394,17 +394,14 @@ fn rename_in_request(request: &mut JobRequest, names: &BTreeMap<Id, Id>) {
             *id = *newer;
         }
     };
-    if let JobRequest::Image(image) = request {
-        if let ModelRef::Trained(model) = &mut image.model {
-            rename(model);
-        }
-        if let Some(upload) = &mut image.input_image {
-            rename(upload);
-        }
+    if let JobRequest::Image(image) = request
+        && let ModelRef::Trained(model) = &mut image.model
+    {
+        rename(model);
     }
     for media in request.media_mut() {
-        if let MediaRef::JobOutput { job, .. } = media {
-            rename(job);
+        if let MediaRef::JobOutput { job: id, .. } | MediaRef::Upload(id) = media {
+            rename(id);
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Resolved {
     pub input_image_id: Option<RemoteImageId>,
     /// Reference pictures that the vendor can reach.
     pub reference_urls: Vec<String>,
+    /// Reference videos that the vendor can reach.
+    pub video_urls: Vec<String>,
     /// The first frame of a video, as a URL.
     pub first_frame: Option<String>,
     /// The last frame of a video, as a URL.
@@ -99,7 +101,8 @@ pub fn upscale_body(image: &RemoteImageId) -> Value {
 }
 
 /// The body of `POST /videos/generation` (vendor-api.md 2.13). The item shape and the role words
-/// of `referenceImages` come from the field; `last_frame` is inferred.
+/// of `referenceImages` come from the field; `last_frame` is inferred, and so is the shape of
+/// `referenceVideos`.
 pub fn video_body(request: &VideoRequest, resolved: &Resolved) -> Value {
     let mut body = Map::new();
     put(&mut body, "modelID", Some(resolved.model_id.as_str()));
@@ -113,6 +116,12 @@ pub fn video_body(request: &VideoRequest, resolved: &Resolved) -> Value {
         .map(|(role, url)| json!({ "url": url, "role": role }))
         .collect();
     put(&mut body, "referenceImages", (!images.is_empty()).then_some(images));
+    let videos: Vec<Value> = resolved
+        .video_urls
+        .iter()
+        .map(|url| json!({ "url": url, "role": "reference_video" }))
+        .collect();
+    put(&mut body, "referenceVideos", (!videos.is_empty()).then_some(videos));
     merge(&mut body, &request.extra);
     Value::Object(body)
 }

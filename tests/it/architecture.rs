@@ -14,12 +14,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["store", "domain", "clock"]),
     ("vendor", &["vendor", "domain"]),
     ("engine", &["engine", "store", "vendor", "files", "domain", "config", "clock"]),
-    ("http", &["http", "engine", "store", "files", "domain", "config", "clock"]),
+    ("service", &["service", "engine", "store", "files", "domain", "config", "clock"]),
+    ("http", &["http", "service", "engine", "store", "files", "domain", "config", "clock"]),
     (
         "cli",
         &[
             "cli",
             "http",
+            "service",
             "engine",
             "store",
             "vendor",

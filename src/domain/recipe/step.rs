@@ -185,6 +185,7 @@ fn video(reader: &mut Reader<'_, '_>, context: &Context<'_>) -> VideoRequest {
         first_frame: media(reader, "first_frame", context),
         last_frame: media(reader, "last_frame", context),
         references: references(reader, context),
+        reference_videos: Vec::new(),
         extra: extra(reader),
     }
 }
@@ -212,7 +213,7 @@ fn references(reader: &mut Reader<'_, '_>, context: &Context<'_>) -> Vec<MediaRe
     found
 }
 
-fn input_image(reader: &mut Reader<'_, '_>) -> Option<Id> {
+fn input_image(reader: &mut Reader<'_, '_>) -> Option<MediaRef> {
     let text = reader.text("input_image")?;
     let id = Id::parse(&text);
     if id.is_none() {
@@ -222,7 +223,7 @@ fn input_image(reader: &mut Reader<'_, '_>) -> Option<Id> {
             format!("`{quoted}` is not the full id of an upload, as `darkroom upload` prints it"),
         );
     }
-    id
+    id.map(MediaRef::Upload)
 }
 
 /// `options` and `extra`, which are one table for the vendor.

@@ -4,7 +4,7 @@ use super::options::{self, Kind, Reserved};
 use super::{Problems, text};
 use crate::domain::catalogue::{Catalogue, Makes, PublicModel, did_you_mean};
 use crate::domain::ids::Id;
-use crate::domain::request::{ImageRequest, ModelRef};
+use crate::domain::request::{ImageRequest, MediaRef, ModelRef};
 
 const RESERVED: &[Reserved] = &[
     Reserved { wire: "modelID", own: "model" },
@@ -44,6 +44,12 @@ pub(super) fn check(problems: &mut Problems, request: &ImageRequest, catalogue: 
     }
     for (n, reference) in request.references.iter().enumerate() {
         text::media(problems, &format!("references[{n}]"), reference);
+    }
+    match &request.input_image {
+        Some(MediaRef::Url(_)) => problems
+            .add("input_image", "the vendor wants one of its own images here: upload the picture"),
+        Some(media) => text::media(problems, "input_image", media),
+        None => {}
     }
     options::check_names(problems, &request.extra, RESERVED, DOCUMENTED);
     match &request.model {
@@ -205,7 +211,7 @@ mod tests {
             width: Some(1024),
             height: Some(1280),
             seed: Some(-1),
-            input_image: Some(nil()),
+            input_image: Some(MediaRef::Upload(nil())),
             ..extra(trained(), json!({"steps": 30, "styleStrength": 0.5, "enhanceFace": true}))
         };
         assert_eq!(problems(full), []);
@@ -229,7 +235,7 @@ mod tests {
             width: Some(1),
             height: Some(1),
             seed: Some(1),
-            input_image: Some(nil()),
+            input_image: Some(MediaRef::Upload(nil())),
             ..extra(public(), json!({"steps": 3}))
         };
         assert_eq!(fields(wrong), ["width", "height", "seed", "input_image", "extra.steps"]);

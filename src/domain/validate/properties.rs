@@ -86,7 +86,7 @@ prop_compose! {
         texts in vec(option::of(any::<String>()), 3),
         sizes in vec(option::of(any::<u32>()), 3),
         seed in option::of(any::<i64>()),
-        input_image in option::of(id()),
+        input_image in option::of(media()),
         references in vec(media(), 0..20),
         extra in extra(),
     ) -> JobRequest {
@@ -114,10 +114,12 @@ prop_compose! {
         first_frame in option::of(media()),
         last_frame in option::of(media()),
         references in vec(media(), 0..5),
+        reference_videos in vec(media(), 0..3),
         extra in extra(),
     ) -> JobRequest {
         JobRequest::Video(VideoRequest {
-            model, prompt, num_videos, first_frame, last_frame, references, extra,
+            model, prompt, num_videos, first_frame, last_frame, references,
+            reference_videos, extra,
         })
     }
 }

@@ -81,7 +81,10 @@ pub(super) fn media(problems: &mut Problems, field: &str, media: &MediaRef) {
         MediaRef::Remote(id) if id.as_str().chars().any(char::is_control) => {
             problems.add(field, "the image id holds a control character: copy it again");
         }
-        MediaRef::Remote(_) | MediaRef::Output(_) | MediaRef::JobOutput { .. } => {}
+        MediaRef::Remote(_)
+        | MediaRef::Output(_)
+        | MediaRef::Upload(_)
+        | MediaRef::JobOutput { .. } => {}
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) fn check(problems: &mut Problems, request: &VideoRequest, catalogue: 
     for (n, reference) in request.references.iter().enumerate() {
         text::media(problems, &format!("references[{n}]"), reference);
     }
+    for (n, video) in request.reference_videos.iter().enumerate() {
+        text::media(problems, &format!("reference_videos[{n}]"), video);
+    }
     options::check_names(problems, &request.extra, RESERVED, DOCUMENTED);
     check_elements(problems, &request.extra);
     match catalogue.find(&request.model, Makes::Videos) {
@@ -58,6 +61,12 @@ fn check_for_model(problems: &mut Problems, request: &VideoRequest, model: &Publ
                 format!("`{}` takes no reference videos: choose another family", model.id),
             );
         }
+    }
+    if !request.reference_videos.is_empty() && !model.reference_videos {
+        problems.add(
+            "reference_videos",
+            format!("`{}` takes no reference videos: choose another family", model.id),
+        );
     }
     if let Some(value) = request.extra.get("options")
         && let Some(group) = options::group(problems, model, value)
@@ -175,6 +184,7 @@ mod tests {
             first_frame: None,
             last_frame: None,
             references: Vec::new(),
+            reference_videos: Vec::new(),
             extra: extra.as_object().cloned().unwrap(),
         }
     }

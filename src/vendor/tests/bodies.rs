@@ -117,6 +117,7 @@ fn videos() {
         first_frame: None,
         last_frame: None,
         references: Vec::new(),
+        reference_videos: Vec::new(),
         extra: object(json!({"options": {"grok": {"aspectRatio": "16:9", "duration": 8,
                                                    "resolution": "720p"}}})),
     };

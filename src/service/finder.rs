@@ -3,9 +3,8 @@
 //! Ids may be shortened to a unique beginning. A word that fits nothing or several things is bad
 //! input, with a sentence that says what to write instead.
 
-use super::CliError;
 use super::readiness::{Readiness, readiness};
-use super::submit::shown;
+use super::{Result, ServiceError, shown};
 use crate::domain::catalogue::{Catalogue, Makes, did_you_mean, nearest};
 use crate::domain::ids::{Id, RemoteImageId};
 use crate::domain::request::{JobRequest, MediaRef, ModelRef};
@@ -17,23 +16,26 @@ const SHOWN_IDS: usize = 5;
 
 /// Looks words up; without a database nothing of ours exists yet.
 #[derive(Clone, Copy)]
-pub(super) struct Finder<'a> {
+pub struct Finder<'a> {
     store: Option<&'a Store>,
     catalogue: &'a Catalogue,
 }
 
-fn ambiguous(flag: &str, text: &str, what: &str, ids: &[Id]) -> CliError {
+fn ambiguous(flag: &str, text: &str, what: &str, ids: &[Id]) -> ServiceError {
     let spelt: Vec<String> = ids.iter().take(SHOWN_IDS).map(Id::to_string).collect();
     let more = if ids.len() > SHOWN_IDS { ", …" } else { "" };
-    CliError::Usage(format!(
-        "{flag}: {} fits several {what}: write one of {}{more}",
-        shown(text),
-        spelt.join(", ")
-    ))
+    ServiceError::invalid(
+        flag,
+        format!("{} fits several {what}: write one of {}{more}", shown(text), spelt.join(", ")),
+    )
 }
 
-fn usage<T>(sentence: String) -> Result<T, CliError> {
-    Err(CliError::Usage(sentence))
+fn invalid<T>(flag: &str, sentence: String) -> Result<T> {
+    Err(ServiceError::invalid(flag, sentence))
+}
+
+fn unknown<T>(flag: &str, sentence: String) -> Result<T> {
+    Err(ServiceError::unknown(flag, sentence))
 }
 
 /// `JOB[n]` as its two parts; `JOB` means its first output.
@@ -46,16 +48,16 @@ fn job_and_index(text: &str) -> (&str, Option<u32>) {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(store: Option<&'a Store>, catalogue: &'a Catalogue) -> Self {
+    /// Looks things up in this database.
+    pub fn new(store: Option<&'a Store>, catalogue: &'a Catalogue) -> Self {
         Self { store, catalogue }
     }
 
     /// One of our models by id, beginning of an id, name, or the vendor's id.
-    pub(super) async fn own_model(
-        &self,
-        flag: &str,
-        text: &str,
-    ) -> Result<Option<FoundModel>, CliError> {
+    ///
+    /// # Errors
+    /// Several models fit, or a database error.
+    pub async fn own_model(&self, flag: &str, text: &str) -> Result<Option<FoundModel>> {
         let Some(store) = self.store else {
             return Ok(None);
         };
@@ -91,24 +93,26 @@ impl<'a> Finder<'a> {
     }
 
     /// The same where only a model of ours will do.
-    pub(super) async fn need_own_model(
-        &self,
-        flag: &str,
-        text: &str,
-    ) -> Result<FoundModel, CliError> {
+    ///
+    /// # Errors
+    /// No or several models fit, or a database error.
+    pub async fn need_own_model(&self, flag: &str, text: &str) -> Result<FoundModel> {
         if let Some(model) = self.own_model(flag, text).await? {
             return Ok(model);
         }
         let names = self.names().await?;
         let meant = did_you_mean(nearest(text, names.iter().map(String::as_str)));
-        usage(format!(
-            "{flag}: {} is no model of yours (`darkroom model ls` lists them){}{meant}",
-            shown(text),
-            import_hint(text)
-        ))
+        unknown(
+            flag,
+            format!(
+                "{} is no model of yours (`darkroom model ls` lists them){}{meant}",
+                shown(text),
+                import_hint(text)
+            ),
+        )
     }
 
-    async fn names(&self) -> Result<Vec<String>, CliError> {
+    async fn names(&self) -> Result<Vec<String>> {
         match self.store {
             Some(store) => Ok(store.model_names().await?),
             None => Ok(Vec::new()),
@@ -116,17 +120,21 @@ impl<'a> Finder<'a> {
     }
 
     /// What an image job runs on, with the row if it is a model of ours.
-    pub(super) async fn image_model(
+    ///
+    /// # Errors
+    /// Nothing or several things fit, or a database error.
+    pub async fn image_model(
         &self,
+        flag: &str,
         text: &str,
-    ) -> Result<(ModelRef, Option<FoundModel>), CliError> {
+    ) -> Result<(ModelRef, Option<FoundModel>)> {
         let public = [Makes::Images, Makes::Videos]
             .into_iter()
             .any(|makes| self.catalogue.find(text, makes).is_some());
         if public {
             return Ok((ModelRef::Public(text.to_owned()), None));
         }
-        if let Some(model) = self.own_model("--model", text).await? {
+        if let Some(model) = self.own_model(flag, text).await? {
             return Ok((ModelRef::Trained(model.id), Some(model)));
         }
         let names = self.names().await?;
@@ -136,22 +144,23 @@ impl<'a> Finder<'a> {
             .map(|model| model.id)
             .chain(names.iter().map(String::as_str));
         let meant = did_you_mean(nearest(text, candidates));
-        usage(format!(
-            "--model: {} is no model of yours (`darkroom model ls` lists them) and no public \
+        unknown(
+            flag,
+            format!(
+                "{} is no model of yours (`darkroom model ls` lists them) and no public \
              image model known here (new ones go into [catalogue] image_models){}{meant}",
-            shown(text),
-            import_hint(text)
-        ))
+                shown(text),
+                import_hint(text)
+            ),
+        )
     }
 
     /// A picture that a request refers to. `at_vendor`: an id that nothing of ours has may be the
     /// vendor's.
-    pub(super) async fn picture(
-        &self,
-        flag: &str,
-        text: &str,
-        at_vendor: bool,
-    ) -> Result<MediaRef, CliError> {
+    ///
+    /// # Errors
+    /// Nothing or several things fit, it is no picture, or a database error.
+    pub async fn picture(&self, flag: &str, text: &str, at_vendor: bool) -> Result<MediaRef> {
         if text.contains("://") {
             return Ok(MediaRef::Url(text.to_owned()));
         }
@@ -159,20 +168,26 @@ impl<'a> Finder<'a> {
             return Ok(found);
         }
         if std::path::Path::new(text).is_file() {
-            return usage(format!(
-                "{flag}: {} is a file on this machine, which the vendor cannot fetch: give an \
+            return invalid(
+                flag,
+                format!(
+                    "{} is a file on this machine, which the vendor cannot fetch: give an \
                  output, a job or a web address",
-                shown(text)
-            ));
+                    shown(text)
+                ),
+            );
         }
         if let Some(store) = self.store
             && let Some(id) = Id::parse(text)
             && store.models_like(text).await?.iter().any(|m| m.id == id)
         {
-            return usage(format!(
-                "{flag}: {} is a model and a picture is needed: give an output or a job",
-                shown(text)
-            ));
+            return invalid(
+                flag,
+                format!(
+                    "{} is a model and a picture is needed: give an output or a job",
+                    shown(text)
+                ),
+            );
         }
         if at_vendor && !text.contains(['[', '/']) {
             return Ok(MediaRef::Remote(RemoteImageId::from(text)));
@@ -182,13 +197,16 @@ impl<'a> Finder<'a> {
         } else {
             "output, job or web address"
         };
-        usage(format!(
-            "{flag}: {} is no {kinds} known here (`darkroom ls outputs` lists the outputs)",
-            shown(text)
-        ))
+        unknown(
+            flag,
+            format!(
+                "{} is no {kinds} known here (`darkroom ls outputs` lists the outputs)",
+                shown(text)
+            ),
+        )
     }
 
-    async fn our_picture(&self, flag: &str, text: &str) -> Result<Option<MediaRef>, CliError> {
+    async fn our_picture(&self, flag: &str, text: &str) -> Result<Option<MediaRef>> {
         let Some(store) = self.store else {
             return Ok(None);
         };
@@ -208,11 +226,14 @@ impl<'a> Finder<'a> {
                 };
                 need_image(flag, text, &job.kind)?;
                 if index >= outputs {
-                    return usage(format!(
-                        "{flag}: job {} makes {outputs} of them, counted from 0: there is no \
+                    return unknown(
+                        flag,
+                        format!(
+                            "job {} makes {outputs} of them, counted from 0: there is no \
                          {index}",
-                        job.id
-                    ));
+                            job.id
+                        ),
+                    );
                 }
                 return Ok(Some(MediaRef::JobOutput { job: job.id, index }));
             }
@@ -230,21 +251,15 @@ impl<'a> Finder<'a> {
         self.uploaded_picture(flag, text).await
     }
 
-    async fn uploaded_picture(&self, flag: &str, text: &str) -> Result<Option<MediaRef>, CliError> {
+    async fn uploaded_picture(&self, flag: &str, text: &str) -> Result<Option<MediaRef>> {
         let Some(store) = self.store else {
             return Ok(None);
         };
         let uploads = store.uploads_like(text).await?;
         match uploads.as_slice() {
             [] => Ok(None),
-            [upload] => match &upload.remote_id {
-                Some(id) => Ok(Some(MediaRef::Remote(RemoteImageId(id.clone())))),
-                None => Err(CliError::Refused(format!(
-                    "{flag}: upload {} has not arrived at the vendor yet: \
-                     `darkroom wait {0}` waits for it",
-                    upload.id
-                ))),
-            },
+            // It may still be on its way: the job waits for it.
+            [upload] => Ok(Some(MediaRef::Upload(upload.id))),
             several => {
                 let ids: Vec<Id> = several.iter().map(|upload| upload.id).collect();
                 Err(ambiguous(flag, text, "uploads", &ids))
@@ -253,18 +268,24 @@ impl<'a> Finder<'a> {
     }
 
     /// One of our uploads by id, beginning of an id, or the vendor's id.
-    pub(super) async fn upload(&self, flag: &str, text: &str) -> Result<Id, CliError> {
+    ///
+    /// # Errors
+    /// No or several uploads fit, or a database error.
+    pub async fn upload(&self, flag: &str, text: &str) -> Result<Id> {
         let uploads = match self.store {
             Some(store) => store.uploads_like(text).await?,
             None => Vec::new(),
         };
         match uploads.as_slice() {
             [upload] => Ok(upload.id),
-            [] => usage(format!(
-                "{flag}: {} is no upload known here: `darkroom upload FILE --model ID --type \
+            [] => unknown(
+                flag,
+                format!(
+                    "{} is no upload known here: `darkroom upload FILE --model ID --type \
                  auxiliaryType` makes one",
-                shown(text)
-            )),
+                    shown(text)
+                ),
+            ),
             several => {
                 let ids: Vec<Id> = several.iter().map(|upload| upload.id).collect();
                 Err(ambiguous(flag, text, "uploads", &ids))
@@ -276,7 +297,10 @@ impl<'a> Finder<'a> {
     ///
     /// Not done before the request is hashed: the same words must give the same hash before and
     /// after an output is known.
-    pub(super) async fn bind(&self, request: &mut JobRequest) -> Result<(), CliError> {
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn bind(&self, request: &mut JobRequest) -> Result<()> {
         let Some(store) = self.store else {
             return Ok(());
         };
@@ -300,12 +324,15 @@ fn expected_outputs(request: &JobRequest) -> u32 {
     }
 }
 
-fn need_image(flag: &str, text: &str, kind: &str) -> Result<(), CliError> {
+fn need_image(flag: &str, text: &str, kind: &str) -> Result<()> {
     if kind == "video" {
-        return usage(format!(
-            "{flag}: {} is a video and a picture is needed: give the output of an image job",
-            shown(text)
-        ));
+        return invalid(
+            flag,
+            format!(
+                "{} is a video and a picture is needed: give the output of an image job",
+                shown(text)
+            ),
+        );
     }
     Ok(())
 }

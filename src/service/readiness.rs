@@ -1,13 +1,12 @@
 //! How far a model is, and what that forbids.
 
-use super::CliError;
-use super::submit::shown;
+use super::{Result, ServiceError, shown};
 use crate::domain::ids::Id;
 use crate::store::lookup::FoundModel;
 
 /// How far a model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
+pub enum Readiness {
     /// Trained, or taken over and not looked at yet.
     Usable,
     /// A training has not ended.
@@ -21,7 +20,7 @@ pub(super) enum Readiness {
 }
 
 /// How far a model is.
-pub(super) fn readiness(model: &FoundModel) -> Readiness {
+pub fn readiness(model: &FoundModel) -> Readiness {
     let status = model.remote_status.as_deref().map(str::to_ascii_lowercase);
     match (model.state.as_str(), status.as_deref()) {
         ("failed", _) => return Readiness::Gone("could not be created"),
@@ -41,19 +40,22 @@ pub(super) fn readiness(model: &FoundModel) -> Readiness {
     }
 }
 
-/// Refuses a model that a job would wait for in vain, in a sentence.
-pub(super) fn refuse_unusable(model: &FoundModel) -> Result<(), CliError> {
+/// Refuses a model that a job would wait for in vain.
+///
+/// # Errors
+/// A sentence.
+pub fn refuse_unusable(model: &FoundModel) -> Result<()> {
     let (id, name) = (model.id, shown(&model.name));
     match readiness(model) {
         Readiness::Usable | Readiness::InTraining(_) => Ok(()),
-        Readiness::Untrained => Err(CliError::Refused(format!(
+        Readiness::Untrained => Err(ServiceError::Conflict(format!(
             "model {name} is not trained: `darkroom train --model {id} --images DIR` trains it"
         ))),
-        Readiness::TrainingEnded(training) => Err(CliError::Refused(format!(
+        Readiness::TrainingEnded(training) => Err(ServiceError::Conflict(format!(
             "the training of model {name} ended without success: `darkroom explain {training}` \
              says why, `darkroom retry {training}` starts it anew"
         ))),
-        Readiness::Gone(why) => Err(CliError::Refused(format!(
+        Readiness::Gone(why) => Err(ServiceError::Conflict(format!(
             "model {name} {why}: use another one (`darkroom model ls` lists them)"
         ))),
     }

@@ -1,6 +1,6 @@
-//! Ids as people type them.
+//! Ids as people type them: whole, their beginning, a name, or the vendor's.
 
-use super::CliError;
+use super::{Result, ServiceError, clean};
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use crate::store::Store;
@@ -9,8 +9,8 @@ use crate::store::report::{Found, Noun};
 /// The row that a text means.
 ///
 /// # Errors
-/// A sentence that says that there is none, or lists the candidates (exit 2).
-pub async fn subject(store: &Store, text: &str) -> Result<(Noun, Id), CliError> {
+/// A sentence that says that there is none, or lists the candidates.
+pub async fn subject(store: &Store, text: &str) -> Result<(Noun, Id)> {
     subject_among(store, text, &Noun::ALL).await
 }
 
@@ -18,11 +18,7 @@ pub async fn subject(store: &Store, text: &str) -> Result<(Noun, Id), CliError> 
 ///
 /// # Errors
 /// As [`subject`].
-pub async fn subject_among(
-    store: &Store,
-    text: &str,
-    nouns: &[Noun],
-) -> Result<(Noun, Id), CliError> {
+pub async fn subject_among(store: &Store, text: &str, nouns: &[Noun]) -> Result<(Noun, Id)> {
     match store.find_among(text, nouns).await? {
         Found::One(noun, id) => Ok((noun, id)),
         Found::None => {
@@ -30,19 +26,23 @@ pub async fn subject_among(
                 [noun] => (noun.to_string(), format!("ls {}", noun.plural())),
                 _ => ("id".to_owned(), "ls".to_owned()),
             };
-            Err(CliError::Usage(format!(
-                "there is no {what} {text}; `darkroom {list}` shows what there is"
-            )))
+            Err(ServiceError::unknown(
+                "",
+                format!("there is no {what} {text}; `darkroom {list}` shows what there is"),
+            ))
         }
         Found::Many(candidates) => {
             let lines: Vec<String> = candidates
                 .iter()
-                .map(|hit| format!("  {}  {}", hit.id, super::out::clean(&hit.label)))
+                .map(|hit| format!("  {}  {}", hit.id, clean(&hit.label)))
                 .collect();
-            Err(CliError::Usage(format!(
-                "{text} is the beginning of several ids; type more of it:\n{}",
-                lines.join("\n")
-            )))
+            Err(ServiceError::unknown(
+                "",
+                format!(
+                    "{text} is the beginning of several ids; type more of it:\n{}",
+                    lines.join("\n")
+                ),
+            ))
         }
     }
 }
@@ -51,7 +51,7 @@ pub async fn subject_among(
 ///
 /// # Errors
 /// As [`subject`], for the first text that means nothing or too much.
-pub async fn subjects(store: &Store, texts: &[String]) -> Result<Vec<(Noun, Id)>, CliError> {
+pub async fn subjects(store: &Store, texts: &[String]) -> Result<Vec<(Noun, Id)>> {
     let mut out = Vec::new();
     for text in texts {
         let found = subject(store, text).await?;
@@ -67,7 +67,7 @@ pub async fn subjects(store: &Store, texts: &[String]) -> Result<Vec<(Noun, Id)>
 ///
 /// # Errors
 /// A database error.
-pub async fn expand(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>, CliError> {
+pub async fn expand(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>> {
     Ok(match noun {
         Noun::Run => store.run_members(id).await?,
         Noun::Work(Kind::Model) => store.model_work(id).await?,

@@ -8,6 +8,7 @@ mod document;
 mod rows;
 
 pub use document::finish;
+pub use rows::schema_name;
 
 use super::Shared;
 use super::refusal::{Area, Refusal};
@@ -19,7 +20,9 @@ use axum::routing::MethodRouter;
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{
+    Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response as Answer, ResponseBuilder};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
@@ -94,7 +97,7 @@ impl Op {
     pub fn new(id: &str, tag: &str, summary: &str) -> Self {
         let operation =
             OperationBuilder::new().operation_id(Some(id)).tag(tag).summary(Some(summary));
-        let refused = [400, 401, 403, 421, 429, 500, 503];
+        let refused = [400, 401, 403, 429, 500, 503];
         Self { operation, schemas: Vec::new(), query: Vec::new() }.refuses(&refused)
     }
 
@@ -143,12 +146,7 @@ impl Op {
     }
 
     /// A request header.
-    pub fn header(
-        self,
-        name: &str,
-        description: &str,
-        schema: impl Into<RefOr<Schema>>,
-    ) -> Self {
+    pub fn header(self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)

@@ -12,6 +12,7 @@ mod find;
 mod items;
 mod ledger;
 mod pages;
+mod receipt;
 mod run;
 mod schemas;
 mod story;
@@ -22,6 +23,7 @@ pub use find::{Candidate, Found};
 pub use items::{Filter, Item};
 pub use ledger::{SpendProof, UnclaimedJob};
 pub use pages::{BootRow, Page, Wanted, WantedEvents};
+pub use receipt::{Receipt, Receipted};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

@@ -68,9 +68,7 @@ const AFTER_ALL: &str = "g";
 fn belongs(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Model => ("id = $2", "run_id = $3"),
-        Kind::Upload => {
-            ("model_id = $2", "model_id IN (SELECT id FROM models WHERE run_id = $3)")
-        }
+        Kind::Upload => ("model_id = $2", "model_id IN (SELECT id FROM models WHERE run_id = $3)"),
         Kind::Training | Kind::Job => ("model_id = $2", "run_id = $3"),
         Kind::Output => (
             "job_id IN (SELECT id FROM jobs WHERE model_id = $2)",

@@ -37,6 +37,8 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Serve(args) => {
             let mut flags = Context::flags(&cli.global);
             flags.set("daemon.listen", "--listen", args.listen);
+            let remote = args.allow_remote.then(|| "true".to_owned());
+            flags.set("daemon.allow_remote", "--allow-remote", remote);
             let context = Context::with_flags(&cli.global, flags)?;
             let log = &context.config.log;
             telemetry::init(log.format, log.level.as_str(), telemetry::Output::Stderr)
@@ -68,6 +70,8 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     context.check_owner()?;
     let _lock = lock_for_daemon(data_dir)?;
     warn_if_readable(data_dir);
+    let tokens =
+        http::token::Tokens::load(data_dir).map_err(|error| CliError::Error(error.to_string()))?;
     let clock = Arc::new(SystemClock::new());
     let open = || Store::open(data_dir, clock.clone(), context.timing());
     let store = patiently(open).await?;
@@ -99,7 +103,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     patiently(|| adopt_kept(&engine)).await?;
     patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
-    let result = work(context, &store, engine, listener).await;
+    let result = work(context, &store, engine, listener, tokens).await;
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
         match store.writer().write(Halt { boot }).await {
@@ -170,6 +174,7 @@ async fn work(
     store: &Store,
     engine: Arc<Engine>,
     listener: TcpListener,
+    tokens: http::token::Tokens,
 ) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
     let served = Arc::new(http::App {
@@ -177,8 +182,8 @@ async fn work(
         store: store.clone(),
         config: context.config.clone(),
         catalogue: context.catalogue.clone(),
-        tokens: http::token::Tokens::load(context.paths.data_dir())
-            .map_err(|error| CliError::Error(format!("the token: {error}")))?,
+        tokens,
+        queue: http::guard::queue::Queue::default(),
         listen: listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?,
         stop: stop.clone(),
     });

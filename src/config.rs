@@ -18,7 +18,7 @@ pub use schema::{
     Account, Catalogue, Config, Daemon, Disk, Doubt, KEYS, Key, Limits, Log, Outputs, Poll, Sweep,
     Training, Vendor,
 };
-pub use value::{Auto, BaseUrl, ByteSize, Kind, LogLevel, Proxy, parse_duration};
+pub use value::{Auto, BaseUrl, ByteSize, Hosts, Kind, LogLevel, Proxy, PublicUrl, parse_duration};
 
 use layers::{Layers, Sources};
 use report::{Problem, Source};

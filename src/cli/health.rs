@@ -1,9 +1,9 @@
-//! `darkroom health` and `darkroom token`: is the daemon well, and the key to its door.
+//! `darkroom health`: is the daemon well?
 
 use super::context::Context;
 use super::{CliError, exit, out};
-use crate::http::token;
-use secrecy::ExposeSecret;
+use crate::http::token::{self, Scope};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,23 +34,6 @@ impl DaemonFile {
         let text = std::fs::read_to_string(data_dir.join("daemon.json")).ok()?;
         serde_json::from_str(&text).ok()
     }
-}
-
-/// Prints the local token, making it if there is none.
-///
-/// # Errors
-/// The data directory cannot be written, or the file holds something else.
-pub fn print_token(context: &Context) -> Result<u8, CliError> {
-    crate::store::open::create_data_dir(context.paths.data_dir())?;
-    let path = context.paths.token();
-    let token = token::load_or_create(&path)
-        .map_err(|error| CliError::Error(format!("{}: {error}", path.display())))?;
-    if context.global.json {
-        out::json(&json!({ "token": token.expose_secret(), "path": path }))?;
-    } else {
-        out::line(token.expose_secret())?;
-    }
-    Ok(exit::DONE)
 }
 
 /// Asks the running daemon how it is. Needs no configuration, no key and no other program, so that
@@ -85,14 +68,28 @@ async fn ask(context: &Context) -> Result<SocketAddr, String> {
     }
     let file = DaemonFile::read(data_dir)
         .ok_or_else(|| "the daemon is starting: it has not said where it listens yet".to_owned())?;
-    let status = tokio::time::timeout(PATIENCE, get_status(file.listen, "/healthz"))
+    let token = read_token(data_dir)?;
+    let asked = get_status(file.listen, "/healthz", &token);
+    let status = tokio::time::timeout(PATIENCE, asked)
         .await
         .map_err(|_| format!("{} did not answer within {PATIENCE:?}", file.listen))?
         .map_err(|error| format!("{} cannot be asked: {error}", file.listen))?;
     match status {
         200 => Ok(file.listen),
+        401 => Err(format!(
+            "{} does not take the token of {}: is it another daemon?",
+            file.listen,
+            data_dir.display()
+        )),
         other => Err(format!("{} answered {other}", file.listen)),
     }
+}
+
+/// The token that may do the least of those this user can read.
+fn read_token(data_dir: &Path) -> Result<SecretString, String> {
+    let path = Scope::Read.token_file(data_dir);
+    token::load(&path)
+        .map_err(|error| format!("{error}; `darkroom health` must run as the daemon's user"))
 }
 
 /// The address to connect to for one that listens everywhere.
@@ -106,10 +103,14 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// The status of a plain GET: no proxy, no name lookup, no TLS.
-async fn get_status(listen: SocketAddr, path: &str) -> std::io::Result<u16> {
+async fn get_status(listen: SocketAddr, path: &str, token: &SecretString) -> std::io::Result<u16> {
     let to = reachable(listen);
     let mut stream = TcpStream::connect(to).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.0\r\nHost: {to}\r\nAuthorization: Bearer {}\r\n\
+         Connection: close\r\n\r\n",
+        token.expose_secret()
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
@@ -156,7 +157,10 @@ mod tests {
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             String::from_utf8_lossy(&request[..n]).into_owned()
         });
-        assert_eq!(get_status(address, "/healthz").await.unwrap(), 204);
-        assert!(server.await.unwrap().starts_with("GET /healthz HTTP/1.0\r\n"));
+        let token = SecretString::from("a-token");
+        assert_eq!(get_status(address, "/healthz", &token).await.unwrap(), 204);
+        let request = server.await.unwrap();
+        assert!(request.starts_with("GET /healthz HTTP/1.0\r\n"), "{request}");
+        assert!(request.contains("\r\nAuthorization: Bearer a-token\r\n"), "{request}");
     }
 }

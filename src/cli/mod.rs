@@ -35,6 +35,7 @@ pub mod release;
 pub mod shape;
 pub mod show;
 pub mod table;
+pub mod token;
 pub mod wait;
 pub mod waiting;
 
@@ -107,6 +108,9 @@ pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one [env: DARKROOM_LISTEN].
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Let `--listen` be an address that other machines can reach; put TLS in front of it.
+    #[arg(long)]
+    pub allow_remote: bool,
 }
 
 /// Options of `darkroom demo`.

@@ -3,7 +3,7 @@
 use super::config_show::{self, ConfigCommand};
 use super::context::{Context, GlobalArgs};
 use super::{
-    CliError, control, doctor, explain, health, help, ledger, ls, out, release, show, wait,
+    CliError, control, doctor, explain, health, help, ledger, ls, out, release, show, token, wait,
 };
 
 /// Reading and controlling.
@@ -34,7 +34,7 @@ pub enum Reading {
     /// Open a database that is in quarantine, after listing what the vendor has.
     Release(release::Release),
     /// Print the local token that requests to the daemon need.
-    Token,
+    Token(token::Token),
     /// Ask the running daemon how it is: exit code 0 or 1.
     Health,
     /// Check key, vendor, disk, database and configuration, and say how to mend what is wrong.
@@ -86,7 +86,7 @@ impl Reading {
             Self::Pause(args) => control::pause(&context, args).await,
             Self::Resume(args) => control::resume(&context, args).await,
             Self::Release(args) => release::run(&context, args).await,
-            Self::Token => health::print_token(&context),
+            Self::Token(args) => token::run(&context, args),
             Self::Health => health::run(&context).await,
             Self::Config(ConfigCommand::Show { origin, no_header }) => {
                 config_show::show(&context, *origin, !no_header)

@@ -180,7 +180,8 @@ fn check_together(config: &Config, source: Option<Source<'_>>) -> Result<(), Con
     };
     if !config.daemon.listen.ip().is_loopback() && !config.daemon.allow_remote {
         let message = "other machines could reach this address; if that is meant, also set \
-                       `allow_remote = true` in [daemon] (DARKROOM__DAEMON__ALLOW_REMOTE=true)";
+                       `allow_remote = true` in [daemon] (DARKROOM__DAEMON__ALLOW_REMOTE=true, or \
+                       `darkroom serve --allow-remote`)";
         report("daemon", "listen", message);
     }
     let (vendor, poll) = (&config.vendor, &config.poll);

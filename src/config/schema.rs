@@ -1,7 +1,7 @@
 //! Every section and key, once: type, default and meaning.
 
 use super::layers::Sources;
-use super::value::{Auto, BaseUrl, ByteSize, Kind, LogLevel, Proxy, Setting};
+use super::value::{Auto, BaseUrl, ByteSize, Hosts, Kind, LogLevel, Proxy, PublicUrl, Setting};
 use crate::telemetry::Format;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -119,6 +119,12 @@ schema! {
         listen: SocketAddr = "127.0.0.1:7878",
         /// Whether `listen` may be an address that other machines can reach.
         allow_remote: bool = "false",
+        /// Further names under which clients may ask, host or host:port, for a proxy in front.
+        allowed_hosts: Hosts = "",
+        /// Address that clients use when a proxy is in front, for links; empty: as they ask.
+        public_url: PublicUrl = "",
+        /// Connections at the same time; beyond it the one that idles longest is closed.
+        max_connections: u32 = "256",
         /// Time to finish calls in flight when asked to stop (duration).
         grace: Duration = "10s",
     }
@@ -148,6 +154,8 @@ schema! {
         open_jobs: u32 = "20",
         /// Trainings open at the vendor at the same time.
         open_trainings: u32 = "2",
+        /// Unfinished rows, beyond which requests that order work are told to come back later.
+        queue: u32 = "200000",
     }
     /// How a call whose reply was lost is settled.
     doubt: Doubt {

@@ -283,6 +283,58 @@ impl Setting for Proxy {
     }
 }
 
+/// Names under which the daemon may be asked: `host` or `host:port`, lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Setting for Hosts {
+    const KIND: Kind = Kind::List;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let hosts = items.map(|item| {
+            let whole = Url::parse(&format!("http://{item}/"));
+            let plain = !item.contains(['/', '@', '?', '#', '\\', '*']);
+            match whole {
+                Ok(url) if plain && url.has_host() => Ok(item.to_ascii_lowercase()),
+                _ => Err(format!("`{item}` is not a host, as in photos.example or [::1]:8443")),
+            }
+        });
+        hosts.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The address that clients use; empty means the one they ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(Option<Url>);
+
+impl PublicUrl {
+    /// The address, if there is one.
+    pub fn url(&self) -> Option<&Url> {
+        self.0.as_ref()
+    }
+}
+
+impl Setting for PublicUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let wrong = || "not an address of a site, as in https://photos.example".to_owned();
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (web && bare && !has_credentials(&url)).then_some(Self(Some(url))).ok_or_else(wrong)
+    }
+}
+
 /// The proxy's text without its user name and password.
 pub(super) fn mask_proxy(text: &str) -> String {
     match Url::parse(text) {

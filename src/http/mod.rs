@@ -43,6 +43,8 @@ pub struct App {
     pub catalogue: Catalogue,
     /// Who may do what.
     pub tokens: Tokens,
+    /// How much unfinished work there is.
+    pub queue: guard::queue::Queue,
     /// The address that is really listened on.
     pub listen: SocketAddr,
     /// Every stream ends when this is cancelled.

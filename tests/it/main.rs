@@ -8,6 +8,7 @@ mod architecture;
 mod clock;
 mod doubt;
 mod drill;
+mod guard;
 mod killpoints;
 mod main_job;
 mod mended;

@@ -1,6 +1,6 @@
 //! Old copies, damaged files and other accounts: nothing is spent until a person has looked.
 
-use crate::support::{Vendor, World, eventually, http, photos};
+use crate::support::{Vendor, World, eventually, photos};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
@@ -70,7 +70,7 @@ fn calls(world: &World, op: &str) -> i64 {
 }
 
 fn ready(world: &World) -> Value {
-    http("GET", &format!("{}/readyz", world.daemon().address), None)
+    world.get("/readyz")
 }
 
 fn doctor(world: &World, code: i32) -> String {

@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use hyper::body::{Frame, SizeHint};
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -17,6 +19,10 @@ pub const JSON_CAP: u64 = 1024 * 1024;
 pub const UPLOAD_CAP: u64 = REQUEST_CAP_BYTES;
 /// Longest wait for the next bytes of a body.
 pub(super) const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
+/// A refused body of at most this many bytes is read away.
+const SMALL: u64 = 64 * 1024;
+/// Longest wait for one that is.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a body ends early. It is found in the chain of an error's sources, so that whoever reads
 /// the body can answer with [`Broken::refusal`].
@@ -72,8 +78,8 @@ pub fn unreadable(error: &(dyn Error + 'static)) -> Refusal {
 /// A [`Refusal`] when it is longer, too slow or breaks off.
 pub async fn collect(body: Body, cap: u64) -> Result<Bytes, Refusal> {
     let limit = usize::try_from(cap).unwrap_or(usize::MAX);
-    let guarded = Body::new(Guarded::new(body, cap));
-    axum::body::to_bytes(guarded, limit).await.map_err(|error| unreadable(&error))
+    let (guarded, _) = Guarded::wrap(body, cap);
+    axum::body::to_bytes(Body::new(guarded), limit).await.map_err(|error| unreadable(&error))
 }
 
 /// The media type of a body, lower case and without parameters.
@@ -87,6 +93,41 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(name.to_ascii_lowercase())
 }
 
+/// Whether JSON is in its own encoding, which is also what a missing charset means.
+pub fn is_utf8(headers: &HeaderMap) -> bool {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parameters = text.unwrap_or_default().split(';').skip(1);
+    parameters.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    })
+}
+
+/// Reads a small body away, so that the connection can go on. Answers whether nothing is left.
+/// A large one is left to the end of the connection, which throws a part of it away.
+pub(super) async fn discard(body: Body, headers: &HeaderMap) -> bool {
+    if !super::has_body(headers) {
+        return true;
+    }
+    if super::content_length(headers).is_none_or(|length| length > SMALL) {
+        return false;
+    }
+    let read = axum::body::to_bytes(body, SMALL as usize);
+    matches!(tokio::time::timeout(DISCARD_PATIENCE, read).await, Ok(Ok(_)))
+}
+
+/// Whether a body has been read to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<AtomicBool>);
+
+impl Progress {
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A body that ends with [`Broken`] when it is longer than allowed or stops coming. It holds no
 /// more than the piece that is on its way.
 pub(super) struct Guarded {
@@ -95,11 +136,14 @@ pub(super) struct Guarded {
     left: u64,
     /// Runs while the sender is waited for, not while the reader is busy.
     patience: Option<Pin<Box<Sleep>>>,
+    progress: Progress,
 }
 
 impl Guarded {
-    pub(super) fn new(inner: Body, cap: u64) -> Self {
-        Self { inner, cap, left: cap, patience: None }
+    pub(super) fn wrap(inner: Body, cap: u64) -> (Self, Progress) {
+        let progress = Progress(Arc::new(AtomicBool::new(inner.is_end_stream())));
+        let guarded = Self { inner, cap, left: cap, patience: None, progress: progress.clone() };
+        (guarded, progress)
     }
 }
 
@@ -119,6 +163,9 @@ impl HttpBody for Guarded {
             return Poll::Ready(Some(Err(axum::Error::new(Broken::TooSlow))));
         };
         this.patience = None;
+        if frame.is_none() || this.inner.is_end_stream() {
+            this.progress.0.store(true, Ordering::Relaxed);
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {

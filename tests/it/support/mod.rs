@@ -182,10 +182,23 @@ impl Vendor {
 
 /// One request; answers the JSON, or the text as a string.
 pub(crate) fn http(method: &str, url: &str, body: Option<&Value>) -> Value {
+    http_with_token(method, url, None, body)
+}
+
+/// The same with a token.
+pub(crate) fn http_with_token(
+    method: &str,
+    url: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.request(method.parse().unwrap(), url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -274,14 +287,31 @@ impl World {
 
     /// Starts the daemon.
     pub(crate) fn serve(&mut self) {
+        self.serve_with(&["--listen", "127.0.0.1:0"]);
+    }
+
+    /// Starts the daemon with these options.
+    pub(crate) fn serve_with(&mut self, options: &[&str]) {
         assert!(self.daemon.is_none(), "one daemon at a time");
-        let command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let command = self.command(&[&["serve"], options].concat());
         self.daemon = Some(Process::start(command, self.folder.path().join("daemon.log")));
     }
 
     /// The running daemon.
     pub(crate) fn daemon(&self) -> &Process {
         self.daemon.as_ref().unwrap()
+    }
+
+    /// The token of a scope: `read`, `submit` or `admin`.
+    pub(crate) fn token(&self, scope: &str) -> String {
+        let name = if scope == "admin" { "token".to_owned() } else { format!("token.{scope}") };
+        std::fs::read_to_string(self.data().join(name)).unwrap().trim().to_owned()
+    }
+
+    /// Asks the daemon, with the admin token.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.daemon().address);
+        http_with_token("GET", &url, Some(&self.token("admin")), None)
     }
 
     /// `kill -9` of the daemon.

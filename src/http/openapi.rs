@@ -167,10 +167,13 @@ impl Op {
     }
 
     /// A JSON body.
-    pub fn body<T: ToSchema>(mut self, example: Value) -> Self {
-        T::schemas(&mut self.schemas);
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        self.body_of(named(&T::name()), "application/json", Some(example))
+    pub fn body<T: ToSchema>(self, example: Value) -> Self {
+        self.knows::<T>().body_of(named(&T::name()), "application/json", Some(example), true)
+    }
+
+    /// A JSON body that may be left out.
+    pub fn optional_body<T: ToSchema>(self, example: Value) -> Self {
+        self.knows::<T>().body_of(named(&T::name()), "application/json", Some(example), false)
     }
 
     /// A body of this schema and type.
@@ -179,21 +182,21 @@ impl Op {
         schema: impl Into<RefOr<Schema>>,
         content_type: &str,
         example: Option<Value>,
+        required: bool,
     ) -> Self {
         let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
+        let required = if required { Required::True } else { Required::False };
         let body = RequestBodyBuilder::new()
             .content(content_type, content)
-            .required(Some(Required::True))
+            .required(Some(required))
             .build();
         self.operation = self.operation.request_body(Some(body));
         self.refuses(&[408, 413, 415])
     }
 
     /// A JSON answer of this type.
-    pub fn answers<T: ToSchema>(mut self, status: u16, description: &str) -> Self {
-        T::schemas(&mut self.schemas);
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        self.answers_with(status, description, named(&T::name()))
+    pub fn answers<T: ToSchema>(self, status: u16, description: &str) -> Self {
+        self.knows::<T>().answers_with(status, description, named(&T::name()))
     }
 
     /// A JSON answer of this schema.

@@ -14,7 +14,7 @@ use crate::store::report::WantedEvents;
 use crate::store::report::{Detail, EventRow, Found, IntentRow, Item, Noun, Page, Parent, Wanted};
 use axum::extract::State;
 use axum::routing::get;
-use serde_json::{Value, json as object};
+use serde_json::json as object;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{HttpMethod, RefOr};
 use utoipa_axum::router::OpenApiRouter;
@@ -268,6 +268,6 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 }
 
 /// The address of a row.
-pub(super) fn href(noun: Noun, id: Id) -> Value {
-    Value::String(format!("/v1/{}/{id}", noun.plural()))
+pub(super) fn href(noun: Noun, id: Id) -> String {
+    format!("/v1/{}/{id}", noun.plural())
 }

@@ -13,7 +13,7 @@ pub fn schema_name(noun: Noun) -> String {
 }
 
 /// Replaces the schemas `Item` and `Detail` by one per kind, and `Item` by the choice among them.
-pub fn split(schemas: &mut Map<String, Value>) {
+pub(super) fn split(schemas: &mut Map<String, Value>) {
     let (Some(item), Some(detail)) = (schemas.remove("Item"), schemas.remove("Detail")) else {
         return;
     };

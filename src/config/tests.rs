@@ -207,7 +207,7 @@ fn other_machines_are_let_in_only_on_purpose() {
     assert_eq!(
         message(remote),
         "darkroom.toml:2:10: other machines could reach this address; if that is meant, also set \
-         `allow_remote = true` in [daemon] (DARKROOM__DAEMON__ALLOW_REMOTE=true)\n 2 | listen = \
+         `allow_remote = true` in [daemon] (DARKROOM__DAEMON__ALLOW_REMOTE=true, or `darkroom serve --allow-remote`)\n 2 | listen = \
          \"0.0.0.0:7878\"\n   |          ^^^^^^^^^^^^^^"
     );
     let allowed = [("DARKROOM__DAEMON__ALLOW_REMOTE", "true")];
@@ -285,4 +285,24 @@ fn the_file_is_found_in_order_and_must_exist_when_named() {
     );
     flags.config = Some("/nowhere/f.toml".into());
     assert!(Config::load(&flags, &env(&pairs)).unwrap_err().to_string().starts_with("--config: "));
+}
+
+#[test]
+fn names_and_the_public_address() {
+    let hosts = |text: &str| from(&format!("[daemon]\nallowed_hosts = [{text}]\n"));
+    let config = hosts("\"Photos.example\", \"[::1]:8443\"").unwrap();
+    let names: Vec<&str> = config.daemon.allowed_hosts.iter().collect();
+    assert_eq!(names, ["photos.example", "[::1]:8443"]);
+    for wrong in ["*.example", "https://a.example", "a.example/x", "a b", "u@a.example", "a:99999"]
+    {
+        let error = hosts(&format!("\"{wrong}\"")).unwrap_err().to_string();
+        assert!(error.contains("is not a host"), "{wrong}: {error}");
+    }
+    let public = |text: &str| from(&format!("[daemon]\npublic_url = \"{text}\"\n"));
+    let config = public("https://photos.example:8443").unwrap();
+    assert_eq!(config.daemon.public_url.url().unwrap().port(), Some(8443));
+    for wrong in ["photos.example", "ftp://a.example", "https://u:p@a.example", "https://a/x"] {
+        let error = public(wrong).unwrap_err().to_string();
+        assert!(error.contains("not an address of a site"), "{wrong}: {error}");
+    }
 }

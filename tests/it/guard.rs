@@ -64,6 +64,9 @@ impl Answer {
     }
 }
 
+/// What is wrong, the status, headers and body.
+type Case<'a> = (&'a str, u16, &'a [(&'a str, &'a str)], &'a str);
+
 fn connect(world: &World) -> TcpStream {
     let address = world.daemon().address.strip_prefix("http://").unwrap();
     let stream = TcpStream::connect(address).unwrap();
@@ -111,7 +114,7 @@ fn every_route_refuses_the_same_in_the_same_way() {
     let wrong = format!("Bearer {}", "0".repeat(64));
     let (host, token) = (("Host", host.as_str()), ("Authorization", bearer.as_str()));
     let text = ("Content-Type", "text/plain");
-    let cases: &[(&str, u16, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("no token", 401, &[host], ""),
         ("wrong token", 401, &[host, ("Authorization", &wrong)], ""),
         ("another scheme", 401, &[host, ("Authorization", "Basic eDp5")], ""),

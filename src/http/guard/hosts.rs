@@ -39,7 +39,7 @@ impl Foreign {
 #[derive(Debug)]
 pub(super) struct AllowList {
     listen: SocketAddr,
-    names: Vec<Name>,
+    names: Vec<Listed>,
     /// The host behind a proxy that speaks TLS.
     https: bool,
 }
@@ -51,13 +51,25 @@ struct Name {
     port: Option<u16>,
 }
 
+/// A name from the configuration.
+#[derive(Debug)]
+struct Listed {
+    name: Name,
+    any_port: bool,
+}
+
 impl Name {
     fn parse(text: &str) -> Option<Self> {
         let authority: Authority = text.parse().ok()?;
         let plain = !text.contains('@') && !authority.host().is_empty();
         let port = match text.get(authority.host().len()..)? {
             "" => None,
-            rest => Some(rest.strip_prefix(':')?.parse().ok()?),
+            // A number's parser would take a plus sign.
+            rest => {
+                let digits = rest.strip_prefix(':')?;
+                let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+                Some(digits.parse().ok().filter(|_| plain)?)
+            }
         };
         plain.then(|| Self { host: authority.host().to_ascii_lowercase(), port })
     }
@@ -73,12 +85,18 @@ impl Name {
 
 impl AllowList {
     pub(super) fn new(listen: SocketAddr, allowed: &Hosts, public: &PublicUrl) -> Self {
-        let mut names: Vec<Name> = allowed.iter().filter_map(Name::parse).collect();
+        let listed = allowed.iter().filter_map(Name::parse);
+        let mut names: Vec<Listed> =
+            listed.map(|name| Listed { any_port: name.port.is_none(), name }).collect();
         if let Some(url) = public.url() {
             let host = url.host_str().unwrap_or_default().to_owned();
-            names.push(Name { host: host.clone(), port: url.port_or_known_default() });
+            let mut add = |port| {
+                names.push(Listed { name: Name { host: host.clone(), port }, any_port: false });
+            };
+            add(url.port_or_known_default());
+            // Clients leave the usual port out.
             if url.port().is_none() {
-                names.push(Name { host, port: None });
+                add(None);
             }
         }
         let https = !names.is_empty();
@@ -111,8 +129,9 @@ impl AllowList {
         let loopback = host.host == "localhost" || host.ip().is_some_and(|ip| ip.is_loopback());
         // Nothing is reached at "everywhere".
         let listened = !self.listen.ip().is_unspecified() && host.ip() == Some(self.listen.ip());
-        let named =
-            |name: &Name| name.host == host.host && (name.port.is_none() || name.port == host.port);
+        let named = |listed: &Listed| {
+            listed.name.host == host.host && (listed.any_port || listed.name.port == host.port)
+        };
         ours && (loopback || listened) || self.names.iter().any(named)
     }
 

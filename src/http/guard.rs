@@ -22,8 +22,6 @@ mod form;
 mod hosts;
 pub mod queue;
 
-pub mod body;
-
 use super::Shared;
 use super::extract;
 use super::refusal::{Area, Refusal};

@@ -118,6 +118,13 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// Whether a stream of events can be opened; it is closed at once.
+    pub(crate) fn try_stream(self) -> bool {
+        let runtime = self.world.runtime();
+        let request = self.header("Accept", "text/event-stream").request();
+        runtime.block_on(request.send()).unwrap().status().as_u16() == 200
+    }
+
     /// Opens a stream of events; the answer must be one.
     pub(crate) fn stream(self) -> EventStream {
         let runtime = self.world.runtime();
@@ -214,7 +221,7 @@ impl World {
 
     /// Reads something that is there.
     #[track_caller]
-    pub(crate) fn get(&self, path: &str) -> Value {
+    pub(crate) fn read(&self, path: &str) -> Value {
         self.ask("GET", path).send().with(200).body
     }
 

@@ -302,6 +302,11 @@ CREATE INDEX jobs_running ON jobs(id) WHERE state = 'running';
 CREATE INDEX jobs_submitting ON jobs(id) WHERE state = 'submitting';
 CREATE INDEX jobs_by_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX jobs_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
+CREATE INDEX jobs_created ON jobs(created_at, id);
+CREATE INDEX jobs_of_model ON jobs(model_id) WHERE model_id IS NOT NULL;
+-- What an upscale enlarges.
+CREATE INDEX jobs_enlarges ON jobs(coalesce(json_extract(request, '$.image.output'),
+  json_extract(request, '$.image.upload'))) WHERE type = 'upscale';
 CREATE INDEX jobs_run ON jobs(run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE outputs (
@@ -363,6 +368,7 @@ CREATE INDEX outputs_look    ON outputs(due_at, id) WHERE state IN ('in_doubt','
 CREATE INDEX outputs_running ON outputs(id) WHERE state = 'running';
 CREATE INDEX outputs_submitting ON outputs(id) WHERE state = 'submitting';
 CREATE INDEX outputs_remote_id ON outputs(remote_id);
+CREATE INDEX outputs_videos ON outputs(created_at, id) WHERE media = 'video';
 
 -- Durable updates and deletes of things at the vendor.
 CREATE TABLE changes (
@@ -389,10 +395,15 @@ CREATE TABLE changes (
   finished_at         INTEGER,
   retry_of            TEXT,
   retried_by          TEXT,
-  model_id            TEXT NOT NULL REFERENCES models(id),
+  target_kind         TEXT NOT NULL,
+  target              TEXT NOT NULL,  -- a row of ours
+  model_id            TEXT REFERENCES models(id),  -- whose it is, if it is a model's
   action              TEXT NOT NULL,
   fields              TEXT NOT NULL DEFAULT '{}',
   CONSTRAINT changes_action_known CHECK (action IN ('update','delete')),
+  CONSTRAINT changes_target_known CHECK (target_kind IN ('model','upload','output')),
+  CONSTRAINT changes_model_is_its_own CHECK (target_kind <> 'model' OR target = model_id),
+  CONSTRAINT changes_only_models_are_updated CHECK (target_kind = 'model' OR action = 'delete'),
   CONSTRAINT changes_fields_are_json CHECK (json_valid(fields)),
   CONSTRAINT changes_state_known CHECK (state IN ('waiting','queued','submitting','in_doubt','running',
     'collecting','attention','succeeded','failed','cancelled')),
@@ -416,7 +427,9 @@ CREATE INDEX changes_queued  ON changes(due_at, id) WHERE state = 'queued';
 CREATE INDEX changes_look    ON changes(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX changes_running ON changes(id) WHERE state = 'running';
 CREATE INDEX changes_submitting ON changes(id) WHERE state = 'submitting';
-CREATE INDEX changes_lane ON changes(model_id, id) WHERE state IN ('queued','submitting');
+CREATE INDEX changes_lane ON changes(target, id) WHERE state IN ('queued','submitting');
+CREATE INDEX changes_target ON changes(target, action);
+CREATE INDEX changes_model ON changes(model_id) WHERE model_id IS NOT NULL;
 
 -- Who waits for whom. waiting_for of the child counts its unsatisfied rows here.
 CREATE TABLE dependencies (

@@ -25,7 +25,10 @@ SELECT 'job' AS kind, t.id, t.type || ' job' || coalesce(' ' || t.step, '') AS l
 UNION ALL
 SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' || t.job_id AS label, t.state, t.error FROM outputs t
 UNION ALL
-SELECT 'change' AS kind, t.id, t.action || ' of model ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.state, t.error FROM changes t;
+SELECT 'change' AS kind, t.id, t.action || ' of ' || CASE t.target_kind
+    WHEN 'model' THEN 'model ' || (SELECT name FROM models m WHERE m.id = t.model_id)
+    WHEN 'upload' THEN 'photo ' || (SELECT file_name FROM uploads u WHERE u.id = t.target)
+    ELSE (SELECT o.media FROM outputs o WHERE o.id = t.target) || ' ' || t.target END AS label, t.state, t.error FROM changes t;
 
 -- Every piece of work, whatever its kind. next_at: the stored due time, for a running row the next
 -- point of its poll grid.
@@ -70,7 +73,10 @@ SELECT 'output' AS kind, t.id, t.media || ' ' || (t.position + 1) || ' of job ' 
     ELSE t.poll_anchor + ((c.now_ms - t.poll_anchor) / c.download_ms + 1) * c.download_ms END AS next_at
 FROM outputs t CROSS JOIN clock c
 UNION ALL
-SELECT 'change' AS kind, t.id, t.action || ' of model ' || (SELECT name FROM models m WHERE m.id = t.model_id) AS label, t.model_id AS model_id,
+SELECT 'change' AS kind, t.id, t.action || ' of ' || CASE t.target_kind
+    WHEN 'model' THEN 'model ' || (SELECT name FROM models m WHERE m.id = t.model_id)
+    WHEN 'upload' THEN 'photo ' || (SELECT file_name FROM uploads u WHERE u.id = t.target)
+    ELSE (SELECT o.media FROM outputs o WHERE o.id = t.target) || ' ' || t.target END AS label, t.model_id AS model_id,
   t.state, t.due_at, t.waiting_for, t.intent, t.attempt, t.remote_id, t.accepted_at, t.poll_anchor,
   t.cancel_requested_at, t.flag, t.note, t.error, t.error_class, t.created_at, t.updated_at, t.finished_at,
   t.retry_of, t.retried_by,
@@ -197,8 +203,8 @@ CREATE VIEW change_status AS SELECT t.id, t.action, m.name AS model, t.state, y.
   strftime('%Y-%m-%d %H:%M:%S', t.created_at / 1000, 'unixepoch') AS created_at,
   strftime('%Y-%m-%d %H:%M:%S', t.updated_at / 1000, 'unixepoch') AS updated_at,
   strftime('%Y-%m-%d %H:%M:%S', t.finished_at / 1000, 'unixepoch') AS finished_at,
-  t.error
-FROM changes t JOIN models m ON m.id = t.model_id JOIN why y ON y.kind = 'change' AND y.id = t.id;
+  t.error, t.target_kind, t.target
+FROM changes t LEFT JOIN models m ON m.id = t.model_id JOIN why y ON y.kind = 'change' AND y.id = t.id;
 
 -- A run is as far as its members. A member that was retried counts through its newest attempt.
 CREATE VIEW run_members AS

@@ -4,6 +4,8 @@
 //! row one step further through [`send`], [`poll`], [`fetch`] or [`resolve`].
 
 pub mod account;
+pub mod ask;
+pub mod change;
 pub mod due;
 pub mod fetch;
 pub mod governor;

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::apply::Facts;
 use crate::store::intents::{NewIntent, PAID_LANE, StartSend};
 use crate::store::settings::{BY_DAEMON, BY_KEY_CHECK, Switch};
-use crate::vendor::{self, IdentityPatch, ModelStatus, UploadImage};
+use crate::vendor::{self, ModelStatus, UploadImage};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -30,9 +30,9 @@ const STORE_AGAIN: Duration = Duration::from_millis(500);
 const TRIES_FOR_A_REFERENCE: u32 = 9;
 
 /// What a call that was taken brings back.
-struct Taken {
-    remote_id: String,
-    facts: Facts,
+pub(super) struct Taken {
+    pub(super) remote_id: String,
+    pub(super) facts: Facts,
 }
 
 impl Taken {
@@ -80,7 +80,7 @@ impl Engine {
         self.apply(work.kind, work.id, event).await.map(drop)
     }
 
-    async fn start(
+    pub(super) async fn start(
         &self,
         work: &Work,
         lane: String,
@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// Stores how the call went.
-    async fn settle(&self, work: &Work, result: Result<Taken, Failure>) -> Result<()> {
+    pub(super) async fn settle(&self, work: &Work, result: Result<Taken, Failure>) -> Result<()> {
         let (event, facts) = match result {
             Ok(taken) => (Event::Accepted { remote_id: taken.remote_id }, taken.facts),
             Err(failure) => {
@@ -362,30 +362,6 @@ impl Engine {
         let work = &self.start(work, format!("download:{}", work.id), request, json!({})).await?;
         let result = self.call(self.client.create_download(&video)).await;
         self.settle(work, result.map(|_| Taken::plain(row.remote_id))).await
-    }
-
-    async fn send_change(&self, work: &Work) -> Result<()> {
-        let row = self.store.change(work.id).await?;
-        let model = self.remote_model(&row.model_id).await?;
-        let fields: Value = serde_json::from_str(&row.fields).unwrap_or_default();
-        let request = json!({ "action": row.action, "model": model.as_str(), "fields": fields });
-        let work =
-            &self.start(work, format!("changes:{}", row.model_id), request, json!({})).await?;
-        let result = if row.action == "delete" {
-            let result = self.call(self.client.delete_model(&model)).await.map(drop);
-            // Gone is what was wanted (vendor-api.md U27).
-            let result = match result {
-                Err(failure) if failure.is_not_found() => Ok(()),
-                other => other,
-            };
-            result.map(|()| Facts { model_status: Some("deleted".into()), ..Facts::default() })
-        } else {
-            let identity = serde_json::from_value(fields).ok();
-            let patch = identity.as_ref().map(IdentityPatch::from).unwrap_or_default();
-            self.call(self.client.update_model(&model, &patch)).await.map(|_| Facts::default())
-        };
-        let taken = result.map(|facts| Taken { remote_id: model.0.clone(), facts });
-        self.settle(work, taken).await
     }
 
     /// The vendor's id of a model of ours that a row behind it waits for no longer.

@@ -58,6 +58,11 @@ impl AtomicFile {
         self.staged.as_ref().map_or(0, |staged| staged.bytes)
     }
 
+    /// Where the bytes are for now; the name goes with this value.
+    pub fn path(&self) -> io::Result<PathBuf> {
+        Ok(self.staged.as_ref().ok_or_else(interrupted)?.path.to_path_buf())
+    }
+
     /// SHA-256 of the bytes written so far, in lower-case hex.
     pub fn sha256(&self) -> io::Result<String> {
         Ok(self.staged.as_ref().ok_or_else(interrupted)?.sha256())

@@ -1,9 +1,219 @@
-//! Signed links to files.
+//! Links to files, each with a signature that is valid for that file only: programs fetch media
+//! without headers, and a link that leaks opens nothing else.
+//!
+//! The signing key comes from the admin token; a new token makes all old links void.
 
-use super::Shared;
+use super::refusal::Refusal;
+use super::{App, Shared};
+use crate::domain::ids::Id;
+use crate::domain::work::Kind;
+use crate::files::blobs::BlobStore;
+use crate::store::served::ServedMedia;
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use sha2::Sha256;
+use std::path::PathBuf;
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
+
+/// What is signed beside the path, so that a signature means nothing elsewhere.
+const PURPOSE: &str = "darkroom media link, version 1: ";
+
+/// A file that links lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// A photo that was handed in.
+    Upload(Id),
+    /// A produced picture or video.
+    Output(Id),
+}
+
+impl File {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Upload(_) => "uploads",
+            Self::Output(_) => "outputs",
+        }
+    }
+
+    fn id(self) -> Id {
+        match self {
+            Self::Upload(id) | Self::Output(id) => id,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Upload(_) => Kind::Upload,
+            Self::Output(_) => Kind::Output,
+        }
+    }
+
+    fn of(folder: &str, id: &str) -> Option<Self> {
+        // One spelling per file, so that one signature fits one path.
+        let id = Id::parse(id).filter(|parsed| parsed.to_string() == id)?;
+        match folder {
+            "uploads" => Some(Self::Upload(id)),
+            "outputs" => Some(Self::Output(id)),
+            _ => None,
+        }
+    }
+}
+
+/// What a web address is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// One of ours, with a valid signature.
+    Ours(File),
+    /// It leads here, but not to a file that its sender may name.
+    Forged,
+    /// Somebody else's.
+    Foreign,
+}
 
 /// The routes below `/media`.
 pub fn router() -> Router<Shared> {
-    Router::new()
+    Router::new().route("/media/{folder}/{name}", get(serve))
+}
+
+fn mac(app: &App, file: File) -> Option<Hmac<Sha256>> {
+    let key = app.tokens.signing_key();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).ok()?;
+    mac.update(format!("{PURPOSE}{}/{}", file.folder(), file.id()).as_bytes());
+    Some(mac)
+}
+
+/// The address that the caller reaches us under: `daemon.public_url`, or the Host it names, which
+/// the guard has checked.
+pub fn base(app: &App, headers: &HeaderMap) -> String {
+    if let Some(url) = app.config.daemon.public_url.url() {
+        return url.as_str().trim_end_matches('/').to_owned();
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match host {
+        Some(host) => format!("http://{host}"),
+        None => format!("http://{}", app.listen),
+    }
+}
+
+/// A link to a file, below the address that its reader reached us under.
+pub fn link(app: &App, base: &str, file: File, media_type: Option<&str>) -> Option<String> {
+    let signature = hex::encode(mac(app, file)?.finalize().into_bytes());
+    let ending = media_type.and_then(ending).map_or(String::new(), |ending| format!(".{ending}"));
+    Some(format!("{base}/media/{}/{}{ending}?sig={signature}", file.folder(), file.id()))
+}
+
+fn ending(media_type: &str) -> Option<&'static str> {
+    Some(match media_type {
+        "image/jpeg" => "jpg",
+        "image/png" => "png",
+        "image/webp" => "webp",
+        "image/heic" => "heic",
+        "image/gif" => "gif",
+        "image/avif" => "avif",
+        "video/mp4" => "mp4",
+        "video/webm" => "webm",
+        "video/quicktime" => "mov",
+        _ => return None,
+    })
+}
+
+#[derive(Deserialize)]
+struct Signed {
+    #[serde(default)]
+    sig: String,
+}
+
+/// Whether the signature is this file's; takes the same time for every wrong one.
+fn is_signed(app: &App, file: File, signature: &str) -> bool {
+    let Ok(signature) = hex::decode(signature) else { return false };
+    mac(app, file).is_some_and(|mac| mac.verify_slice(&signature).is_ok())
+}
+
+/// What an address in a request is to us. `bases`: addresses that lead here.
+pub fn recognise(app: &App, bases: &[String], address: &str) -> Link {
+    let Ok(uri) = address.parse::<Uri>() else { return Link::Foreign };
+    let leads_here = bases
+        .iter()
+        .any(|base| address.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')));
+    let otherwise = if leads_here { Link::Forged } else { Link::Foreign };
+    let Some((folder, name)) =
+        uri.path().strip_prefix("/media/").and_then(|rest| rest.split_once('/'))
+    else {
+        return otherwise;
+    };
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    let Some(file) = File::of(folder, stem) else { return otherwise };
+    let signed = Query::<Signed>::try_from_uri(&uri).map(|query| query.0.sig).unwrap_or_default();
+    // The signature is the proof, under whatever name the daemon was reached.
+    if is_signed(app, file, &signed) { Link::Ours(file) } else { otherwise }
+}
+
+async fn serve(
+    State(app): State<Shared>,
+    Path((folder, name)): Path<(String, String)>,
+    Query(signed): Query<Signed>,
+    request: Request,
+) -> Result<Response, Response> {
+    let area = super::refusal::Area::Native;
+    // The same answer for a file that is not there and for one that is: a link is a secret.
+    let refused = || {
+        Refusal::not_found("there is no such file, or the link is not valid for it").answer(area)
+    };
+    let stem = name.split_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let file = File::of(&folder, stem).ok_or_else(refused)?;
+    if !is_signed(&app, file, &signed.sig) {
+        return Err(refused());
+    }
+    let found = app.store.served_media(file.kind(), file.id()).await;
+    let found = found.map_err(|error| Refusal::from(error).answer(area))?.ok_or_else(refused)?;
+    if found.deleted {
+        return Err(refused());
+    }
+    let path = path_of(&app, &found).ok_or_else(refused)?;
+    Ok(send(path, found.media_type.as_deref(), request).await)
+}
+
+/// Where a file is; none while it is not here.
+pub fn path_of(app: &App, media: &ServedMedia) -> Option<PathBuf> {
+    match (&media.path, media.origin.as_str()) {
+        (Some(path), _) => Some(app.store.data_dir().join(path)),
+        (None, "upload") => {
+            BlobStore::new(app.store.data_dir().join("blobs")).path_of(media.sha256.as_deref()?)
+        }
+        _ => None,
+    }
+}
+
+/// A file, whole or the ranges asked for.
+pub async fn send(path: PathBuf, media_type: Option<&str>, request: Request) -> Response {
+    let answer = match ServeFile::new(path).oneshot(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    };
+    let mut response = answer.map(Body::new).into_response();
+    let headers = response.headers_mut();
+    if let Some(value) = media_type.and_then(|text| HeaderValue::from_str(text).ok())
+        && headers.contains_key(header::CONTENT_TYPE)
+    {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    // What others made is looked at, never run.
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (header::CONTENT_DISPOSITION, "inline"),
+        (header::CACHE_CONTROL, "private, max-age=3600"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }

@@ -9,7 +9,7 @@ use crate::domain::request::{Gender, Identity, UploadPurpose};
 use crate::domain::validate::{self, Problem, Problems};
 use crate::store::Store;
 use crate::store::lookup::FoundModel;
-use crate::store::submit::{NewChange, NewModel, Submission};
+use crate::store::submit::{NewChange, NewModel, Submission, Target};
 
 /// What to change about a person; what is not given stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,8 +233,13 @@ pub fn change(model: &FoundModel, fields: Option<Identity>, actor: &str) -> Resu
             shown(&model.name)
         )));
     }
+    Ok(change_of(model.id, fields, actor))
+}
+
+/// The same without looking at the model, which may come with the same submission.
+pub fn change_of(model: Id, fields: Option<Identity>, actor: &str) -> Submission {
     let id = new_id();
     let mut submission = Submission::new(("change", id), actor);
-    submission.changes.push(NewChange { id, model: model.id, fields });
-    Ok(submission)
+    submission.changes.push(NewChange { id, target: Target::Model(model), fields });
+    submission
 }

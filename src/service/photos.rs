@@ -3,7 +3,9 @@
 use super::{Result, ServiceError, blocking};
 use crate::clock::new_id;
 use crate::domain::ids::Id;
-use crate::domain::photo::{ChosenPhoto, MediaType, PhotoFacts, PhotoRules, Preflight, preflight};
+use crate::domain::photo::{
+    ChosenPhoto, MediaType, PhotoFacts, PhotoRules, Preflight, display_name, preflight,
+};
 use crate::domain::request::UploadPurpose;
 use crate::domain::validate::{Problem, Problems};
 use crate::files::atomic::is_full;
@@ -31,8 +33,11 @@ pub fn judge_one(facts: &PhotoFacts) -> Preflight {
 pub async fn received(field: &str, path: PathBuf, name: &str) -> Result<ChosenPhoto> {
     let name = file_base(name).to_owned();
     let report = blocking(move || {
-        let facts = crate::files::folder::inspect_files(&[path]).into_iter().next()?;
-        Some(judge_one(&PhotoFacts { name, ..facts }))
+        let mut facts = crate::files::folder::inspect_files(&[path]).into_iter().next()?;
+        facts.name = display_name(name.trim_start_matches('.').as_ref());
+        // Programs name files as they like; the content decides.
+        facts.extension = facts.media.map(|media| media.extension().to_owned());
+        Some(judge_received(&facts))
     })
     .await?;
     let report = report.ok_or_else(|| ServiceError::Broken("the file went away".to_owned()))?;
@@ -41,6 +46,12 @@ pub async fn received(field: &str, path: PathBuf, name: &str) -> Result<ChosenPh
     }
     let problems = report.problems.into_iter().map(|sentence| Problem::new(field, sentence));
     Err(ServiceError::Several(Problems(problems.collect())))
+}
+
+/// What is no picture has no ending that fits either; what it is says more.
+fn judge_received(facts: &PhotoFacts) -> Preflight {
+    let extension = facts.extension.clone().or_else(|| Some("jpg".to_owned()));
+    judge_one(&PhotoFacts { extension, ..facts.clone() })
 }
 
 /// The last part of a name, whatever system it was given on.

@@ -208,7 +208,7 @@ impl Audit {
              UNION ALL SELECT 'job', {COMMON}, prompt, NULL, request, NULL, NULL FROM jobs \
              UNION ALL SELECT 'output', {COMMON}, sha256, job_id, NULL, path, position \
              FROM outputs \
-             UNION ALL SELECT 'change', {COMMON}, action, model_id, NULL, NULL, NULL FROM changes \
+             UNION ALL SELECT 'change', {COMMON}, action, target, NULL, NULL, NULL FROM changes \
              ORDER BY id"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(&mut self.conn).await?)

@@ -38,6 +38,9 @@ pub enum Keyed<T> {
     Taken,
 }
 
+/// Makes the reply from what the write came to.
+pub type Answer<T> = Box<dyn FnOnce(&T) -> StoredReply + Send + Sync>;
+
 /// A write that happens once per key. Without a key it is the write alone.
 pub struct Once<W: Write> {
     /// The key, if the program gave one.
@@ -45,7 +48,7 @@ pub struct Once<W: Write> {
     /// The work.
     pub write: W,
     /// What is answered when it is done.
-    pub reply: Box<dyn FnOnce(&W::Output) -> StoredReply + Send + Sync>,
+    pub reply: Answer<W::Output>,
 }
 
 impl<W> Write for Once<W>

@@ -271,7 +271,9 @@ impl Store {
     pub async fn photos_of(&self, model: Id, purpose: UploadPurpose) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "SELECT sha256 FROM uploads WHERE model_id = $1 AND purpose = $2 \
-             AND state NOT IN ('failed','cancelled') AND retried_by IS NULL ORDER BY id",
+             AND state NOT IN ('failed','cancelled') AND retried_by IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.target = uploads.id \
+               AND c.state NOT IN ('failed','cancelled')) ORDER BY id",
         )
         .bind(model.to_string())
         .bind(super::submit::purpose_word(purpose))

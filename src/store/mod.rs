@@ -8,6 +8,8 @@
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
 //! - [`lookup`]: what a command line refers to
+//! - [`once`]: work that must not be stored twice, however often it is asked for
+//! - [`served`]: what the gateway shows
 //! - [`report`]: what the interfaces read
 //! - [`audit`]: what a check from outside reads
 
@@ -20,6 +22,7 @@ pub mod intents;
 mod ledger;
 pub mod listing;
 pub mod lookup;
+pub mod once;
 pub mod open;
 mod parents;
 pub mod quarantine;
@@ -27,6 +30,7 @@ pub mod queries;
 pub mod report;
 pub mod retry;
 pub mod rows;
+pub mod served;
 pub mod settings;
 pub mod submit;
 pub mod writer;

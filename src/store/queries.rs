@@ -81,8 +81,10 @@ pub struct OutputRow {
 /// A change's own columns.
 #[derive(Clone, Debug, FromRow)]
 pub struct ChangeRow {
-    /// Which model.
-    pub model_id: String,
+    /// `model`, `upload` or `output`.
+    pub target_kind: String,
+    /// Which row.
+    pub target: String,
     /// `update` or `delete`.
     pub action: String,
     /// The fields to set, as JSON.
@@ -189,16 +191,16 @@ impl Store {
         self.refs(Kind::Upload, sql.to_owned(), now, limit).await
     }
 
-    /// The oldest open change of every model, if it is due: changes never overtake each other.
+    /// The oldest open change of every target, if it is due: changes never overtake each other.
     ///
     /// # Errors
     /// A database error.
     pub async fn due_changes(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
         let sql = "SELECT id FROM changes t WHERE state = 'queued' AND due_at <= $1 \
-             AND NOT EXISTS (SELECT 1 FROM changes o WHERE o.model_id = t.model_id \
+             AND NOT EXISTS (SELECT 1 FROM changes o WHERE o.target = t.target \
                AND o.id < t.id AND o.state IN ('queued','submitting')) \
              AND NOT EXISTS (SELECT 1 FROM intents i \
-               WHERE i.lane = 'changes:' || t.model_id AND i.settled_at IS NULL) \
+               WHERE i.lane = 'changes:' || t.target AND i.settled_at IS NULL) \
              ORDER BY due_at, id LIMIT $2";
         self.refs(Kind::Change, sql.to_owned(), now, limit).await
     }
@@ -346,7 +348,7 @@ impl Store {
     /// A database error.
     pub async fn pending_identity(&self, model: Id) -> Result<Option<Identity>> {
         let fields: Option<String> = sqlx::query_scalar(
-            "SELECT fields FROM changes WHERE model_id = $1 AND action = 'update' \
+            "SELECT fields FROM changes WHERE target = $1 AND action = 'update' \
              AND finished_at IS NULL ORDER BY id DESC LIMIT 1",
         )
         .bind(model.to_string())
@@ -377,7 +379,9 @@ impl Store {
     pub async fn training_photos(&self, model: Id) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "SELECT remote_id FROM uploads WHERE model_id = $1 AND purpose = 'training' \
-             AND state = 'succeeded' AND remote_id IS NOT NULL AND retried_by IS NULL",
+             AND state = 'succeeded' AND remote_id IS NOT NULL AND retried_by IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.target = uploads.id \
+               AND c.state = 'succeeded')",
         )
         .bind(model.to_string())
         .fetch_all(self.readers())
@@ -471,7 +475,7 @@ impl Store {
     /// # Errors
     /// A database error, or no such row.
     pub async fn change(&self, id: Id) -> Result<ChangeRow> {
-        sqlx::query_as("SELECT model_id, action, fields FROM changes WHERE id = $1")
+        sqlx::query_as("SELECT target_kind, target, action, fields FROM changes WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(self.readers())
             .await?

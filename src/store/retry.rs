@@ -373,7 +373,7 @@ fn own_columns(kind: Kind) -> &'static str {
         Kind::Training => "model_id, run_id, remote_status",
         Kind::Job => "type, model_id, model_name, request, prompt, run_id, step",
         Kind::Output => "job_id, position, media, remote_url",
-        Kind::Change => "model_id, action, fields",
+        Kind::Change => "target_kind, target, model_id, action, fields",
     }
 }
 
@@ -414,8 +414,14 @@ async fn rename_references(
 ) -> Result<()> {
     if matches!(kind, Kind::Upload | Kind::Training | Kind::Job | Kind::Change) {
         for (old, newer) in names {
-            let sql =
-                format!("UPDATE {} SET model_id = $1 WHERE id = $2 AND model_id = $3", table(kind));
+            let target = match kind {
+                Kind::Change => ", target = CASE target WHEN $3 THEN $1 ELSE target END",
+                _ => "",
+            };
+            let sql = format!(
+                "UPDATE {} SET model_id = $1{target} WHERE id = $2 AND model_id = $3",
+                table(kind)
+            );
             sqlx::query(AssertSqlSafe(sql))
                 .bind(newer.to_string())
                 .bind(new.to_string())

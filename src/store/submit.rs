@@ -63,14 +63,43 @@ pub struct NewJob {
     pub step: Option<String>,
 }
 
-/// An update or delete of a model.
+/// What a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A model.
+    Model(Id),
+    /// A photo, and whose.
+    Upload(Id, Id),
+    /// A produced picture or video, and of which model of ours, if of one.
+    Output(Id, Option<Id>),
+}
+
+impl Target {
+    /// Its row.
+    pub fn row(self) -> (Kind, Id) {
+        match self {
+            Self::Model(id) => (Kind::Model, id),
+            Self::Upload(id, _) => (Kind::Upload, id),
+            Self::Output(id, _) => (Kind::Output, id),
+        }
+    }
+
+    fn model(self) -> Option<Id> {
+        match self {
+            Self::Model(id) | Self::Upload(_, id) => Some(id),
+            Self::Output(_, model) => model,
+        }
+    }
+}
+
+/// An update or delete of something at the vendor.
 #[derive(Clone, Debug)]
 pub struct NewChange {
     /// Our id for it.
     pub id: Id,
-    /// Which model.
-    pub model: Id,
-    /// The fields to set; `None` deletes the model.
+    /// Of what.
+    pub target: Target,
+    /// The fields to set, of a model; `None` deletes.
     pub fields: Option<Identity>,
 }
 
@@ -304,6 +333,17 @@ impl Submission {
         for upload in &uploads {
             parents.push((Kind::Upload, rows::id(upload, "uploads")?));
         }
+        // Photos that are being deleted must be gone before the vendor's set is compared.
+        let deletions: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM changes WHERE model_id = $1 AND target_kind = 'upload' \
+             AND finished_at IS NULL",
+        )
+        .bind(new.model.to_string())
+        .fetch_all(&mut *tx.conn)
+        .await?;
+        for change in &deletions {
+            parents.push((Kind::Change, rows::id(change, "changes")?));
+        }
         let work = self.start(tx, new.id, Kind::Training, &parents).await?;
         sqlx::query(
             "INSERT INTO trainings (id, state, due_at, waiting_for, created_at, updated_at, \
@@ -358,22 +398,26 @@ impl Submission {
     }
 
     async fn insert_change(&self, tx: &mut Tx<'_>, new: &NewChange) -> Result<()> {
-        let work = self.start(tx, new.id, Kind::Change, &[(Kind::Model, new.model)]).await?;
+        let work = self.start(tx, new.id, Kind::Change, &[new.target.row()]).await?;
+        let (kind, target) = new.target.row();
         let action = if new.fields.is_some() { "update" } else { "delete" };
         let fields = serde_json::to_value(&new.fields).unwrap_or(Value::Null);
         let fields = if fields.is_null() { json!({}) } else { fields };
         sqlx::query(
             "INSERT INTO changes (id, state, due_at, waiting_for, created_at, updated_at, \
-             model_id, action, fields) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)",
+             model_id, action, fields, target_kind, target) \
+             VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)",
         )
         .bind(new.id.to_string())
         .bind(work.state.as_str())
         .bind(work.state.due())
         .bind(work.state.waiting_for())
         .bind(tx.now)
-        .bind(new.model.to_string())
+        .bind(new.target.model().map(|model| model.to_string()))
         .bind(action)
         .bind(fields.to_string())
+        .bind(kind.as_str())
+        .bind(target.to_string())
         .execute(&mut *tx.conn)
         .await?;
         append_created(tx, &work, &json!({ "action": action }), &self.actor).await

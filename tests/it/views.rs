@@ -10,7 +10,8 @@ const VIEWS: &[(&str, &str)] = &[
     ("attention", "id kind label why reason remote_id since"),
     (
         "change_status",
-        "id action model state why fields next_at created_at updated_at finished_at error",
+        "id action model state why fields next_at created_at updated_at finished_at error \
+         target_kind target",
     ),
     ("clock", "now_ms training_ms job_ms download_ms"),
     (

@@ -109,10 +109,14 @@ pub enum Detail {
         /// By its first bytes.
         media_type: Option<String>,
     },
-    /// An update or delete of a model.
+    /// An update or delete of something at the vendor.
     Change {
-        /// Which model.
-        model_id: String,
+        /// Whose it is, if it is a model's.
+        model_id: Option<String>,
+        /// `model`, `upload` or `output`.
+        target_kind: String,
+        /// Which row.
+        target: String,
         /// `update` or `delete`.
         action: String,
         /// The fields to set.
@@ -191,7 +195,7 @@ pub(super) fn own_columns(kind: Kind) -> &'static str {
         Kind::Output => {
             "t.job_id, t.position + 1 AS number, t.media, t.path, t.sha256, t.bytes, t.media_type"
         }
-        Kind::Change => "t.model_id, t.action, t.fields",
+        Kind::Change => "t.model_id, t.target_kind, t.target, t.action, t.fields",
     }
 }
 
@@ -253,6 +257,8 @@ pub(super) fn detail(
         },
         Kind::Change => Detail::Change {
             model_id: row.try_get("model_id")?,
+            target_kind: row.try_get("target_kind")?,
+            target: row.try_get("target")?,
             action: row.try_get("action")?,
             fields: json_column(row, "fields")?,
         },

@@ -1,0 +1,169 @@
+//! The vendor's envelope, and replies that are given once per Idempotency-Key.
+
+use super::super::App;
+use super::super::refusal::{Area, Refusal};
+use crate::domain::catalogue::{did_you_mean, nearest};
+use crate::service::keys::{MAX_KEY_CHARS, hash, is_key};
+use crate::service::{ServiceError, shown};
+use crate::store::StoreError;
+use crate::store::idempotency::{Answer, Keyed, Once, RequestKey, StoredReply};
+use crate::store::writer::Write;
+use axum::Json;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// What every handler of the gateway returns.
+pub(super) type Outcome = Result<Response, Nok>;
+
+/// A refusal in the vendor's envelope.
+#[derive(Debug)]
+pub(super) struct Nok(pub(super) Refusal);
+
+impl IntoResponse for Nok {
+    fn into_response(self) -> Response {
+        self.0.answer(Area::Gateway)
+    }
+}
+
+impl From<Refusal> for Nok {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<ServiceError> for Nok {
+    fn from(error: ServiceError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<StoreError> for Nok {
+    fn from(error: StoreError) -> Self {
+        Self(error.into())
+    }
+}
+
+/// The envelope of a good answer (vendor-api.md 1.1).
+pub(super) fn ok(result: Value) -> Response {
+    Json(envelope(result)).into_response()
+}
+
+pub(super) fn envelope(result: Value) -> Value {
+    json!({ "result": result, "status": "OK" })
+}
+
+/// A reply that will be given again under the same key.
+pub(super) fn reply(result: Value) -> StoredReply {
+    StoredReply { status: 200, body: envelope(result) }
+}
+
+/// The request's key; `what` is method and path, `request` what was asked for.
+pub(super) fn key_of(
+    headers: &HeaderMap,
+    what: &str,
+    request: &Value,
+) -> Result<Option<RequestKey>, Nok> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| is_key(key) && given.next().is_none());
+    let Some(key) = key else {
+        return Err(Refusal::invalid(format!(
+            "Idempotency-Key must be one header of 1 to {MAX_KEY_CHARS} printable characters"
+        ))
+        .into());
+    };
+    let request_hash = hash(what, request);
+    Ok(Some(RequestKey { scope: "gateway", key: key.to_owned(), request_hash }))
+}
+
+/// What the same request was answered before. Asked before anything is checked: a reply stays the
+/// same when the world has moved on.
+pub(super) async fn earlier(app: &App, key: Option<&RequestKey>) -> Result<Option<Response>, Nok> {
+    let Some(key) = key else { return Ok(None) };
+    match app.store.reply_to(key.scope, &key.key).await? {
+        None => Ok(None),
+        Some((hash, reply)) if hash == key.request_hash => Ok(Some(replayed(reply))),
+        Some(_) => Err(taken(&key.key)),
+    }
+}
+
+fn replayed(reply: StoredReply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = (status, Json(reply.body)).into_response();
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+fn taken(key: &str) -> Nok {
+    Refusal::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        format!(
+            "the Idempotency-Key {} was used before for another request: take a new one, or send \
+             the same request again",
+            shown(key)
+        ),
+    )
+    .into()
+}
+
+/// What became of a write.
+pub(super) enum Done<T> {
+    /// It happened now; what it came to, and the reply that is stored under the key.
+    Now(T),
+    /// It happened before: the answer.
+    Before(Response),
+}
+
+/// Does `write` at most once per key, and wakes the daemon.
+pub(super) async fn once<W>(
+    app: &App,
+    key: Option<RequestKey>,
+    write: W,
+    reply: Answer<W::Output>,
+) -> Result<Done<W::Output>, Nok>
+where
+    W: Write + Sync,
+    W::Output: Sync,
+{
+    let name = key.as_ref().map(|key| key.key.clone()).unwrap_or_default();
+    match app.store.writer().write(Once { key, write, reply }).await? {
+        Keyed::Fresh(output) => {
+            app.engine.wake();
+            Ok(Done::Now(output))
+        }
+        Keyed::Known(reply) => Ok(Done::Before(replayed(reply))),
+        Keyed::Taken => Err(taken(&name)),
+    }
+}
+
+/// Reads an object with these fields and no others; a field that is null counts as left out.
+pub(super) fn shape<T: DeserializeOwned>(value: Value, fields: &[&str]) -> Result<T, Nok> {
+    let Value::Object(mut object) = value else {
+        return Err(Refusal::invalid("the body must be a JSON object").into());
+    };
+    object.retain(|_, value| !value.is_null());
+    let mut refusal = Refusal::invalid("");
+    for name in object.keys().filter(|name| !fields.contains(&name.as_str())) {
+        let meant = did_you_mean(nearest(name, fields.iter().copied()));
+        let fault = format!("this call takes no such field{meant}");
+        refusal.errors.push((shown(name).trim_matches('`').to_owned(), fault));
+    }
+    if let Some((name, fault)) = refusal.errors.first() {
+        refusal.message = format!("{name}: {fault}");
+        return Err(refusal.into());
+    }
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        let path = error.path().to_string();
+        let what = error.inner().to_string();
+        let mut refusal = match path.as_str() {
+            "." | "?" => Refusal::invalid(what),
+            path => Refusal::invalid(format!("{path}: {what}")),
+        };
+        if !matches!(path.as_str(), "." | "?") {
+            refusal.errors.push((path, error.inner().to_string()));
+        }
+        refusal.into()
+    })
+}

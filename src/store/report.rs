@@ -25,7 +25,7 @@ pub use items::{Filter, Item};
 pub use ledger::{SpendProof, UnclaimedJob};
 pub use metrics::{Gauges, Spent};
 pub use pages::{BootRow, Page, Wanted, WantedEvents};
-pub use receipt::{Receipt, Receipted};
+pub use receipt::{Receipt, Receipted, ReceiptedTraining, ReceiptedUpload};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

@@ -119,7 +119,7 @@ async fn cancel(app: Shared, noun: Noun, text: String, asked: Asked, actor: Stri
     let (write, _) = cancelling(&app.store, &[(noun, id)], &actor).await?;
     let said =
         |works: &Vec<Work>| reply(200, &Cancelled { items: works.iter().map(standing).collect() });
-    Ok(once(&app, asked.key, write, said).await?)
+    once(&app, asked.key, write, said).await
 }
 
 async fn retry(app: Shared, noun: Noun, text: String, asked: Asked, caller: Caller) -> Answer {
@@ -132,7 +132,7 @@ async fn retry(app: Shared, noun: Noun, text: String, asked: Asked, caller: Call
     let id = subject(&app, noun, &text).await?;
     let write = retrying(&app.store, noun, id, body.resubmit, &caller.actor).await?;
     crate::http::guard::queue::admit(&app, u32::try_from(write.rows.len()).unwrap_or(1)).await?;
-    Ok(once(&app, asked.key, write, move |done| retried(noun, done)).await?)
+    once(&app, asked.key, write, move |done| retried(noun, done)).await
 }
 
 fn retried(noun: Noun, done: &RetriedAll) -> StoredReply {
@@ -160,7 +160,7 @@ async fn resolve(app: Shared, noun: Noun, text: String, asked: Asked, actor: Str
     }
     let id = subject(&app, noun, &text).await?;
     let write = resolving(&app.store, noun, id, verdict, body.why.as_deref(), &actor).await?;
-    Ok(once(&app, asked.key, write, |work| reply(200, &standing(work))).await?)
+    once(&app, asked.key, write, |work| reply(200, &standing(work))).await
 }
 
 fn verdict(body: &ResolveBody) -> Result<Verdict, Problem> {

@@ -5,11 +5,13 @@ use super::asked::{Asked, once, typed};
 use crate::engine::due::STALLED;
 use crate::files::disk::free_bytes;
 use crate::http::openapi::Op;
+use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::store::idempotency::StoredReply;
 use crate::store::report::{SpendProof, Time, UnclaimedJob};
 use crate::store::settings::{ClearPause, Pause, Pauses, SetPause, Switch};
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json as object};
@@ -121,6 +123,15 @@ struct Ledger {
     unclaimed: Vec<UnclaimedJob>,
 }
 
+/// What the vendor offers for `preset`.
+#[derive(Debug, Serialize, ToSchema)]
+struct PresetsInfo {
+    /// As the vendor gave them; its schema is not documented.
+    items: Vec<Value>,
+    /// When they were seen: at most an hour ago while the vendor answers.
+    seen_at: Time,
+}
+
 /// What to pause or go on with.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -221,6 +232,14 @@ async fn pauses(State(app): State<Shared>) -> Answer {
     json(PausesInfo::from(app.store.pauses().await?))
 }
 
+async fn presets(State(app): State<Shared>) -> Answer {
+    let presets = app.engine.presets().await.map_err(|problem| {
+        let message = format!("the presets are not known here yet, and {problem}; try again");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(30)
+    })?;
+    json(PresetsInfo { items: presets.items, seen_at: Time(presets.at) })
+}
+
 async fn ledger(State(app): State<Shared>) -> Answer {
     let spend = app.store.spend_proof().await?;
     let balances = spend.balances();
@@ -232,13 +251,13 @@ async fn pause(State(app): State<Shared>, asked: Asked) -> Answer {
     let reason = body.reason.unwrap_or_else(|| "asked for through the API".to_owned());
     if reason.trim().is_empty() || reason.chars().count() > 500 {
         let message = "`reason` in the body is wrong: it is empty or longer than 500 characters";
-        return Err(crate::http::refusal::Refusal::invalid(message).into());
+        return Err(Refusal::invalid(message).into());
     }
     let was = is_paused(&app, body.switch).await?;
     let status = if was { "already_paused" } else { "paused" };
     let write = SetPause { switch: body.switch.switch(), reason, by: "api".to_owned() };
     let name = body.switch;
-    Ok(once(&app, asked.key, write, move |()| switched(name, status)).await?)
+    once(&app, asked.key, write, move |()| switched(name, status)).await
 }
 
 async fn resume(State(app): State<Shared>, asked: Asked) -> Answer {
@@ -246,7 +265,7 @@ async fn resume(State(app): State<Shared>, asked: Asked) -> Answer {
     let write = ClearPause { switch: body.switch.switch(), only_by: None };
     let name = body.switch;
     let reply = move |was: &bool| switched(name, if *was { "resumed" } else { "already_running" });
-    Ok(once(&app, asked.key, write, reply).await?)
+    once(&app, asked.key, write, reply).await
 }
 
 async fn is_paused(app: &App, switch: SwitchName) -> Result<bool, Problem> {
@@ -275,7 +294,10 @@ pub(super) fn looking() -> OpenApiRouter<Shared> {
         .answers::<PausesInfo>(200, "What is paused.");
     let book = Op::new("ledger", "daemon", "What every paid call came to.")
         .answers::<Ledger>(200, "The book.");
+    let offered = Op::new("presets", "daemon", "What the vendor offers for the field `preset`.")
+        .answers::<PresetsInfo>(200, "The presets.");
     OpenApiRouter::new()
+        .routes(offered.at(HttpMethod::Get, "/v1/presets", get(presets)))
         .routes(about.at(HttpMethod::Get, "/v1/info", get(told)))
         .routes(well.at(HttpMethod::Get, "/v1/health", get(health)))
         .routes(paused.at(HttpMethod::Get, "/v1/pauses", get(pauses)))

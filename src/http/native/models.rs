@@ -3,10 +3,8 @@
 use super::answer::Answer;
 use super::asked::{Asked, typed};
 use super::lists::subject;
-use super::receipt::{Accepted, order};
-use crate::clock::new_id;
-use crate::domain::photo::{MAX_PHOTOS, MIN_PHOTOS};
-use crate::domain::request::{Gender, Identity, UploadPurpose};
+use super::receipt::{Accepted, order, order_as};
+use crate::domain::request::{Gender, Identity};
 use crate::domain::validate;
 use crate::domain::work::Kind;
 use crate::http::extract::ApiPath;
@@ -18,8 +16,8 @@ use crate::service::finder::Finder;
 use crate::service::models::{self, IdentityPatch};
 use crate::service::{ServiceError, shown};
 use crate::store::lookup::FoundModel;
-use crate::store::report::Noun;
-use crate::store::submit::{NewTraining, Submission};
+use crate::store::once::TrainOnce;
+use crate::store::report::{Noun, ReceiptedTraining};
 use axum::extract::State;
 use axum::routing::{delete, patch, post};
 use serde::Deserialize;
@@ -149,26 +147,8 @@ async fn train(
     let _: TrainBody = typed(&asked.body)?;
     let model = model(&app, &text).await?;
     models::refuse_untrainable(&model)?;
-    enough_photos(&app, &model).await?;
-    let id = new_id();
-    let mut submission = Submission::new(("training", id), &caller.actor);
-    submission.training = Some(NewTraining { id, model: model.id });
-    order(&app, asked.key, submission).await
-}
-
-/// What an imported model holds, only the vendor knows; the daemon looks before it trains.
-async fn enough_photos(app: &App, model: &FoundModel) -> Result<(), super::answer::Problem> {
-    let photos = app.store.photos_of(model.id, UploadPurpose::Training).await?.len();
-    if model.imported || (MIN_PHOTOS..=MAX_PHOTOS).contains(&photos) {
-        return Ok(());
-    }
-    Err(Refusal::conflict(format!(
-        "model {} holds {photos} training photos and the vendor trains on {MIN_PHOTOS} to \
-         {MAX_PHOTOS}: POST /v1/models/{}/uploads with type=training brings one",
-        shown(&model.name),
-        model.id
-    ))
-    .into())
+    let write = TrainOnce { model: model.id, import: None, actor: caller.actor };
+    order_as(&app, asked.key, 1, ReceiptedTraining(write)).await
 }
 
 /// The routes that order.

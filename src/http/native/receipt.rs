@@ -10,6 +10,7 @@ use crate::http::guard::queue::admit;
 use crate::store::idempotency::{RequestKey, StoredReply};
 use crate::store::report::{Noun, Receipt, Receipted, Time};
 use crate::store::submit::Submission;
+use crate::store::writer::Write;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,6 +49,15 @@ fn rows(new: &Submission) -> u32 {
 
 /// Stores new work, if there is room for it, and answers the receipt.
 pub(super) async fn order(app: &App, key: Option<RequestKey>, new: Submission) -> Answer {
-    admit(app, rows(&new)).await?;
-    once(app, key, Receipted(new), accepted).await
+    let adding = rows(&new);
+    order_as(app, key, adding, Receipted(new)).await
+}
+
+/// The same for a write that looks before it stores.
+pub(super) async fn order_as<W>(app: &App, key: Option<RequestKey>, adding: u32, write: W) -> Answer
+where
+    W: Write<Output = Receipt> + Sync,
+{
+    admit(app, adding).await?;
+    once(app, key, write, accepted).await
 }

@@ -3,27 +3,28 @@
 use super::answer::{Answer, Problem};
 use super::asked::{key_name, key_of, operation, replay};
 use super::models::model;
-use super::receipt::{Accepted, order};
+use super::receipt::{Accepted, order_as};
 use crate::domain::request::UploadPurpose;
-use crate::files::atomic;
+use crate::files::atomic::{AtomicFile, is_full};
+use crate::files::blobs::BlobStore;
 use crate::http::extract::ApiPath;
 use crate::http::guard::Caller;
 use crate::http::guard::body::unreadable;
 use crate::http::openapi::{Op, word};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
-use crate::service::{ServiceError, blocking, keys, models, photos, shown};
+use crate::service::{ServiceError, keys, models, photos, shown};
 use crate::store::StoreError;
-use crate::store::submit::Submission;
+use crate::store::idempotency::RequestKey;
+use crate::store::lookup::FoundModel;
+use crate::store::once::UploadOnce;
+use crate::store::report::ReceiptedUpload;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use tempfile::TempPath;
-use tokio::io::AsyncWriteExt;
 use utoipa::openapi::HttpMethod;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa_axum::router::OpenApiRouter;
@@ -35,8 +36,8 @@ const MAX_WORD: usize = 100;
 struct Received {
     purpose: UploadPurpose,
     name: String,
-    /// Removed when it is dropped; the photo is kept by its content elsewhere.
-    file: TempPath,
+    /// Removed when it is dropped before it is kept.
+    file: AtomicFile,
 }
 
 async fn upload(
@@ -49,13 +50,11 @@ async fn upload(
     let asked = operation(request.method(), request.uri());
     let model = model(&app, &text).await.map_err(IntoResponse::into_response)?;
     let received = receive(&app, request).await.map_err(IntoResponse::into_response)?;
-    let path = received.file.to_path_buf();
-    let photo = photos::received("file", path, &received.name)
-        .await
-        .map_err(|error| Problem::from(error).into_response())?;
     let key = match key {
         Some(name) => {
-            let same = json!({ "photo": photo.sha256, "name": photo.name,
+            let sha256 = received.file.sha256().map_err(storing);
+            let sha256 = sha256.map_err(IntoResponse::into_response)?;
+            let same = json!({ "photo": sha256, "name": received.name,
                 "type": word_of(received.purpose) });
             let key = key_of(name, keys::hash(&asked, &same));
             replay(&app, &key).await?;
@@ -63,21 +62,37 @@ async fn upload(
         }
         None => None,
     };
-    let stored = async {
-        let purpose = received.purpose;
-        models::refuse_upload(Some(&app.store), &model, purpose, &photo).await?;
-        let chosen = [photo];
-        let folder = app.store.data_dir();
-        photos::keep(folder, folder.join("blobs"), photos::sources(&chosen)).await?;
-        let uploads = photos::uploads(&chosen, model.id, purpose);
-        let id = uploads.first().map(|upload| upload.id);
-        let id = id.ok_or_else(|| ServiceError::Broken("the photo went away".to_owned()))?;
-        let mut submission = Submission::new(("upload", id), &caller.actor);
-        submission.uploads = uploads;
-        order(&app, key, submission).await
+    store(&app, &model, received, key, caller).await.map_err(IntoResponse::into_response)
+}
+
+async fn store(
+    app: &App,
+    model: &FoundModel,
+    received: Received,
+    key: Option<RequestKey>,
+    caller: Caller,
+) -> Answer {
+    let path = received.file.path().map_err(storing)?;
+    let photo = photos::received("file", path, &received.name).await?;
+    models::refuse_upload(Some(&app.store), model, received.purpose, &photo).await?;
+    let uploads = photos::uploads(std::slice::from_ref(&photo), model.id, received.purpose);
+    let Some(upload) = uploads.into_iter().next() else {
+        return Err(wrong("file", "it holds no photo".to_owned()));
     };
-    let answer: Answer = stored.await;
-    answer.map_err(IntoResponse::into_response)
+    blobs(app).keep(received.file).await.map_err(storing)?;
+    let write = UploadOnce { upload, import: None, actor: caller.actor };
+    order_as(app, key, 1, ReceiptedUpload(write)).await
+}
+
+fn blobs(app: &App) -> BlobStore {
+    BlobStore::new(app.store.data_dir().join("blobs"))
+}
+
+fn storing(error: std::io::Error) -> Problem {
+    if is_full(&error) {
+        return StoreError::Full(error.to_string()).into();
+    }
+    ServiceError::Broken(format!("the photo could not be stored: {error}")).into()
 }
 
 fn word_of(purpose: UploadPurpose) -> &'static str {
@@ -158,30 +173,12 @@ async fn text(mut part: Field<'_>) -> Result<String, Problem> {
 }
 
 /// Writes the part to a file of its own, piece by piece.
-async fn save(app: &App, mut part: Field<'_>) -> Result<TempPath, Problem> {
-    let folder = incoming(app.store.data_dir());
-    let made = folder.clone();
-    let file = blocking(move || {
-        atomic::create_dir_durable(&made)?;
-        tempfile::NamedTempFile::new_in(&made)
-    });
-    let file = file.await?.map_err(|source| at(&folder, source))?;
-    let (file, path) = file.into_parts();
-    let mut file = tokio::fs::File::from_std(file);
+async fn save(app: &App, mut part: Field<'_>) -> Result<AtomicFile, Problem> {
+    let mut file = blobs(app).receive().await.map_err(storing)?;
     while let Some(bytes) = part.chunk().await.map_err(|error| broken(&error))? {
-        file.write_all(&bytes).await.map_err(|source| at(&folder, source))?;
+        file.write_chunk(bytes).await.map_err(storing)?;
     }
-    file.flush().await.map_err(|source| at(&folder, source))?;
-    Ok(path)
-}
-
-/// Where photos wait until they are judged; the next start removes what a crash leaves.
-fn incoming(data_dir: &Path) -> PathBuf {
-    data_dir.join("blobs")
-}
-
-fn at(path: &Path, source: std::io::Error) -> Problem {
-    StoreError::Io { path: path.to_path_buf(), source }.into()
+    Ok(file)
 }
 
 fn body() -> Schema {

@@ -130,4 +130,5 @@ fn the_daemon_says_what_and_how_it_is() {
     assert_eq!(health["pauses"]["spending"]["by"], "api");
     assert_eq!(health["quarantine"], Value::Null);
     assert_eq!(world.read("/v1/pauses"), health["pauses"]);
+    assert_eq!(world.read("/v1/presets")["items"], world.json(&["presets"], 0));
 }

@@ -167,9 +167,10 @@ impl EventStream {
             assert!(Instant::now() < deadline, "the stream says nothing");
             let waiting = async { tokio::time::timeout(PATIENCE, self.response.chunk()).await };
             let chunk = self.runtime.block_on(waiting);
-            match chunk.expect("the stream says nothing") {
-                Ok(Some(bytes)) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
-                Ok(None) | Err(_) => return None,
+            match chunk {
+                Ok(Ok(Some(bytes))) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(Ok(None) | Err(_)) => return None,
+                Err(_) => panic!("the stream says nothing"),
             }
         }
     }
@@ -195,7 +196,7 @@ impl EventStream {
     pub(crate) fn until(&mut self, seq: i64) -> Vec<Streamed> {
         let mut out: Vec<Streamed> = Vec::new();
         while out.last().is_none_or(|event| event.id < seq) {
-            out.push(self.next().expect("the stream ended too early"));
+            out.push(self.next().unwrap_or_else(|| panic!("the stream ended too early")));
         }
         out
     }

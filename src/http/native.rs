@@ -45,12 +45,11 @@ pub fn router() -> Router<Shared> {
         .merge(jobs::ordering())
         .merge(control::ordering());
     let deciding = models::deciding().merge(control::deciding()).merge(daemon::deciding());
-    let (looking, mut document) = looking.split_for_parts();
+    let (looking, looks) = looking.split_for_parts();
     let (ordering, orders) = ordering.split_for_parts();
     let (deciding, decisions) = deciding.split_for_parts();
-    document.merge(orders);
-    document.merge(decisions);
-    let _ = text.set(Bytes::from(finish(&document).to_string()));
+    let parts = vec![(Scope::Read, looks), (Scope::Submit, orders), (Scope::Admin, decisions)];
+    let _ = text.set(Bytes::from(finish(parts).to_string()));
     scoped(looking, Scope::Read)
         .merge(scoped(ordering, Scope::Submit))
         .merge(scoped(deciding, Scope::Admin))

@@ -1,6 +1,7 @@
 //! The document as it is served: what the operations bring, and what holds for all of them.
 
 use super::rows;
+use crate::http::guard::Scope;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
@@ -24,26 +25,53 @@ const TAGS: [(&str, &str); 9] = [
     ("daemon", "The daemon itself: health, pauses, the book of paid calls."),
 ];
 
-/// The document in JSON.
-pub fn finish(collected: &OpenApi) -> Value {
-    let mut document = serde_json::to_value(collected).unwrap_or_default();
-    let Some(root) = document.as_object_mut() else { return document };
-    root.insert("openapi".to_owned(), json!("3.1.0"));
-    root.insert("info".to_owned(), info());
-    root.insert("security".to_owned(), json!([{ "token": [] }]));
-    let tags: Vec<Value> = TAGS.iter().map(|(name, says)| tag(name, says)).collect();
-    root.insert("tags".to_owned(), Value::Array(tags));
-    let components = root.entry("components").or_insert_with(|| json!({}));
-    if let Some(components) = components.as_object_mut() {
-        components.insert("securitySchemes".to_owned(), security());
-        let schemas = components.entry("schemas").or_insert_with(|| json!({}));
-        if let Some(schemas) = schemas.as_object_mut() {
-            schemas.insert("Problem".to_owned(), problem());
-            rows::split(schemas);
-            sort(schemas);
+/// The document in JSON, from its parts and the scope that a token needs for each.
+pub fn finish(parts: Vec<(Scope, OpenApi)>) -> Value {
+    let mut paths = Map::new();
+    let mut schemas = Map::new();
+    for (scope, part) in parts {
+        let part = serde_json::to_value(part).unwrap_or_default();
+        for (path, methods) in objects(&part, "/paths") {
+            let place = paths.entry(path).or_insert_with(|| json!({}));
+            let Value::Object(methods) = methods else { continue };
+            for (method, mut operation) in methods {
+                operation["x-scope"] = json!(scope.to_string());
+                place[method] = operation;
+            }
         }
+        schemas.extend(objects(&part, "/components/schemas"));
     }
-    document
+    schemas.insert("Problem".to_owned(), problem());
+    schemas.iter_mut().for_each(|(name, schema)| whole(name, schema));
+    rows::split(&mut schemas);
+    sort(&mut paths);
+    sort(&mut schemas);
+    let tags: Vec<Value> = TAGS.iter().map(|(name, says)| tag(name, says)).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": info(),
+        "security": [{ "token": [] }],
+        "tags": tags,
+        "paths": paths,
+        "components": { "securitySchemes": security(), "schemas": schemas },
+    })
+}
+
+fn objects(part: &Value, place: &str) -> Map<String, Value> {
+    part.pointer(place).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// What we answer has every field, with null where there is nothing to say.
+fn whole(name: &str, schema: &mut Value) {
+    // What is sent to us, and what is put together elsewhere.
+    if name.ends_with("Body") || ["Identity", "Problem", "Item", "Detail"].contains(&name) {
+        return;
+    }
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let fields: Option<Vec<Value>> = fields.map(|all| all.keys().map(|name| json!(name)).collect());
+    if let (Some(fields), Some(schema)) = (fields, schema.as_object_mut()) {
+        schema.insert("required".to_owned(), Value::Array(fields));
+    }
 }
 
 fn info() -> Value {
@@ -62,7 +90,8 @@ fn tag(name: &str, says: &str) -> Value {
 fn security() -> Value {
     json!({ "token": {
         "type": "http", "scheme": "bearer",
-        "description": "The local token; `darkroom token` prints it.",
+        "description": "The local token; `darkroom token` prints it. `x-scope` of an operation is \
+                        the least scope that it needs: read, submit or admin.",
     } })
 }
 

@@ -46,6 +46,31 @@ fn what_is_described_is_served_and_nothing_else() {
 }
 
 #[test]
+fn every_operation_needs_the_scope_that_it_says() {
+    let world = quiet();
+    for (path, method, operation) in operations(&world.read("/v1/openapi.json")) {
+        let address = path.replace("{id}", "none");
+        let ask = |scope| {
+            let method = method.to_ascii_uppercase();
+            world.ask(&method, &address).scope(scope).send()
+        };
+        let needs = operation["x-scope"].as_str().unwrap();
+        let (lesser, words) = match needs {
+            "admin" => ("submit", "scope admin"),
+            "submit" => ("read", "scope submit"),
+            "read" => {
+                assert_ne!(ask("read").status, 403, "{method} {path}");
+                assert_eq!(method, "get", "{path}");
+                continue;
+            }
+            other => panic!("{method} {path} needs {other}"),
+        };
+        ask(lesser).refused(403, &[words]);
+        assert_ne!(ask(needs).status, 403, "{method} {path}");
+    }
+}
+
+#[test]
 fn every_operation_says_what_it_takes_and_answers() {
     let world = quiet();
     let document = world.read("/v1/openapi.json");

@@ -64,6 +64,8 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
 /// # Errors
 /// Bad configuration or a second daemon (exit 2), anything else (exit 1).
 async fn serve(context: &Context) -> Result<u8, CliError> {
+    http::ops::recorder::install()
+        .map_err(|error| CliError::Error(format!("metrics cannot be noted: {error}")))?;
     let listen = checked_address(context)?;
     let (client, media) = vendor(context)?;
     let data_dir = context.paths.data_dir();
@@ -187,6 +189,7 @@ async fn work(
         listen: listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?,
         stop: stop.clone(),
     });
+    tokio::spawn(http::ops::recorder::upkeep(stop.clone()));
     let server = tokio::spawn(http::server::serve(listener, served));
     let notice = tokio::spawn(notice_others(store.clone(), engine.clone(), stop.clone()));
     let mut tasks = engine::recurring::start(engine.clone())

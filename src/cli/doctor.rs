@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::domain::failure::FailureClass;
 use crate::domain::schedule::Timing;
 use crate::files::atomic::is_full;
+use crate::http::token::Scope;
 use crate::store::listing::SHARED;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
@@ -231,13 +232,15 @@ fn data_dir(context: &Context, report: &mut Report) {
     } else {
         report.ok("data directory", name.clone());
     }
-    let token = context.paths.token();
-    if open_to_others(&token) {
-        report.fail(
-            "token",
-            format!("{} can be read by other users", token.display()),
-            "delete it: `darkroom token` makes a new one; then restart the daemon",
-        );
+    for scope in Scope::ALL {
+        let token = scope.token_file(dir);
+        if open_to_others(&token) {
+            report.fail(
+                "token",
+                format!("{} can be read by other users", token.display()),
+                &format!("`darkroom token --scope {scope} --rotate` makes a new one"),
+            );
+        }
     }
     match fsync_time(dir) {
         Err(error) if is_full(&error) => {

@@ -138,11 +138,6 @@ impl Paths {
         self.data_dir.join("blobs")
     }
 
-    /// The file with the local access token.
-    pub fn token(&self) -> PathBuf {
-        self.data_dir.join("token")
-    }
-
     /// The file whose lock keeps a second daemon out.
     pub fn lock(&self) -> PathBuf {
         self.data_dir.join("darkroom.lock")

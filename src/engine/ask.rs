@@ -71,8 +71,8 @@ impl Engine {
         if let Some(kept) = kept.as_ref().filter(|kept| (0..FRESH).contains(&(now - kept.at))) {
             return Ok(kept.clone());
         }
-        if self.closed() {
-            return kept.ok_or_else(|| "the vendor cannot be reached".to_owned());
+        if let Some(why) = self.silent() {
+            return kept.ok_or_else(|| why.to_owned());
         }
         let asked = tokio::time::timeout(PATIENCE, self.call(self.client.presets())).await;
         let problem = match asked {
@@ -94,15 +94,18 @@ impl Engine {
     }
 
     async fn patiently(&self, asked: impl Future<Output = Known>) -> Known {
-        if self.closed() {
-            return Known::Unanswered("the vendor cannot be reached".to_owned());
+        if let Some(why) = self.silent() {
+            return Known::Unanswered(why.to_owned());
         }
         let late = || Known::Unanswered("the vendor takes too long to answer".to_owned());
         tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| late())
     }
 
-    /// Whether the breaker is open.
-    fn closed(&self) -> bool {
-        self.governor.closed_until().is_some()
+    /// Why nobody would answer, or may be asked.
+    fn silent(&self) -> Option<&'static str> {
+        if self.governor.closed_until().is_some() {
+            return Some("the vendor cannot be reached");
+        }
+        (!self.account_is_ours()).then_some("the account is not known to be ours yet")
     }
 }

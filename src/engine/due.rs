@@ -61,9 +61,10 @@ impl Engine {
     /// # Errors
     /// When the database cannot even be read at the start.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, grace: Duration) -> Result<()> {
+        *lock(&self.watch) = Watch::default();
         let mut work = Loop {
             engine: self.clone(),
-            watch: Arc::default(),
+            watch: self.watch.clone(),
             in_flight: InFlight::default(),
             tasks: TaskTracker::new(),
             last_event: self.store.newest_event().await?,
@@ -299,7 +300,9 @@ impl Loop {
         let (engine, watch) = (self.engine.clone(), self.watch.clone());
         self.tasks.spawn(async move {
             let (kind, id) = row;
-            if let Err(error) = engine.perform(kind, id, role == Role::Send).await {
+            let performed = engine.perform(kind, id, role == Role::Send).await;
+            note_lag(&engine, &watch, row);
+            if let Err(error) = performed {
                 tracing::warn!(%kind, %id, "{kind} {id}: {error}");
                 // The row is still due; trying again at once would be a busy loop.
                 tokio::time::sleep(AFTER_ERROR).await;
@@ -340,6 +343,15 @@ impl Loop {
 
     fn downloads(&self) -> usize {
         usize::try_from(self.engine.config.limits.downloads).unwrap_or(usize::MAX)
+    }
+}
+
+/// How late a look at a running row was done; one that failed is over, too.
+fn note_lag(engine: &Engine, watch: &Mutex<Watch>, row: Ref) {
+    if let Some(due) = lock(watch).taken(row) {
+        let late = u64::try_from(engine.now().saturating_sub(due)).unwrap_or(0);
+        let late = Duration::from_millis(late);
+        metrics::histogram!("darkroom_poll_lag_seconds").record(late.as_secs_f64());
     }
 }
 

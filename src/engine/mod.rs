@@ -103,6 +103,8 @@ pub struct Engine {
     /// How far the list was known when a row was looked for before it is sent again.
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
     storage: storage::Storage,
+    /// When running rows are looked at next.
+    watch: Arc<Mutex<watch::Watch>>,
     /// Whether the account is known to be ours.
     account: Mutex<account::Standing>,
     /// The entry of the chain up to which it has been checked since the start.
@@ -136,6 +138,7 @@ impl Engine {
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
             storage: storage::Storage::default(),
+            watch: Arc::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),
         }
@@ -154,6 +157,12 @@ impl Engine {
     /// How long ago the loop last looked for work.
     pub fn since_last_round(&self) -> Duration {
         self.last_round.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// When the most overdue look at a running row was due; `None` when none is overdue.
+    pub fn oldest_look_due(&self) -> Option<Millis> {
+        let oldest = self.watch.lock().unwrap_or_else(PoisonError::into_inner).oldest();
+        oldest.filter(|at| *at < self.now())
     }
 
     fn mark_round(&self) {

@@ -11,11 +11,14 @@ use std::collections::{BinaryHeap, HashMap};
 pub struct Watch {
     heap: BinaryHeap<Reverse<(Millis, Ref)>>,
     at: HashMap<Ref, Millis>,
+    /// Looks that were taken and are not done, with the time they were due.
+    taken: HashMap<Ref, Millis>,
 }
 
 impl Watch {
     /// Sets the next look at a row.
     pub fn set(&mut self, row: Ref, at: Millis) {
+        self.taken.remove(&row);
         self.at.insert(row, at);
         self.heap.push(Reverse((at, row)));
     }
@@ -23,6 +26,7 @@ impl Watch {
     /// Forgets a row that runs no more.
     pub fn forget(&mut self, row: Ref) {
         self.at.remove(&row);
+        self.taken.remove(&row);
     }
 
     /// Takes every row whose look is due.
@@ -36,6 +40,7 @@ impl Watch {
             // An older entry of a row that was set anew is void.
             if self.at.get(&row) == Some(&at) {
                 self.at.remove(&row);
+                self.taken.insert(row, at);
                 due.push(row);
             }
         }
@@ -45,6 +50,16 @@ impl Watch {
     /// The earliest look, which may be a void one: waking for nothing is harmless.
     pub fn next(&self) -> Option<Millis> {
         self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// When a look that was taken and is not done was due.
+    pub fn taken(&self, row: Ref) -> Option<Millis> {
+        self.taken.get(&row).copied()
+    }
+
+    /// When the most overdue look was or will be due.
+    pub fn oldest(&self) -> Option<Millis> {
+        self.at.values().chain(self.taken.values()).min().copied()
     }
 
     /// How many rows are watched.
@@ -73,8 +88,11 @@ mod tests {
         assert!(watch.take_due(15).is_empty());
         assert_eq!(watch.take_due(20), vec![row]);
         assert!(watch.take_due(99).is_empty() && watch.is_empty());
+        assert_eq!((watch.taken(row), watch.oldest()), (Some(20), Some(20)));
         watch.set(row, 30);
+        assert_eq!((watch.taken(row), watch.oldest()), (None, Some(30)));
         watch.forget(row);
+        assert_eq!(watch.oldest(), None);
         assert!(watch.take_due(99).is_empty());
     }
 }

@@ -28,7 +28,7 @@ use super::refusal::{Area, Refusal};
 pub use super::token::Scope;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -76,6 +76,8 @@ pub fn guarded(routes: Router<Shared>, app: Shared) -> Router<Shared> {
     // As a fallback of an empty router, so that nothing is matched before the checks.
     Router::new()
         .fallback_service(routes.with_state(app))
+        // The guard's own caps count, also for uploads.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(door, enter))
 }
 
@@ -84,14 +86,16 @@ pub fn scoped(routes: Router<Shared>, scope: Scope) -> Router<Shared> {
     if !routes.has_routes() {
         return routes;
     }
-    routes.route_layer(middleware::from_fn(move |request: Request, next: Next| async move {
-        let area = extract::area(request.uri(), request.extensions());
-        match request.extensions().get::<Caller>() {
-            Some(caller) if caller.scope >= scope => next.run(request).await,
-            Some(caller) => too_small(caller.scope, scope).answer(area),
-            None => no_token().answer(area),
-        }
-    }))
+    routes.route_layer(middleware::from_fn(move |request, next| needing(scope, request, next)))
+}
+
+async fn needing(scope: Scope, request: Request, next: Next) -> Response {
+    let area = extract::area(request.uri(), request.extensions());
+    match request.extensions().get::<Caller>() {
+        Some(caller) if caller.scope >= scope => next.run(request).await,
+        Some(caller) => too_small(caller.scope, scope).answer(area),
+        None => no_token().answer(area),
+    }
 }
 
 async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
@@ -254,6 +258,35 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(answer.headers()[header::CONTENT_TYPE], form);
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scope_includes_the_smaller_ones() {
+        use tower::ServiceExt;
+        for (has, needs, status) in [
+            (Some(Scope::Read), Scope::Read, 204),
+            (Some(Scope::Read), Scope::Submit, 403),
+            (Some(Scope::Submit), Scope::Submit, 204),
+            (Some(Scope::Submit), Scope::Admin, 403),
+            (Some(Scope::Admin), Scope::Read, 204),
+            (Some(Scope::Admin), Scope::Admin, 204),
+            (None, Scope::Read, 401),
+        ] {
+            let handler = axum::routing::post(|| async { StatusCode::NO_CONTENT });
+            let scoped = middleware::from_fn(move |request, next| needing(needs, request, next));
+            let routes: Router = Router::new().route("/v1/x", handler).route_layer(scoped);
+            let mut request = Request::post("/v1/x").body(Body::empty()).unwrap();
+            if let Some(scope) = has {
+                request.extensions_mut().insert(Caller { scope, actor: "api".to_owned() });
+            }
+            let answer = routes.oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{has:?} {needs:?}");
+            if status == 403 {
+                let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+                let body = String::from_utf8(body.to_vec()).unwrap();
+                assert!(body.contains(&format!("darkroom token --scope {needs}")), "{body}");
+            }
         }
     }
 

@@ -1,6 +1,12 @@
 //! Health, readiness and metrics.
 
+mod metrics;
+mod page;
+pub mod recorder;
+
 use super::Shared;
+use super::guard::{Scope, scoped};
+use crate::store::open::daemon_is_running;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -9,7 +15,11 @@ use serde_json::{Value, json};
 
 /// The routes for operators.
 pub fn router() -> Router<Shared> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
+    let routes = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::metrics));
+    scoped(routes, Scope::Read)
 }
 
 /// The process is alive.
@@ -17,23 +27,28 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// The daemon can do its work: the database takes writes and the loop runs. An unreachable vendor
-/// is reported but does not make it unready: work is accepted all the same.
+/// The daemon can do its work: the database takes writes, nobody else can take its lock, the loop
+/// runs, and it has not been asked to stop. An unreachable vendor is reported but does not make it
+/// unready: work is accepted all the same.
 async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
     let engine = &app.engine;
     let database = engine.check_database().await;
-    let vendor = engine.health();
+    // Whoever removes the file lets a second daemon in.
+    let locked = daemon_is_running(app.store.data_dir());
     let looked = engine.since_last_round();
     let ticking = looked < crate::engine::due::STALLED;
-    let ready = database.is_ok() && ticking;
+    let stopping = app.stop.is_cancelled();
+    let ready = database.is_ok() && locked && ticking && !stopping;
     // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
     let quarantine = engine.quarantine().await.ok().flatten();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,
         "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
+        "lock": if locked { "ok" } else { "lost: darkroom.lock was removed or replaced" },
         "engine": if ticking { "ok" } else { "stalled" },
-        "vendor": vendor,
+        "stopping": stopping,
+        "vendor": engine.health(),
         "account": engine.account_word(),
         "quarantine": quarantine,
     });

@@ -20,6 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -107,8 +108,9 @@ async fn connection(mut stream: TcpStream, router: Router, seat: Seat, stop: Can
             .serve_connection(TokioIo::new(&mut stream), service);
         tokio::pin!(served);
         tokio::select! {
-            result = served.as_mut() => result.is_ok(),
-            () = seat.evicted.cancelled() => false,
+            // What cannot be read as HTTP is answered, too.
+            result = served.as_mut() => result.err().is_none_or(|error| error.is_parse()),
+            () = seat.idle_and_evicted() => false,
             () = stop.cancelled() => {
                 served.as_mut().graceful_shutdown();
                 matches!(tokio::time::timeout(GRACE, served).await, Ok(Ok(())))
@@ -184,7 +186,8 @@ impl Connections {
         let taken = Taken { working: 0, idle_since: Instant::now(), evicted: evicted.clone() };
         seats.taken.insert(id, taken);
         let leave = Arc::new(Leave { id, table: self.table.clone() });
-        Some(Seat { id, table: self.table.clone(), evicted, _leave: leave })
+        let active = Arc::default();
+        Some(Seat { id, table: self.table.clone(), evicted, active, _leave: leave })
     }
 }
 
@@ -199,6 +202,8 @@ struct Seat {
     table: Table,
     /// Somebody else got the place.
     evicted: CancellationToken,
+    /// Requests whose answer is not out yet.
+    active: Arc<AtomicU32>,
     _leave: Arc<Leave>,
 }
 
@@ -207,7 +212,17 @@ impl Seat {
         if let Some(taken) = lock(&self.table).taken.get_mut(&self.id) {
             taken.working += 1;
         }
-        Working { id: self.id, table: self.table.clone() }
+        self.active.fetch_add(1, Ordering::SeqCst);
+        Working { id: self.id, table: self.table.clone(), active: self.active.clone() }
+    }
+
+    /// Resolves when the place is gone, unless a request came in at the same moment: that one is
+    /// answered.
+    async fn idle_and_evicted(&self) {
+        self.evicted.cancelled().await;
+        if self.active.load(Ordering::SeqCst) > 0 {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -228,10 +243,12 @@ impl Drop for Leave {
 struct Working {
     id: u64,
     table: Table,
+    active: Arc<AtomicU32>,
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
+        self.active.fetch_sub(1, Ordering::SeqCst);
         if let Some(taken) = lock(&self.table).taken.get_mut(&self.id) {
             taken.working = taken.working.saturating_sub(1);
             taken.idle_since = Instant::now();

@@ -38,8 +38,8 @@ pub enum Keyed<T> {
     Taken,
 }
 
-/// Makes the reply from what the write came to.
-pub type Answer<T> = Box<dyn FnOnce(&T) -> StoredReply + Send + Sync>;
+/// Makes the reply from what the write came to; without one, the key stays free.
+pub type Answer<T> = Box<dyn FnOnce(&T) -> Option<StoredReply> + Send + Sync>;
 
 /// A write that happens once per key. Without a key it is the write alone.
 pub struct Once<W: Write> {
@@ -72,7 +72,9 @@ where
             }
             let now = tx.now;
             let done = self.write.run(tx).await?;
-            remember(tx, &key, &(self.reply)(&done), now).await?;
+            if let Some(reply) = (self.reply)(&done) {
+                remember(tx, &key, &reply, now).await?;
+            }
             Ok(Keyed::Fresh(done))
         })
     }

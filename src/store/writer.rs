@@ -24,6 +24,7 @@ use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -225,7 +226,14 @@ async fn run(
         if first == 0 {
             break;
         }
+        let begun = Instant::now();
         let outcome = commit_batch(&path, &mut conn, &*clock, &mut batch).await;
+        if outcome.is_ok() {
+            metrics::histogram!("darkroom_commit_duration_seconds")
+                .record(begun.elapsed().as_secs_f64());
+            let writes = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            metrics::histogram!("darkroom_commit_writes").record(f64::from(writes));
+        }
         // Before any answer: who hears of the failure must find it told to everybody.
         if let Err(broken) = &outcome {
             give_up(broken, &disk, &mut conn).await;

@@ -184,22 +184,56 @@ impl Client {
         Ok(url)
     }
 
+    /// Method and path of a request with its ids left out, as a label of the metrics.
+    fn endpoint_name(&self, request: &Request) -> String {
+        const WORDS: [&str; 13] = [
+            "ping",
+            "models",
+            "images",
+            "train",
+            "upload",
+            "generation",
+            "upscaling",
+            "jobs",
+            "videos",
+            "create-download",
+            "download",
+            "presets",
+            "",
+        ];
+        let base = self.base_url.path().trim_end_matches('/');
+        let path = request.url().path();
+        let below = path.strip_prefix(base).unwrap_or(path);
+        let named: Vec<&str> = below
+            .split('/')
+            .map(|word| if WORDS.contains(&word) { word } else { "{id}" })
+            .collect();
+        format!("{} {}", request.method(), named.join("/"))
+    }
+
     /// Sends one request, once, and reads its answer as a `T`.
     pub(super) async fn send<T: wire::Wire>(
         &self,
         call: Call,
         request: RequestBuilder,
     ) -> Result<Reply<T>, Failure> {
-        let transport = match request.build() {
-            Ok(request) => self.exchange(call.kind, request).await,
-            Err(error) => Transport::NotSent(describe(error)),
+        let begun = Instant::now();
+        let (endpoint, transport) = match request.build() {
+            Ok(request) => (self.endpoint_name(&request), self.exchange(call.kind, request).await),
+            Err(error) => ("none".to_owned(), Transport::NotSent(describe(error))),
         };
         let vendor_time = transport.vendor_time();
         if let Some(time) = vendor_time {
             let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
             *clock = Some((time, Instant::now()));
         }
-        match settle(call, &transport) {
+        let settled = settle(call, &transport);
+        let class = settled.as_ref().err().map_or("ok", |failure| failure.class.as_str());
+        metrics::histogram!("darkroom_vendor_call_duration_seconds", "endpoint" => endpoint.clone())
+            .record(begun.elapsed().as_secs_f64());
+        metrics::counter!("darkroom_vendor_calls_total", "endpoint" => endpoint, "class" => class)
+            .increment(1);
+        match settled {
             Ok(value) => Ok(Reply { value, vendor_time }),
             Err(failure) => Err(self.without_key::<T>(call, &transport, failure)),
         }

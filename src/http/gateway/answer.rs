@@ -81,15 +81,24 @@ pub(super) fn key_of(
 /// What the same request was answered before. Asked before anything is checked: a reply stays the
 /// same when the world has moved on.
 pub(super) async fn earlier(app: &App, key: Option<&RequestKey>) -> Result<Option<Response>, Nok> {
+    Ok(earlier_body(app, key).await?.map(replayed))
+}
+
+/// The same, before it becomes a response.
+pub(super) async fn earlier_body(
+    app: &App,
+    key: Option<&RequestKey>,
+) -> Result<Option<StoredReply>, Nok> {
     let Some(key) = key else { return Ok(None) };
     match app.store.reply_to(key.scope, &key.key).await? {
         None => Ok(None),
-        Some((hash, reply)) if hash == key.request_hash => Ok(Some(replayed(reply))),
+        Some((hash, reply)) if hash == key.request_hash => Ok(Some(reply)),
         Some(_) => Err(taken(&key.key)),
     }
 }
 
-fn replayed(reply: StoredReply) -> Response {
+/// A stored reply, marked as one.
+pub(super) fn replayed(reply: StoredReply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let mut response = (status, Json(reply.body)).into_response();
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
@@ -112,8 +121,8 @@ fn taken(key: &str) -> Nok {
 pub(super) enum Done<T> {
     /// It happened now; what it came to, and the reply that is stored under the key.
     Now(T),
-    /// It happened before: the answer.
-    Before(Response),
+    /// It happened before, and this was answered.
+    Before(StoredReply),
 }
 
 /// Does `write` at most once per key, and wakes the daemon.
@@ -133,7 +142,7 @@ where
             app.engine.wake();
             Ok(Done::Now(output))
         }
-        Keyed::Known(reply) => Ok(Done::Before(replayed(reply))),
+        Keyed::Known(reply) => Ok(Done::Before(reply)),
         Keyed::Taken => Err(taken(&name)),
     }
 }

@@ -1,12 +1,17 @@
 //! `/images`: upload, read, delete (vendor-api.md 2.8 to 2.10).
 
 use super::super::extract::ApiPath;
+use super::super::guard::body::unreadable;
 use super::super::guard::queue::admit;
+use super::super::media::File;
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
-use super::answer::{Done, Nok, Outcome, earlier, key_of, ok, once, reply, shape};
+use super::answer::{
+    Done, Nok, Outcome, earlier, earlier_body, key_of, ok, once, replayed, reply, shape,
+};
 use super::{ACTOR, find, records};
 use crate::clock::new_id;
+use crate::domain::ids::Id;
 use crate::domain::photo::{MAX_PHOTOS, REQUEST_CAP_BYTES};
 use crate::domain::request::UploadPurpose;
 use crate::domain::work::Kind;
@@ -15,6 +20,7 @@ use crate::files::blobs::BlobStore;
 use crate::service::{ServiceError, photos};
 use crate::store::StoreError;
 use crate::store::cancel::Cancel;
+use crate::store::idempotency::StoredReply;
 use crate::store::once::{UploadOnce, Uploaded};
 use crate::store::served::ServedMedia;
 use crate::store::submit::{NewChange, Submission, Target};
@@ -54,8 +60,9 @@ pub(super) async fn upload(
     let sha256 = parts.file.sha256().map_err(storing)?;
     let asked = json!({ "data": parts.data, "sha256": sha256 });
     let key = key_of(&headers, "POST /images/upload", &asked)?;
-    if let Some(answer) = earlier(&app, key.as_ref()).await? {
-        return Ok(answer);
+    let base = media::base(&app, &headers);
+    if let Some(body) = earlier_body(&app, key.as_ref()).await? {
+        return Ok(replayed(with_link(&app, &base, body)));
     }
     let data: Data = shape(parts.data, &["modelID", "type"])?;
     let purpose = match data.r#type.as_str() {
@@ -72,18 +79,18 @@ pub(super) async fn upload(
         return Err(Refusal::invalid("the request holds no image").into());
     };
     blobs.keep(parts.file).await.map_err(storing)?;
-    let (id, now) = (upload.id, app.store.now());
-    let served = new_record(&upload, now);
-    let record = records::media(&app, &media::base(&app, &headers), &served).await?;
-    let told = reply(record);
+    let record = records::media(&app, &base, &new_record(&upload, app.store.now())).await?;
+    let told = move |done: &Uploaded| match done {
+        Uploaded::New(id) | Uploaded::Before(id) => Some(without_link(&record, *id)),
+        Uploaded::Full(_) | Uploaded::Closed => None,
+    };
     let stored = told.clone();
     let write = UploadOnce { upload, import: model.import, actor: ACTOR.to_owned() };
-    match once(&app, key, write, Box::new(move |_| stored)).await? {
-        Done::Before(answer) => Ok(answer),
-        Done::Now(Uploaded::New(new)) if new == id => Ok(Json(told.body).into_response()),
-        Done::Now(Uploaded::New(before) | Uploaded::Before(before)) => {
-            let (_, _, row) = find::media(&app, "Image", "image", &before.to_string()).await?;
-            Ok(ok(records::media(&app, &media::base(&app, &headers), &row).await?))
+    match once(&app, key, write, Box::new(stored)).await? {
+        Done::Before(reply) => Ok(replayed(with_link(&app, &base, reply))),
+        Done::Now(done @ (Uploaded::New(_) | Uploaded::Before(_))) => {
+            let reply = told(&done).unwrap_or_else(|| reply(Value::Null));
+            Ok(Json(with_link(&app, &base, reply).body).into_response())
         }
         Done::Now(Uploaded::Full(held)) => Err(Refusal::invalid(format!(
             "a model takes {MAX_PHOTOS} images of type {}, and this one has {held}",
@@ -95,6 +102,24 @@ pub(super) async fn upload(
         )
         .into()),
     }
+}
+
+/// The answer as it is stored: a link is a secret of its own, and is made anew each time.
+fn without_link(record: &Value, id: Id) -> StoredReply {
+    let mut record = record.clone();
+    record["id"] = json!(id);
+    record["url"] = Value::Null;
+    reply(record)
+}
+
+fn with_link(app: &App, base: &str, mut reply: StoredReply) -> StoredReply {
+    let record = &mut reply.body["result"];
+    let id = record["id"].as_str().and_then(Id::parse);
+    let link = id.and_then(|id| {
+        media::link(app, base, File::Upload(id), record["darkroom"]["mediaType"].as_str())
+    });
+    record["url"] = json!(link);
+    reply
 }
 
 /// The row of a photo that is being stored.
@@ -165,10 +190,13 @@ async fn parts(blobs: &BlobStore, request: Request) -> Result<Parts, Nok> {
 }
 
 fn broken(error: MultipartError) -> Nok {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => Refusal::invalid(format!("the form breaks off or is damaged: {}", error.body_text()))
-            .into(),
+    let refusal = unreadable(&error);
+    match refusal.status {
+        StatusCode::BAD_REQUEST => {
+            let why = error.body_text();
+            Refusal::invalid(format!("the form breaks off or is damaged: {why}")).into()
+        }
+        _ => refusal.into(),
     }
 }
 
@@ -235,7 +263,15 @@ pub(super) async fn delete_media(
     let (kind, row_id, row) = find::media(app, what, media, id).await?;
     let told = reply(json!(format!("{what} deleted")));
     let stored = told.clone();
-    let model = row.model_id.as_deref().and_then(crate::domain::ids::Id::parse);
+    let model = row.model_id.as_deref().and_then(Id::parse);
+    if row.purpose.as_deref() == Some("training")
+        && let Some(model) = model
+        && let Some(model) = app.store.served_model(model).await?
+        && model.training.as_deref().is_some_and(is_live)
+    {
+        let message = "this image belongs to a training that is under way: wait for it";
+        return Err(Refusal::conflict(message).into());
+    }
     let target = match (kind, model) {
         (Kind::Upload, Some(model)) => Target::Upload(row_id, model),
         (_, model) => Target::Output(row_id, model),
@@ -245,22 +281,26 @@ pub(super) async fn delete_media(
         "waiting" | "queued" if kind == Kind::Upload => {
             let (actor, timing) = (ACTOR.to_owned(), *app.store.timing());
             let write = Cancel { rows: vec![(kind, row_id)], actor, timing };
-            discard(once(app, key, write, Box::new(move |_| stored)).await?)
+            discard(once(app, key, write, Box::new(move |_| Some(stored))).await?)
         }
         "failed" | "cancelled" => return Err(find::no_such(what, id)),
         _ => {
             let change = new_id();
             let mut submission = Submission::new(("change", change), ACTOR);
             submission.changes.push(NewChange { id: change, target, fields: None });
-            discard(once(app, key, submission, Box::new(move |_| stored)).await?)
+            discard(once(app, key, submission, Box::new(move |_| Some(stored))).await?)
         }
     };
     Ok(done.unwrap_or_else(|| Json(told.body).into_response()))
 }
 
+fn is_live(state: &str) -> bool {
+    !matches!(state, "succeeded" | "failed" | "cancelled")
+}
+
 fn discard<T>(done: Done<T>) -> Option<Response> {
     match done {
         Done::Now(_) => None,
-        Done::Before(answer) => Some(answer),
+        Done::Before(reply) => Some(replayed(reply)),
     }
 }

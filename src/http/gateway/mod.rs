@@ -68,8 +68,8 @@ pub fn router() -> Router<Shared> {
 
 /// The vendor demands the header on every request (vendor-api.md 1).
 async fn demand_version(request: Request, next: Next) -> Response {
-    let version = request.headers().get("api-version").map(HeaderValue::as_bytes);
-    if version == Some(b"1") {
+    let mut versions = request.headers().get_all("api-version").iter();
+    if versions.next().is_some_and(|version| version == "1") && versions.next().is_none() {
         return next.run(request).await;
     }
     let message = "the header API-Version is missing or unknown: send API-Version: 1";

@@ -4,7 +4,9 @@ use super::super::extract::{ApiJson, ApiPath, ApiQuery};
 use super::super::guard::queue::admit;
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
-use super::answer::{Done, Nok, Outcome, earlier, envelope, key_of, ok, once, reply, shape};
+use super::answer::{
+    Done, Nok, Outcome, earlier, envelope, key_of, ok, once, replayed, reply, shape,
+};
 use super::{ACTOR, find, number, records};
 use crate::domain::ids::Id;
 use crate::domain::photo::{MAX_PHOTOS, MIN_PHOTOS};
@@ -17,7 +19,7 @@ use crate::store::served::Pictures;
 use crate::store::submit::Submission;
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,9 +102,9 @@ pub(super) async fn create_or_update(
     };
     let stored = reply(record);
     let answer = Json(stored.body.clone()).into_response();
-    match once(&app, key, submission, Box::new(move |_| stored)).await? {
+    match once(&app, key, submission, Box::new(move |_| Some(stored))).await? {
         Done::Now(_) => Ok(answer),
-        Done::Before(answer) => Ok(answer),
+        Done::Before(reply) => Ok(replayed(reply)),
     }
 }
 
@@ -258,9 +260,9 @@ pub(super) async fn delete(
     submission.models.extend(model.import);
     let stored = reply(json!("Model deleted"));
     let answer = Json(stored.body.clone()).into_response();
-    match once(&app, key, submission, Box::new(move |_| stored)).await? {
+    match once(&app, key, submission, Box::new(move |_| Some(stored))).await? {
         Done::Now(_) => Ok(answer),
-        Done::Before(answer) => Ok(answer),
+        Done::Before(reply) => Ok(replayed(reply)),
     }
 }
 
@@ -295,9 +297,15 @@ pub(super) async fn images(
 /// `GET /models/{modelID}/train`: orders a training, at most once however often it is called.
 pub(super) async fn train(
     State(app): State<Shared>,
+    method: Method,
     ApiPath(id): ApiPath<String>,
     headers: HeaderMap,
 ) -> Outcome {
+    // The router gives HEAD to whoever takes GET; asking for headers must order nothing.
+    if method != Method::GET {
+        let message = "a training is ordered with GET";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).into());
+    }
     let key = key_of(&headers, "GET /models/train", &json!(id))?;
     if let Some(answer) = earlier(&app, key.as_ref()).await? {
         return Ok(answer);
@@ -307,9 +315,12 @@ pub(super) async fn train(
     let write = TrainOnce { model: model.id, import: model.import, actor: ACTOR.to_owned() };
     let told = reply(json!("Training triggered"));
     let stored = told.clone();
-    let done = once(&app, key, write, Box::new(move |_| stored)).await?;
-    match done {
-        Done::Before(answer) => Ok(answer),
+    let answer = move |done: &Trained| match done {
+        Trained::Begun(_) | Trained::Before(_) => Some(stored),
+        Trained::Photos(_) | Trained::EndedBadly(_) => None,
+    };
+    match once(&app, key, write, Box::new(answer)).await? {
+        Done::Before(reply) => Ok(replayed(reply)),
         Done::Now(Trained::Begun(_) | Trained::Before(_)) => Ok(Json(told.body).into_response()),
         Done::Now(Trained::Photos(count)) => Err(Refusal::invalid(format!(
             "a training needs {MIN_PHOTOS} to {MAX_PHOTOS} images of type modelInput, and this \

@@ -6,7 +6,7 @@ use super::super::media::{File, Link, recognise};
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
 use super::ACTOR;
-use super::answer::{Done, Nok, Outcome, earlier, key_of, once, reply, shape};
+use super::answer::{Done, Nok, Outcome, earlier, key_of, once, replayed, reply, shape};
 use super::find::{self, Picture};
 use crate::domain::catalogue::Makes;
 use crate::domain::ids::RemoteImageId;
@@ -178,9 +178,9 @@ async fn place(
     submission.models.extend(order.import);
     let told = reply(json!({ "jobId": submission.subject.1, "status": "queued" }));
     let stored = told.clone();
-    match once(app, key, submission, Box::new(move |_| stored)).await? {
+    match once(app, key, submission, Box::new(move |_| Some(stored))).await? {
         Done::Now(_) => Ok(Json(told.body).into_response()),
-        Done::Before(answer) => Ok(answer),
+        Done::Before(reply) => Ok(replayed(reply)),
     }
 }
 

@@ -186,3 +186,61 @@ impl HttpBody for Guarded {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::{FromRequest, Multipart, Request};
+    use tokio_stream::StreamExt;
+
+    fn endless() -> Body {
+        let piece = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024]));
+        Body::from_stream(tokio_stream::iter(std::iter::repeat_with(piece)))
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_at_its_cap() {
+        let refusal = collect(endless(), 10_000).await.unwrap_err();
+        assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(refusal.message.contains("10000 bytes"), "{}", refusal.message);
+        assert_eq!(collect(Body::from("12345"), 5).await.unwrap().len(), 5);
+        assert_eq!(collect(Body::from("123456"), 5).await.unwrap_err().status.as_u16(), 413);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_coming_ends() {
+        let begun = tokio::time::Instant::now();
+        let first = tokio_stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let stuck = Body::from_stream(first.chain(tokio_stream::pending()));
+        let refusal = collect(stuck, 100).await.unwrap_err();
+        assert_eq!(refusal.status, StatusCode::REQUEST_TIMEOUT);
+        let waited = begun.elapsed();
+        assert!((CHUNK_PATIENCE..CHUNK_PATIENCE * 2).contains(&waited), "{waited:?}");
+    }
+
+    /// Readers of uploads find out why a body broke off, too.
+    #[tokio::test]
+    async fn the_reason_is_found_below_a_multipart_reader() {
+        let start = "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+        let start = tokio_stream::iter([Ok::<_, std::io::Error>(Bytes::from(start))]);
+        let body =
+            Body::from_stream(start.chain(
+                endless().into_data_stream().map(|piece| piece.map_err(std::io::Error::other)),
+            ));
+        let (body, progress) = Guarded::wrap(body, 100_000);
+        let request = Request::post("/v1/uploads")
+            .header("content-type", "multipart/form-data; boundary=b")
+            .body(Body::new(body))
+            .unwrap();
+        let mut form = Multipart::from_request(request, &()).await.unwrap();
+        let mut field = form.next_field().await.unwrap().unwrap();
+        let error = loop {
+            match field.chunk().await {
+                Ok(piece) => assert!(piece.is_some(), "it ended well"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(unreadable(&error).status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(!progress.is_finished());
+    }
+}

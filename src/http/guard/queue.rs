@@ -64,6 +64,16 @@ pub async fn admit(app: &App, adding: u32) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::{Config, Env, Flags};
+    use crate::domain::catalogue::Catalogue;
+    use crate::engine::Engine;
+    use crate::http::token::Tokens;
+    use crate::store::report::tests::Bench;
+    use crate::vendor::{Client, ClientConfig, MediaClient, MediaConfig};
+    use std::path::Path;
+    use std::sync::Arc;
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {
@@ -75,5 +85,46 @@ mod tests {
         assert_eq!(refusal.retry_after, Some(RETRY_AFTER));
         assert!(queue.take(0, 10).is_ok());
         assert_eq!(queue.fresh(), Some(10));
+    }
+
+    /// Everything that handlers work with, on a database with one model, three photos and a
+    /// training.
+    async fn app(bench: &Bench, most: u32) -> App {
+        bench.person("Somebody").await;
+        let text = format!("[limits]\nqueue = {most}\n");
+        let config =
+            Config::from_text(Path::new("d.toml"), &text, &Flags::default(), &Env::default());
+        let config = config.unwrap();
+        let url: url::Url = "http://127.0.0.1:1/api".parse().unwrap();
+        let key = secrecy::SecretString::from("a-key");
+        let client = Client::new(&ClientConfig::new(url.clone(), key)).unwrap();
+        let media = MediaClient::new(&MediaConfig::new(url)).unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let engine = Engine::new(bench.store.clone(), client, media, config.clone(), 1, clock);
+        App {
+            engine: Arc::new(engine),
+            store: bench.store.clone(),
+            catalogue: Catalogue::default(),
+            config,
+            tokens: Tokens::load(bench.dir.path()).unwrap(),
+            queue: Queue::default(),
+            listen: "127.0.0.1:7878".parse().unwrap(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn unfinished_rows_are_counted() {
+        let bench = Bench::new().await;
+        let app = app(&bench, 20).await;
+        // Five rows; the four that wait for others have four things to wait for, or a few more.
+        let counted = bench.store.unfinished(1000).await.unwrap();
+        assert!((5..=10).contains(&counted), "{counted}");
+        // Counting ends where it is too many anyway.
+        assert_eq!(bench.store.unfinished(2).await.unwrap(), 3);
+        assert!(admit(&app, 5).await.is_ok());
+        let refusal = admit(&app, 20).await.unwrap_err();
+        assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refusal.retry_after, Some(RETRY_AFTER));
     }
 }

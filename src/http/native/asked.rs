@@ -119,7 +119,7 @@ where
     W::Output: Sync,
 {
     let again = reply.clone();
-    let once = Once { key, write, reply: Box::new(move |done| again(done)) };
+    let once = Once { key, write, reply: Box::new(move |done| Some(again(done))) };
     let done = app.store.writer().write(once).await?;
     app.engine.wake();
     match done {

@@ -219,10 +219,14 @@ impl Faults {
         text: Option<&String>,
         at_vendor: bool,
     ) -> Result<Option<MediaRef>, Problem> {
-        match text {
-            Some(text) => self.keep(finder.picture(field, text, at_vendor).await),
-            None => Ok(None),
+        let Some(text) = text else { return Ok(None) };
+        // Whether the daemon's machine has such a file is nobody's business here.
+        if !text.contains("://") && text.contains(['/', '\\']) {
+            let what = format!("{} is no output, job or web address", shown(text));
+            self.0.0.push(Fault::new(field, what));
+            return Ok(None);
         }
+        self.keep(finder.picture(field, text, at_vendor).await)
     }
 
     /// The request, unless something was wrong with its words.

@@ -114,6 +114,8 @@ fn bad_orders_are_refused_and_nothing_is_stored() {
     refused(with("num_images", json!(0)), "num_images", &["num_images is 0"]);
     refused(with("model", json!("nano-banana")), "model", &["did you mean `nanobanana`?"]);
     refused(with("references", json!(["nothing"])), "references[0]", &["no output, job or web"]);
+    let own = ["`/etc/passwd` is no output, job or web address"];
+    refused(with("references", json!(["/etc/passwd"])), "references[0]", &own);
     refused(with("width", json!(8)), "width", &["trained models only"]);
     refused(with("set", json!({ "options": { "veo": {} } })), "options.veo", &[]);
     let several = with("references", json!(["x", "y"]));

@@ -197,11 +197,8 @@ fn a_token_opens_no_more_than_its_scope() {
     let scopes = ["read", "submit", "admin"];
     for (has, scope) in scopes.iter().enumerate() {
         let bearer = format!("Bearer {}", world.token(scope));
-        let headers = [
-            ("Host", host.as_str()),
-            ("Authorization", bearer.as_str()),
-            ("API-Version", "1"),
-        ];
+        let headers =
+            [("Host", host.as_str()), ("Authorization", bearer.as_str()), ("API-Version", "1")];
         for (method, path, needs) in GATEWAY {
             let answer = ask(&world, method, path, &headers, "");
             let enough = scopes.iter().position(|one| one == needs).unwrap() <= has;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_darkroom");
-const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/gateway.md"];
 /// The tour takes about half a minute; longer than this it hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -27,10 +27,16 @@ fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     below.split_once("\n## ").map_or(below, |(body, _)| body)
 }
 
-/// The fenced shell blocks, whole.
-fn shell_blocks(text: &str) -> Vec<String> {
-    let parts = text.split("```sh\n").skip(1);
+/// The fenced blocks of a language, whole.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let parts = text.split(&fence).skip(1);
     parts.map(|part| part.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+/// The fenced shell blocks.
+fn shell_blocks(text: &str) -> Vec<String> {
+    blocks(text, "sh")
 }
 
 /// Everything in single backticks outside of fenced blocks.
@@ -117,6 +123,17 @@ fn every_command_exists_with_its_options() {
     }
 }
 
+/// The headings of a document as links name them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with("##"));
+    let slug = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(slug).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut links = 0;
@@ -124,10 +141,20 @@ fn every_link_leads_somewhere() {
         let text = document(name);
         for part in text.split("](").skip(1) {
             let link = part.split(')').next().unwrap();
-            if link.starts_with("https://") || link.starts_with('#') {
+            if link.starts_with("https://") {
                 continue;
             }
-            assert!(root().join(link).exists(), "{name} links to {link}");
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let here = root().join(name);
+            let file = match file {
+                "" => here,
+                file => here.parent().unwrap().join(file),
+            };
+            assert!(file.exists(), "{name} links to {link}");
+            if !anchor.is_empty() {
+                let known = anchors(&std::fs::read_to_string(&file).unwrap());
+                assert!(known.iter().any(|one| one == anchor), "{name} links to {link}: {known:?}");
+            }
             links += 1;
         }
     }
@@ -275,5 +302,97 @@ fn the_tour_works_as_pasted() {
     assert!(ended_well, "--- second terminal\n{said}\n--- first terminal\n{served}");
     for shown in ["\tin_doubt\t", "\tfound\t", ".jpg", ".mp4", "nothing is stored or paid for"] {
         assert!(said.contains(shown), "{shown} is not shown by:\n{said}");
+    }
+}
+
+/// A simulated vendor and a daemon on ports of their own; they end with the test.
+struct Servers {
+    folder: tempfile::TempDir,
+    log: PathBuf,
+    _shell: Shell,
+    vendor: u16,
+    daemon: u16,
+}
+
+/// What every script of these tests begins with.
+fn environment(folder: &Path, vendor: u16) -> String {
+    let programs = Path::new(PROGRAM).parent().unwrap();
+    format!(
+        "export PATH={}:\"$PATH\" PHOTOGPT_API_KEY=key PHOTOGPT_BASE_URL=http://127.0.0.1:{vendor}/api\n\
+         export DARKROOM_DATA_DIR={} DARKROOM__POLL__TRAINING=500ms DARKROOM__POLL__JOB=100ms\n",
+        programs.display(),
+        folder.join("data").display(),
+    )
+}
+
+impl Servers {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let (vendor, daemon) = (port(), port());
+        let log = folder.path().join("servers");
+        let script = format!(
+            "{}darkroom simulate --listen 127.0.0.1:{vendor} --speed 400 &\n\
+             darkroom serve --listen 127.0.0.1:{daemon}\n",
+            environment(folder.path(), vendor)
+        );
+        let shell = Shell::start(&script, folder.path(), &log);
+        Self { _shell: shell, folder, log, vendor, daemon }
+    }
+
+    /// Runs this in a shell of its own once the daemon is up; answers what it said.
+    fn run(&self, script: &str) -> String {
+        let ready = "until darkroom health >/dev/null 2>&1; do sleep 0.1; done\n";
+        let begin = environment(self.folder.path(), self.vendor) + ready;
+        let script = script.replace("127.0.0.1:7878", &format!("127.0.0.1:{}", self.daemon));
+        let log = self.folder.path().join("typed");
+        let good = Shell::start(&(begin + &script), self.folder.path(), &log).wait();
+        let said = std::fs::read_to_string(&log).unwrap();
+        let served = std::fs::read_to_string(&self.log).unwrap();
+        assert!(good, "--- typed\n{script}\n--- said\n{said}\n--- servers\n{served}");
+        said
+    }
+}
+
+/// A program with the lines of a diff replaced.
+fn patched(program: &str, diff: &str) -> String {
+    let lines = |sign: char| diff.lines().filter_map(move |line| line.strip_prefix(sign));
+    lines('-').zip(lines('+')).fold(program.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "the program has no line {old}");
+        text.replace(old, new)
+    })
+}
+
+/// The programs of the page on the gateway: for the vendor, and for darkroom with two lines changed.
+#[test]
+fn two_changed_lines_are_enough() {
+    let page = document("docs/gateway.md");
+    let servers = Servers::start();
+    let diffs = blocks(&page, "diff");
+    let programs = [("python", "program.py"), ("js", "program.mjs")];
+    assert_eq!(diffs.len(), programs.len());
+    let token = shell_blocks(&page).remove(0);
+    for ((language, file), diff) in programs.into_iter().zip(diffs) {
+        assert_eq!(diff.lines().count(), 4, "two lines change");
+        let before = blocks(&page, language).remove(0);
+        let after = patched(&before, &diff);
+        let vendor = format!("http://127.0.0.1:{}/api", servers.vendor);
+        for program in [before.replace("https://developer.photogptai.com/api", &vendor), after] {
+            // The program is as shown, but for its patience.
+            let program = program.replace("sleep(5)", "sleep(0.1)").replace("5000", "100");
+            let program =
+                program.replace("127.0.0.1:7878", &format!("127.0.0.1:{}", servers.daemon));
+            std::fs::write(servers.folder.path().join(file), program).unwrap();
+            let said = servers.run(&format!(
+                "{token}\n\
+                 python=python3; $python -c 'import requests' 2>/dev/null || python=/usr/bin/python3\n\
+                 cd \"$HOME\"\n\
+                 case {file} in *.py) $python {file} ;; *) node {file} ;; esac\n"
+            ));
+            assert!(said.contains("lighthouse.png, "), "{said}");
+        }
     }
 }

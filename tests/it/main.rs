@@ -6,6 +6,7 @@
 
 mod api;
 mod architecture;
+mod clients;
 mod clock;
 mod doubt;
 mod drill;

@@ -7,16 +7,13 @@ use super::{CliError, Context, exit, out, plan};
 use crate::domain::ids::Id;
 use crate::domain::photo::ChosenPhoto;
 use crate::domain::recipe::{MAX_RECIPE_BYTES, Recipe, RecipeModel, StepRequest};
-use crate::domain::request::{MediaRef, UploadPurpose};
+use crate::domain::request::UploadPurpose;
 use crate::service::finder::Finder;
-use crate::service::models::refuse_untrainable;
-use crate::service::readiness::{Readiness, readiness, refuse_unusable};
-use crate::service::{photos, shown};
+use crate::service::{photos, runs, shown};
 use crate::store::Store;
 use crate::store::lookup::FoundModel;
-use crate::store::submit::{NewJob, NewModel, NewRun, NewTraining, Submission};
+use crate::store::submit::{NewRun, NewTraining};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +57,13 @@ struct Prepared {
     photos: Option<Vec<ChosenPhoto>>,
 }
 
+impl Prepared {
+    /// Refuses a model that cannot do its part.
+    fn refuse_state(&self) -> Result<(), CliError> {
+        Ok(runs::refuse_state(&self.recipe, self.model.as_ref(), self.photos.is_some())?)
+    }
+}
+
 pub(super) async fn run(ctx: &Context, args: RunArgs) -> Result<u8, CliError> {
     let mut order = Order::open(ctx, &args.tail).await?;
     if let Some(text) = &args.resume {
@@ -73,10 +77,14 @@ pub(super) async fn run(ctx: &Context, args: RunArgs) -> Result<u8, CliError> {
         (None, None) => None,
     };
     let run = new_id();
-    let steps = step_requests(&prepared.recipe, model)?;
-    check_references(order.store(), &steps).await?;
+    let steps = runs::step_requests(&prepared.recipe, model)?;
+    let mut faults = Faults::default();
+    for sentence in runs::missing_references(order.store(), &steps).await? {
+        faults.add(sentence);
+    }
+    faults.done()?;
     if args.plan {
-        refuse_state(&prepared)?;
+        prepared.refuse_state()?;
         let photos = prepared.photos.as_deref();
         plan::print(ctx, &prepared.name, &prepared.recipe.plan(), photos)?;
         return Ok(exit::DONE);
@@ -84,7 +92,7 @@ pub(super) async fn run(ctx: &Context, args: RunArgs) -> Result<u8, CliError> {
     if let Some(earlier) = order.earlier("run", &canonical(&prepared)).await? {
         return order.existing("run", earlier)?.end(Map::new()).await;
     }
-    refuse_state(&prepared)?;
+    prepared.refuse_state()?;
     place(order, prepared, run, model, steps).await
 }
 
@@ -131,7 +139,7 @@ async fn prepare(
         _ => None,
     };
     if let Some(RecipeModel::Existing { images, .. }) = &mut recipe.model {
-        let trained = model.as_ref().is_some_and(needs_no_training);
+        let trained = model.as_ref().is_some_and(runs::needs_no_training);
         if trained && folder.take().is_some() {
             out::talk(
                 "note: the model is trained or in training already, so its photos are not used",
@@ -149,14 +157,6 @@ async fn prepare(
     let stem = stem.to_string_lossy().replace(char::is_control, " ");
     let name = recipe.name.clone();
     Ok(Prepared { text, name: name.unwrap_or(stem), recipe, model, photos })
-}
-
-fn needs_no_training(model: &FoundModel) -> bool {
-    match readiness(model) {
-        Readiness::InTraining(_) => true,
-        Readiness::Usable => model.training.is_some() || model.remote_status.is_some(),
-        _ => false,
-    }
 }
 
 fn read_recipe(path: &Path) -> Result<String, CliError> {
@@ -196,67 +196,6 @@ fn photo_folder(
     }
 }
 
-fn step_requests(recipe: &Recipe, model: Option<Id>) -> Result<Vec<StepRequest>, CliError> {
-    let jobs: BTreeMap<String, Id> =
-        recipe.order().map(|step| (step.name.clone(), new_id())).collect();
-    recipe.requests(model, &jobs).map_err(|missing| CliError::Usage(missing.to_string()))
-}
-
-/// Whether every output and upload that steps name by id is there.
-async fn check_references(store: Option<&Store>, steps: &[StepRequest]) -> Result<(), CliError> {
-    let mut faults = Faults::default();
-    for step in steps {
-        let name = &step.step;
-        for media in step.request.media() {
-            if let MediaRef::Output(id) = media
-                && !is_image_output(store, *id).await?
-            {
-                faults.add(format!(
-                    "step `{name}`: there is no picture {id} among the outputs \
-                     (`darkroom ls outputs` lists them)"
-                ));
-            }
-        }
-        for upload in step.request.uploads_referred_to() {
-            if !is_upload(store, upload).await? {
-                faults.add(format!(
-                    "step `{name}`: there is no upload {upload} (`darkroom ls uploads` lists them)"
-                ));
-            }
-        }
-    }
-    faults.done()
-}
-
-async fn is_image_output(store: Option<&Store>, id: Id) -> Result<bool, CliError> {
-    let Some(store) = store else {
-        return Ok(false);
-    };
-    let found = store.outputs_like(&id.to_string()).await?;
-    Ok(found.iter().any(|output| output.media == "image"))
-}
-
-async fn is_upload(store: Option<&Store>, id: Id) -> Result<bool, CliError> {
-    match store {
-        Some(store) => Ok(!store.uploads_like(&id.to_string()).await?.is_empty()),
-        None => Ok(false),
-    }
-}
-
-/// Refuses a model that cannot do its part.
-fn refuse_state(prepared: &Prepared) -> Result<(), CliError> {
-    let Some(model) = &prepared.model else {
-        return Ok(());
-    };
-    if prepared.photos.is_some() {
-        Ok(refuse_untrainable(model)?)
-    } else if prepared.recipe.steps().iter().any(|step| step.is_trained()) {
-        Ok(refuse_unusable(model)?)
-    } else {
-        Ok(())
-    }
-}
-
 /// What a key stands for. The photos of a model that exists are no part of it: the second time
 /// it is trained, and its folder may be gone.
 fn canonical(prepared: &Prepared) -> Value {
@@ -278,16 +217,8 @@ async fn place(
     model: Option<Id>,
     steps: Vec<StepRequest>,
 ) -> Result<u8, CliError> {
-    let mut submission = Submission::new(("run", run), "cli");
-    submission.run = Some(NewRun { id: run, name: prepared.name, recipe: prepared.text });
-    if let (Some(RecipeModel::New { identity, .. }), Some(id)) = (&prepared.recipe.model, model) {
-        submission.models.push(NewModel {
-            id,
-            name: identity.name.clone(),
-            identity: Some(identity.clone()),
-            import: None,
-        });
-    }
+    let new = NewRun { id: run, name: prepared.name, recipe: prepared.text };
+    let mut submission = runs::submission(new, &prepared.recipe, model, steps, "cli");
     let mut sources = Vec::new();
     if let (Some(chosen), Some(model)) = (prepared.photos, model) {
         let new = new_photos(order.store(), model, chosen).await?;
@@ -295,11 +226,5 @@ async fn place(
         submission.training = Some(NewTraining { id: new_id(), model });
         sources = photos::sources(&new);
     }
-    let jobs = steps.into_iter().map(|step| NewJob {
-        id: step.job,
-        request: step.request,
-        step: Some(step.step),
-    });
-    submission.jobs.extend(jobs);
     order.place(submission, sources).await?.end(Map::new()).await
 }

@@ -5,25 +5,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The person a model is trained on (vendor-api.md 2.2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// Human-readable name.
+    #[schema(min_length = 1, max_length = 200)]
     pub name: String,
     /// Age in years.
+    #[schema(minimum = 1, maximum = 120)]
     pub age: u32,
     /// `Female` or `Male`, capitalised as the vendor does.
     pub gender: Gender,
     /// Free text, for example `south asian`.
+    #[schema(min_length = 1, max_length = 200)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ethnicity: Option<String>,
     /// Free text, for example `brown`.
+    #[schema(min_length = 1, max_length = 200)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eye_color: Option<String>,
 }
 
 /// The two values the vendor documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Gender {
     /// `Female`
     Female,

@@ -6,6 +6,7 @@
 //! - [`refusal`]: what a refused request is told, in the form its area speaks
 //! - [`gateway`]: the vendor's own API, served from our state, under `/api`
 //! - [`native`]: our own API, under `/v1`
+//! - [`openapi`]: the description of our own API
 //! - [`media`]: signed links to files
 //! - [`ops`]: health, readiness, metrics
 
@@ -14,6 +15,7 @@ pub mod gateway;
 pub mod guard;
 pub mod media;
 pub mod native;
+pub mod openapi;
 pub mod ops;
 pub mod refusal;
 pub mod server;

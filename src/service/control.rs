@@ -9,7 +9,7 @@ use crate::domain::work::{Kind, State};
 use crate::store::Store;
 use crate::store::cancel::Cancel;
 use crate::store::report::{Detail, Noun};
-use crate::store::retry::{Resolve, Retried, Retry};
+use crate::store::retry::{Resolve, RetriedAll, Retry, RetryAll};
 
 /// A row whose end was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,20 @@ pub struct Cancelled {
 /// # Errors
 /// An output, which is paid for already, or a database error.
 pub async fn cancel(store: &Store, subjects: &[(Noun, Id)], actor: &str) -> Result<Vec<Cancelled>> {
+    let (write, out) = cancelling(store, subjects, actor).await?;
+    store.writer().write(write).await?;
+    Ok(out)
+}
+
+/// The same, ready to be written: for whoever stores an answer with it.
+///
+/// # Errors
+/// As [`cancel`].
+pub async fn cancelling(
+    store: &Store,
+    subjects: &[(Noun, Id)],
+    actor: &str,
+) -> Result<(Cancel, Vec<Cancelled>)> {
     let mut rows = Vec::new();
     for (noun, id) in subjects {
         if *noun == Noun::Work(Kind::Output) {
@@ -42,21 +56,7 @@ pub async fn cancel(store: &Store, subjects: &[(Noun, Id)], actor: &str) -> Resu
         out.push(Cancelled { kind: *kind, id: *id, was_over });
     }
     let write = Cancel { rows, actor: actor.to_owned(), timing: *store.timing() };
-    store.writer().write(write).await?;
-    Ok(out)
-}
-
-/// What a retry came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryOutcome {
-    /// What stands for the subject now.
-    pub subject: Id,
-    /// Rows with the row that tries each again.
-    pub retried: Vec<(Kind, Id, Id)>,
-    /// Those of them that had been retried before.
-    pub earlier: Vec<Id>,
-    /// Rows that simply go on.
-    pub resumed: Vec<(Kind, Id)>,
+    Ok((write, out))
 }
 
 /// Tries again what failed, was cancelled or waits for a person. `resubmit` buys again what was
@@ -70,7 +70,22 @@ pub async fn retry(
     id: Id,
     resubmit: bool,
     actor: &str,
-) -> Result<RetryOutcome> {
+) -> Result<RetriedAll> {
+    let write = retrying(store, noun, id, resubmit, actor).await?;
+    Ok(store.writer().write(write).await?)
+}
+
+/// The same, ready to be written: for whoever stores an answer with it.
+///
+/// # Errors
+/// As [`retry`].
+pub async fn retrying(
+    store: &Store,
+    noun: Noun,
+    id: Id,
+    resubmit: bool,
+    actor: &str,
+) -> Result<RetryAll> {
     let rows = to_retry(store, noun, id).await?;
     if rows.is_empty() {
         return Err(ServiceError::Conflict(format!(
@@ -78,28 +93,10 @@ pub async fn retry(
             store.label(noun, id).await?
         )));
     }
-    let mut out =
-        RetryOutcome { subject: id, retried: Vec::new(), earlier: Vec::new(), resumed: Vec::new() };
-    for (kind, row) in rows {
-        // An earlier one of these may have taken this one with it.
-        if out.retried.iter().any(|(_, old, _)| *old == row) {
-            continue;
-        }
-        let actor = actor.to_owned();
-        let write = Retry { kind, id: row, resubmit, actor, new_id, timing: *store.timing() };
-        match store.writer().write(write).await? {
-            Retried::Resumed => out.resumed.push((kind, row)),
-            Retried::Already(newer) => {
-                out.retried.push((kind, row, newer));
-                out.earlier.push(row);
-            }
-            Retried::Anew(group) => out.retried.extend(group),
-        }
-    }
-    if let Some((_, _, newer)) = out.retried.iter().find(|(_, old, _)| *old == id) {
-        out.subject = *newer;
-    }
-    Ok(out)
+    let timing = *store.timing();
+    let retry =
+        |(kind, row)| Retry { kind, id: row, resubmit, actor: actor.to_owned(), new_id, timing };
+    Ok(RetryAll { subject: id, rows: rows.into_iter().map(retry).collect() })
 }
 
 /// The rows that a retry of this one begins with, causes before victims.
@@ -162,6 +159,23 @@ pub async fn resolve(
     why: Option<&str>,
     actor: &str,
 ) -> Result<()> {
+    let write = resolving(store, noun, id, verdict, why, actor).await?;
+    store.writer().write(write).await?;
+    Ok(())
+}
+
+/// The same, ready to be written: for whoever stores an answer with it.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolving(
+    store: &Store,
+    noun: Noun,
+    id: Id,
+    verdict: Verdict,
+    why: Option<&str>,
+    actor: &str,
+) -> Result<Resolve> {
     let Noun::Work(kind) = noun else {
         return Err(ServiceError::invalid(
             "",
@@ -205,7 +219,5 @@ pub async fn resolve(
         Verdict::Resubmit => Event::Resubmit { by },
         Verdict::Abandon => Event::Abandon { by },
     };
-    let write = Resolve { kind, id, event, actor: actor.to_owned(), timing: *store.timing() };
-    store.writer().write(write).await?;
-    Ok(())
+    Ok(Resolve { kind, id, event, actor: actor.to_owned(), timing: *store.timing() })
 }

@@ -6,6 +6,7 @@
 //! - [`find`], [`finder`]: from words to rows
 //! - [`photos`]: photos looked at, judged and kept
 //! - [`jobs`], [`models`]: checks and rows of new work
+//! - [`runs`]: recipes on their way into work
 //! - [`control`]: cancel, retry, resolve
 //! - [`explain`]: one row in plain English
 //! - [`keys`]: what makes two requests the same
@@ -19,6 +20,7 @@ pub mod keys;
 pub mod models;
 pub mod photos;
 pub mod readiness;
+pub mod runs;
 
 use crate::domain::validate::{Problem, Problems};
 use crate::store::StoreError;

@@ -15,6 +15,7 @@ use crate::store::submit::NewUpload;
 use serde_json::{Value, json};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
+use tokio::sync::Semaphore;
 
 /// Judges one photo by itself: one that no vendor would take is a problem of the report.
 pub fn judge_one(facts: &PhotoFacts) -> Preflight {
@@ -26,12 +27,17 @@ pub fn judge_one(facts: &PhotoFacts) -> Preflight {
     preflight(std::slice::from_ref(facts), &rules)
 }
 
+/// Photos that are looked into at the same time: each is decoded in memory.
+static LOOKING: Semaphore = Semaphore::const_new(4);
+
 /// Looks at a file that came in under this name, and judges it.
 ///
 /// # Errors
 /// [`ServiceError::Invalid`] for a photo that the vendor would not take.
 pub async fn received(field: &str, path: PathBuf, name: &str) -> Result<ChosenPhoto> {
     let name = file_base(name).to_owned();
+    let turn = LOOKING.acquire().await;
+    let _turn = turn.map_err(|error| ServiceError::Broken(error.to_string()))?;
     let report = blocking(move || {
         let mut facts = crate::files::folder::inspect_files(&[path]).into_iter().next()?;
         facts.name = display_name(name.trim_start_matches('.').as_ref());

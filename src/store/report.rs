@@ -12,7 +12,10 @@ mod find;
 mod items;
 mod ledger;
 mod metrics;
+mod pages;
+mod receipt;
 mod run;
+mod schemas;
 mod story;
 mod watch;
 
@@ -21,6 +24,8 @@ pub use find::{Candidate, Found};
 pub use items::{Filter, Item};
 pub use ledger::{SpendProof, UnclaimedJob};
 pub use metrics::{Gauges, Spent};
+pub use pages::{BootRow, Page, Wanted, WantedEvents};
+pub use receipt::{Receipt, Receipted, ReceiptedTraining, ReceiptedUpload};
 pub use story::{EventRow, IntentRow, Parent};
 pub use watch::Watcher;
 

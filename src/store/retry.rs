@@ -42,6 +42,62 @@ pub enum Retried {
     Already(Id),
 }
 
+/// Tries several rows again, all or none.
+pub struct RetryAll {
+    /// What the user named.
+    pub subject: Id,
+    /// Causes before victims.
+    pub rows: Vec<Retry>,
+}
+
+/// What retrying several rows came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetriedAll {
+    /// What stands for the subject now.
+    pub subject: Id,
+    /// Rows with the row that tries each again.
+    pub retried: Vec<(Kind, Id, Id)>,
+    /// Those of them that had been retried before.
+    pub earlier: Vec<Id>,
+    /// Rows that simply go on.
+    pub resumed: Vec<(Kind, Id)>,
+}
+
+impl Write for RetryAll {
+    type Output = RetriedAll;
+
+    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<RetriedAll>> {
+        Box::pin(async move {
+            let mut out = RetriedAll {
+                subject: self.subject,
+                retried: Vec::new(),
+                earlier: Vec::new(),
+                resumed: Vec::new(),
+            };
+            for retry in self.rows {
+                let (kind, id) = (retry.kind, retry.id);
+                // An earlier one of these may have taken this one with it.
+                if out.retried.iter().any(|(_, old, _)| *old == id) {
+                    continue;
+                }
+                match retry.run(tx).await? {
+                    Retried::Resumed => out.resumed.push((kind, id)),
+                    Retried::Already(newer) => {
+                        out.retried.push((kind, id, newer));
+                        out.earlier.push(id);
+                    }
+                    Retried::Anew(group) => out.retried.extend(group),
+                }
+            }
+            if let Some((_, _, newer)) = out.retried.iter().find(|(_, old, _)| *old == self.subject)
+            {
+                out.subject = *newer;
+            }
+            Ok(out)
+        })
+    }
+}
+
 impl Write for Retry {
     type Output = Retried;
 

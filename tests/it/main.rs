@@ -4,6 +4,7 @@
 //! crashes are real `kill -9`s; they wait on conditions, never on sleeps.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod architecture;
 mod clients;
 mod clock;

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use std::path::{Path, PathBuf};
 
 /// The fields that only one kind has.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Detail {
     /// A trained person.
@@ -100,6 +100,7 @@ pub enum Detail {
         /// `image` or `video`.
         media: String,
         /// Where it is; absolute. Empty until it is home.
+        #[schema(value_type = Option<String>)]
         path: Option<PathBuf>,
         /// Lower-case hex.
         sha256: Option<String>,
@@ -131,6 +132,7 @@ pub enum Detail {
         total: i64,
         /// Everything in it; left out of lists.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(no_recursion)]
         members: Option<Vec<Item>>,
         /// Every file at home.
         outputs: Vec<OutputFile>,
@@ -138,7 +140,7 @@ pub enum Detail {
 }
 
 /// A model's newest training.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TrainingBrief {
     /// Its id.
     pub id: String,
@@ -149,13 +151,14 @@ pub struct TrainingBrief {
 }
 
 /// A file at home.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct OutputFile {
     /// Our id.
     pub id: String,
     /// The vendor's id.
     pub remote_id: Option<String>,
     /// Absolute.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Lower-case hex.
     pub sha256: String,

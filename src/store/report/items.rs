@@ -37,7 +37,7 @@ fn rank(state: &str) -> u8 {
 }
 
 /// One row, whatever its kind. Serializes as the JSON object that every interface shows.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Item {
     /// Our id.
     pub id: Id,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 /// The two sides of the book, as in the view `spend_proof`.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, utoipa::ToSchema)]
 pub struct SpendProof {
     /// Paid calls that went out, counted from the events.
     pub paid_calls: i64,
@@ -41,7 +41,7 @@ impl SpendProof {
 }
 
 /// A job at the vendor that no row claims.
-#[derive(Clone, Debug, PartialEq, Serialize, FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, FromRow, utoipa::ToSchema)]
 pub struct UnclaimedJob {
     /// The vendor's id.
     pub remote_id: String,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, FromRow};
 
 /// A stored fact about one row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct EventRow {
     /// Its place in the order of everything that happened.
     pub seq: i64,
@@ -35,7 +35,7 @@ pub struct EventRow {
 }
 
 /// The record of a side-effecting call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct IntentRow {
     /// Its number.
     pub seq: i64,
@@ -58,7 +58,7 @@ pub struct IntentRow {
 }
 
 /// Something that a row waits for, directly or through others.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Parent {
     /// What it is.
     pub kind: Noun,
@@ -74,8 +74,12 @@ pub struct Parent {
     pub why: String,
 }
 
+/// Events with their notes; what follows it chooses among them.
+pub(super) const EVENTS: &str = "SELECT e.seq, e.at, e.kind, e.subject, e.from_state, e.to_state, \
+     e.cause, e.actor, t.note, e.detail FROM events e JOIN timeline t ON t.seq = e.seq";
+
 #[derive(FromRow)]
-struct RawEvent {
+pub(super) struct RawEvent {
     seq: i64,
     at: Millis,
     kind: String,
@@ -86,6 +90,23 @@ struct RawEvent {
     actor: String,
     note: String,
     detail: String,
+}
+
+impl From<RawEvent> for EventRow {
+    fn from(raw: RawEvent) -> Self {
+        Self {
+            seq: raw.seq,
+            at: Time(raw.at),
+            kind: raw.kind,
+            subject: raw.subject,
+            from_state: raw.from_state,
+            to_state: raw.to_state,
+            cause: raw.cause,
+            actor: raw.actor,
+            note: raw.note,
+            detail: json(raw.detail),
+        }
+    }
 }
 
 #[derive(FromRow)]
@@ -110,30 +131,16 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn events(&self, subjects: &[Id], after: i64) -> Result<Vec<EventRow>> {
-        let found: Vec<RawEvent> = sqlx::query_as(
-            "SELECT e.seq, e.at, e.kind, e.subject, e.from_state, e.to_state, e.cause, e.actor, \
-             t.note, e.detail FROM events e JOIN timeline t ON t.seq = e.seq \
-             WHERE e.subject IN (SELECT value FROM json_each($1)) AND e.seq > $2 ORDER BY e.seq",
-        )
-        .bind(json_list(subjects))
-        .bind(after)
-        .fetch_all(self.readers())
-        .await?;
-        Ok(found
-            .into_iter()
-            .map(|raw| EventRow {
-                seq: raw.seq,
-                at: Time(raw.at),
-                kind: raw.kind,
-                subject: raw.subject,
-                from_state: raw.from_state,
-                to_state: raw.to_state,
-                cause: raw.cause,
-                actor: raw.actor,
-                note: raw.note,
-                detail: json(raw.detail),
-            })
-            .collect())
+        let sql = format!(
+            "{EVENTS} WHERE e.subject IN (SELECT value FROM json_each($1)) AND e.seq > $2 \
+             ORDER BY e.seq"
+        );
+        let found: Vec<RawEvent> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(json_list(subjects))
+            .bind(after)
+            .fetch_all(self.readers())
+            .await?;
+        Ok(found.into_iter().map(Into::into).collect())
     }
 
     /// The newest call of a row, with what may be it at the vendor.

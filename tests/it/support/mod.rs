@@ -4,6 +4,8 @@
 //! deadline passes.
 #![allow(dead_code, reason = "helpers stay even when the last test that used one goes")]
 
+pub(crate) mod api;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

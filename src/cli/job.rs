@@ -6,7 +6,7 @@ use super::{CliError, Context, text_arg};
 use crate::domain::request::{ImageRequest, JobRequest, MediaRef, UpscaleRequest, VideoRequest};
 use crate::domain::validate;
 use crate::service::finder::Finder;
-use crate::service::jobs;
+use crate::service::{ServiceError, jobs, shown};
 use crate::store::lookup::FoundModel;
 use serde_json::{Map, Value};
 
@@ -142,7 +142,7 @@ pub(super) async fn image(ctx: &Context, args: ImageArgs) -> Result<u8, CliError
 pub(super) async fn upscale(ctx: &Context, args: UpscaleArgs) -> Result<u8, CliError> {
     let order = Order::open(ctx, &args.tail).await?;
     let finder = Finder::new(order.store(), &ctx.catalogue);
-    let image = finder.picture("--image", &args.image, true).await?;
+    let image = picture(&finder, "--image", &args.image, true).await?;
     let request = JobRequest::Upscale(UpscaleRequest { image });
     place(order, Faults::default(), request, None).await
 }
@@ -195,6 +195,25 @@ fn prompt(faults: &mut Faults, text: Option<&str>) -> Result<Option<String>, Cli
     }
 }
 
+/// What a word means; a file of this machine is told apart from what is simply unknown.
+async fn picture(
+    finder: &Finder<'_>,
+    flag: &str,
+    text: &str,
+    at_vendor: bool,
+) -> Result<MediaRef, CliError> {
+    let found = finder.picture(flag, text, at_vendor).await;
+    let unknown = matches!(found, Err(ServiceError::Unknown(_)) | Ok(MediaRef::Remote(_)));
+    if unknown && std::path::Path::new(text).is_file() {
+        return Err(CliError::Usage(format!(
+            "{flag}: {} is a file on this machine, which the vendor cannot fetch: give an output, \
+             a job or a web address",
+            shown(text)
+        )));
+    }
+    Ok(found?)
+}
+
 async fn one(
     finder: &Finder<'_>,
     faults: &mut Faults,
@@ -202,7 +221,7 @@ async fn one(
     text: &Option<String>,
 ) -> Result<Option<MediaRef>, CliError> {
     match text {
-        Some(text) => faults.keep(finder.picture(flag, text, false).await),
+        Some(text) => faults.keep(picture(finder, flag, text, false).await),
         None => Ok(None),
     }
 }
@@ -215,7 +234,7 @@ async fn pictures(
 ) -> Result<Vec<MediaRef>, CliError> {
     let mut found = Vec::new();
     for text in texts {
-        found.extend(faults.keep(finder.picture(flag, text, false).await)?);
+        found.extend(faults.keep(picture(finder, flag, text, false).await)?);
     }
     Ok(found)
 }

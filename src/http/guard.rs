@@ -39,6 +39,10 @@ use hosts::AllowList;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+/// What a body may be; the same words everywhere.
+const FORMS: &str = "send the body as JSON, with Content-Type: application/json (a photo as \
+     multipart/form-data, where one is taken)";
+
 /// Who asks, as the guard found out; handlers take it as an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -237,10 +241,8 @@ fn cap_of(path: &str, headers: &HeaderMap) -> Result<u64, Refusal> {
         Some("application/json") if body::is_utf8(headers) => Ok(JSON_CAP),
         Some("application/json") => Err(unsupported("JSON is taken in UTF-8 only")),
         Some("multipart/form-data") if uploads => Ok(UPLOAD_CAP),
-        _ if uploads => {
-            Err(unsupported("send the body as multipart/form-data or application/json"))
-        }
-        _ => Err(unsupported("send the body as JSON, with Content-Type: application/json")),
+        _ if uploads => Err(unsupported(FORMS)),
+        _ => Err(unsupported(FORMS)),
     }
 }
 

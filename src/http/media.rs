@@ -6,6 +6,7 @@
 use super::refusal::Refusal;
 use super::{App, Shared};
 use crate::domain::ids::Id;
+use crate::domain::request::MediaRef;
 use crate::domain::work::Kind;
 use crate::files::blobs::BlobStore;
 use crate::store::served::ServedMedia;
@@ -18,6 +19,7 @@ use axum::routing::get;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::Sha256;
 use std::path::PathBuf;
 use tower::ServiceExt;
@@ -36,6 +38,14 @@ pub enum File {
 }
 
 impl File {
+    /// The row behind it, for a request.
+    pub fn reference(self) -> MediaRef {
+        match self {
+            Self::Upload(id) => MediaRef::Upload(id),
+            Self::Output(id) => MediaRef::Output(id),
+        }
+    }
+
     fn folder(self) -> &'static str {
         match self {
             Self::Upload(_) => "uploads",
@@ -154,6 +164,28 @@ pub fn recognise(app: &App, bases: &[String], address: &str) -> Link {
     let signed = Query::<Signed>::try_from_uri(&uri).map(|query| query.0.sig).unwrap_or_default();
     // The signature is the proof, under whatever name the daemon was reached.
     if is_signed(app, file, &signed) { Link::Ours(file) } else { otherwise }
+}
+
+/// The same request with links of ours under one name: who asked under which address, and with
+/// which token the link was signed, does not make it another request.
+pub fn canonical(request: &Value) -> Value {
+    match request {
+        Value::String(text) => Value::String(file_named(text).unwrap_or_else(|| text.clone())),
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(name, value)| (name.clone(), canonical(value))).collect()
+        }
+        plain => plain.clone(),
+    }
+}
+
+/// `media:outputs/ID` for what looks like one of our links.
+fn file_named(address: &str) -> Option<String> {
+    let uri: Uri = address.parse().ok()?;
+    uri.host()?;
+    let (folder, name) = uri.path().strip_prefix("/media/")?.split_once('/')?;
+    let file = File::of(folder, name.split_once('.').map_or(name, |(stem, _)| stem))?;
+    Some(format!("media:{}/{}", file.folder(), file.id()))
 }
 
 async fn serve(

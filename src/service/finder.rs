@@ -167,16 +167,6 @@ impl<'a> Finder<'a> {
         if let Some(found) = self.our_picture(flag, text).await? {
             return Ok(found);
         }
-        if std::path::Path::new(text).is_file() {
-            return invalid(
-                flag,
-                format!(
-                    "{} is a file on this machine, which the vendor cannot fetch: give an \
-                 output, a job or a web address",
-                    shown(text)
-                ),
-            );
-        }
         if let Some(store) = self.store
             && let Some(id) = Id::parse(text)
             && store.models_like(text).await?.iter().any(|m| m.id == id)

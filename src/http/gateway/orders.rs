@@ -2,7 +2,7 @@
 
 use super::super::extract::ApiJson;
 use super::super::guard::queue::admit;
-use super::super::media::{File, Link, recognise};
+use super::super::media::{Link, recognise};
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
 use super::ACTOR;
@@ -165,7 +165,7 @@ async fn place(
     body: Value,
     read: impl AsyncFnOnce(Value) -> Result<Order, Nok>,
 ) -> Outcome {
-    let key = key_of(headers, what, &body)?;
+    let key = key_of(headers, what, &media::canonical(&body))?;
     if let Some(answer) = earlier(app, key.as_ref()).await? {
         return Ok(answer);
     }
@@ -308,8 +308,7 @@ fn reference(
     address: &str,
 ) -> Option<MediaRef> {
     match recognise(app, &[media::base(app, headers)], address) {
-        Link::Ours(File::Output(id)) => Some(MediaRef::Output(id)),
-        Link::Ours(File::Upload(id)) => Some(MediaRef::Upload(id)),
+        Link::Ours(file) => Some(file.reference()),
         Link::Foreign => Some(MediaRef::Url(address.to_owned())),
         Link::Forged => {
             problems.0.push(Problem::new(

@@ -9,6 +9,7 @@ use crate::domain::recipe::{MAX_RECIPE_BYTES, Recipe, RecipeModel};
 use crate::domain::request::{ImageRequest, JobRequest, MediaRef, UpscaleRequest, VideoRequest};
 use crate::domain::validate::{self, Problem as Fault, Problems};
 use crate::http::guard::Caller;
+use crate::http::media::{Link, recognise};
 use crate::http::openapi::{Op, named};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
@@ -195,6 +196,7 @@ impl Faults {
 
     async fn pictures(
         &mut self,
+        app: &App,
         finder: &Finder<'_>,
         field: &str,
         texts: &[String],
@@ -207,19 +209,24 @@ impl Faults {
         let mut found = Vec::new();
         for (at, text) in texts.iter().enumerate() {
             let field = format!("{field}[{at}]");
-            found.extend(self.picture(finder, &field, Some(text), false).await?);
+            found.extend(self.picture(app, finder, &field, Some(text), false).await?);
         }
         Ok(found)
     }
 
     async fn picture(
         &mut self,
+        app: &App,
         finder: &Finder<'_>,
         field: &str,
         text: Option<&String>,
         at_vendor: bool,
     ) -> Result<Option<MediaRef>, Problem> {
         let Some(text) = text else { return Ok(None) };
+        // A link of ours is the picture itself; the vendor could not follow it.
+        if let Link::Ours(file) = recognise(app, &[], text) {
+            return Ok(Some(file.reference()));
+        }
         // Whether the daemon's machine has such a file is nobody's business here.
         if !text.contains("://") && text.contains(['/', '\\']) {
             let what = format!("{} is no output, job or web address", shown(text));
@@ -254,7 +261,7 @@ async fn image(app: &App, body: ImageBody) -> Result<Wanted, Problem> {
         Some(text) => faults.keep(finder.upload("input_image", text).await)?,
         None => None,
     };
-    let references = faults.pictures(&finder, "references", &body.references).await?;
+    let references = faults.pictures(app, &finder, "references", &body.references).await?;
     let (model, own) = match model {
         Some((model, own)) => (Some(model), own),
         None => (None, None),
@@ -280,7 +287,7 @@ async fn image(app: &App, body: ImageBody) -> Result<Wanted, Problem> {
 async fn upscale(app: &App, body: UpscaleBody) -> Result<Wanted, Problem> {
     let finder = Finder::new(Some(&app.store), &app.catalogue);
     let mut faults = Faults::default();
-    let image = faults.picture(&finder, "image", Some(&body.image), true).await?;
+    let image = faults.picture(app, &finder, "image", Some(&body.image), true).await?;
     let request = image.map(|image| JobRequest::Upscale(UpscaleRequest { image }));
     Ok((faults.done(request, app)?, None))
 }
@@ -293,9 +300,9 @@ async fn video(app: &App, body: VideoBody) -> Result<Wanted, Problem> {
         model: body.model,
         prompt: body.prompt,
         num_videos: body.num_videos,
-        first_frame: faults.picture(&finder, "first_frame", first, false).await?,
-        last_frame: faults.picture(&finder, "last_frame", last, false).await?,
-        references: faults.pictures(&finder, "references", &body.references).await?,
+        first_frame: faults.picture(app, &finder, "first_frame", first, false).await?,
+        last_frame: faults.picture(app, &finder, "last_frame", last, false).await?,
+        references: faults.pictures(app, &finder, "references", &body.references).await?,
         reference_videos: Vec::new(),
         extra: body.set,
     });

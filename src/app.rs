@@ -179,9 +179,10 @@ async fn work(
     tokens: http::token::Tokens,
 ) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
+    let asked = store.with_own_readers().await?;
     let served = Arc::new(http::App {
         engine: engine.clone(),
-        store: store.clone(),
+        store: asked.clone(),
         config: context.config.clone(),
         catalogue: context.catalogue.clone(),
         tokens,
@@ -214,6 +215,7 @@ async fn work(
     let _ = tokio::time::timeout(Duration::from_secs(1), notice).await;
     // Health requests are short; one that hangs must not hold up the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), asked.close_readers()).await;
     if let Some(why) = store.writer().failure() {
         return Err(CliError::Storage(storing_failed(&format!("storing failed: {why}"))));
     }

@@ -19,7 +19,7 @@
 
 pub mod body;
 mod form;
-mod hosts;
+pub(in crate::http) mod hosts;
 pub mod queue;
 
 use super::Shared;
@@ -116,6 +116,7 @@ async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
             if let Some(caller) = caller {
                 parts.extensions.insert(caller);
             }
+            parts.uri = super::tidy(parts.uri);
             let (body, progress) = Guarded::wrap(body, cap);
             let request = Request::from_parts(parts, Body::new(body));
             let response = unharmed(area, next.run(request)).await;

@@ -3,6 +3,7 @@
 //!
 //! The signing key comes from the admin token; a new token makes all old links void.
 
+use super::guard::hosts::AllowList;
 use super::refusal::Refusal;
 use super::{App, Shared};
 use crate::domain::ids::Id;
@@ -40,10 +41,20 @@ pub enum File {
 impl File {
     /// The row behind it, for a request.
     pub fn reference(self) -> MediaRef {
+        self.reference_to(self.id())
+    }
+
+    /// The same with another row of its kind.
+    pub fn reference_to(self, id: Id) -> MediaRef {
         match self {
-            Self::Upload(id) => MediaRef::Upload(id),
-            Self::Output(id) => MediaRef::Output(id),
+            Self::Upload(_) => MediaRef::Upload(id),
+            Self::Output(_) => MediaRef::Output(id),
         }
+    }
+
+    /// Its kind and row.
+    pub fn row(self) -> (Kind, Id) {
+        (self.kind(), self.id())
     }
 
     fn folder(self) -> &'static str {
@@ -147,12 +158,27 @@ fn is_signed(app: &App, file: File, signature: &str) -> bool {
     mac(app, file).is_some_and(|mac| mac.verify_slice(&signature).is_ok())
 }
 
-/// What an address in a request is to us. `bases`: addresses that lead here.
+/// Whether an address names this daemon: the machine itself at our port, or a name that we answer
+/// to. The vendor could not follow it.
+fn leads_here(app: &App, uri: &url::Url) -> bool {
+    let daemon = &app.config.daemon;
+    let hosts = AllowList::new(app.listen, &daemon.allowed_hosts, &daemon.public_url);
+    match (uri.host_str(), uri.port_or_known_default()) {
+        (Some(host), Some(port)) => hosts.leads_here(host, port),
+        _ => false,
+    }
+}
+
+/// What an address in a request is to us, however it is spelt. `bases`: further addresses that lead
+/// here.
 pub fn recognise(app: &App, bases: &[String], address: &str) -> Link {
-    let Ok(uri) = address.parse::<Uri>() else { return Link::Foreign };
-    let leads_here = bases
-        .iter()
-        .any(|base| address.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')));
+    let Ok(uri) = url::Url::parse(address) else { return Link::Foreign };
+    let same_place = |base: &String| {
+        url::Url::parse(base).is_ok_and(|base| {
+            base.host() == uri.host() && base.port_or_known_default() == uri.port_or_known_default()
+        })
+    };
+    let leads_here = leads_here(app, &uri) || bases.iter().any(same_place);
     let otherwise = if leads_here { Link::Forged } else { Link::Foreign };
     let Some((folder, name)) =
         uri.path().strip_prefix("/media/").and_then(|rest| rest.split_once('/'))
@@ -161,7 +187,8 @@ pub fn recognise(app: &App, bases: &[String], address: &str) -> Link {
     };
     let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
     let Some(file) = File::of(folder, stem) else { return otherwise };
-    let signed = Query::<Signed>::try_from_uri(&uri).map(|query| query.0.sig).unwrap_or_default();
+    let signed = uri.query_pairs().find(|(name, _)| name == "sig");
+    let signed = signed.map(|(_, value)| value.into_owned()).unwrap_or_default();
     // The signature is the proof, under whatever name the daemon was reached.
     if is_signed(app, file, &signed) { Link::Ours(file) } else { otherwise }
 }

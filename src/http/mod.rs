@@ -26,6 +26,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::engine::Engine;
 use crate::store::Store;
 use axum::Router;
+use axum::http::Uri;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use token::Tokens;
@@ -63,4 +64,38 @@ pub fn router(app: Shared) -> Router {
         .merge(ops::router())
         .fallback(refusal::no_such_path);
     guard::guarded(routes, app.clone()).with_state(app)
+}
+
+/// Programs join a base URL that ends in a slash with paths that begin with one; below `/api` both
+/// spellings mean the same.
+fn tidy(uri: Uri) -> Uri {
+    let path = uri.path();
+    if !path.starts_with("/api/") && !path.starts_with("//") {
+        return uri;
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let clean = format!("/{}", parts.join("/"));
+    if clean == path || !clean.starts_with("/api") {
+        return uri;
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{clean}?{query}"),
+        None => clean,
+    };
+    target.parse().unwrap_or(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_too_many_are_passed_over_below_the_gateway() {
+        let of = |text: &str| tidy(text.parse().unwrap()).to_string();
+        assert_eq!(of("/api//models/"), "/api/models");
+        assert_eq!(of("/api/jobs/?start=a//b"), "/api/jobs?start=a//b");
+        for same in ["/api/models", "/v1/jobs/", "/media//x", "/"] {
+            assert_eq!(of(same), same);
+        }
+    }
 }

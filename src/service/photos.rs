@@ -28,7 +28,7 @@ pub fn judge_one(facts: &PhotoFacts) -> Preflight {
 }
 
 /// Photos that are looked into at the same time: each is decoded in memory.
-static LOOKING: Semaphore = Semaphore::const_new(4);
+static LOOKING: Semaphore = Semaphore::const_new(2);
 
 /// Looks at a file that came in under this name, and judges it.
 ///

@@ -8,6 +8,7 @@
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
 //! - [`lookup`]: what a command line refers to
+//! - [`deletion`]: what may be deleted at the vendor
 //! - [`once`]: work that must not be stored twice, however often it is asked for
 //! - [`served`]: what the gateway shows
 //! - [`report`]: what the interfaces read
@@ -17,6 +18,7 @@ pub mod apply;
 pub mod audit;
 pub mod cancel;
 pub mod chain;
+pub mod deletion;
 pub mod idempotency;
 pub mod intents;
 mod ledger;

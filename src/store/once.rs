@@ -6,7 +6,7 @@ use super::submit::{NewModel, NewTraining, NewUpload, Submission};
 use super::writer::{Tx, Write};
 use super::{Result, StoreError};
 use crate::clock::new_id;
-use crate::domain::ids::Id;
+use crate::domain::ids::{Id, Millis};
 use crate::domain::photo::{MAX_PHOTOS, MIN_PHOTOS};
 use crate::domain::request::UploadPurpose;
 use futures_util::future::BoxFuture;
@@ -116,7 +116,7 @@ pub enum Uploaded {
     /// It is stored.
     New(Id),
     /// The model holds exactly this photo for this purpose already.
-    Before(Id),
+    Before(Held),
     /// The model holds as many of this purpose as the vendor takes.
     Full(usize),
     /// The model is in training or trained: its set of photos is closed.
@@ -129,15 +129,18 @@ impl Write for UploadOnce {
     fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Uploaded>> {
         Box::pin(async move {
             let held = held(tx, self.upload.model, self.upload.purpose).await?;
-            if let Some((id, _)) = held.iter().find(|(_, sha256)| *sha256 == self.upload.sha256) {
-                return Ok(Uploaded::Before(*id));
+            let held_count = held.len();
+            let same = held.iter().position(|photo| photo.sha256 == self.upload.sha256);
+            if let Some(photo) = same.and_then(|at| held.into_iter().nth(at)) {
+                return Ok(Uploaded::Before(photo));
             }
+            let held = held_count;
             let training = self.upload.purpose == UploadPurpose::Training;
             if training && is_closed(tx, self.upload.model).await? {
                 return Ok(Uploaded::Closed);
             }
-            if held.len() >= MAX_PHOTOS {
-                return Ok(Uploaded::Full(held.len()));
+            if held >= MAX_PHOTOS {
+                return Ok(Uploaded::Full(held));
             }
             let id = self.upload.id;
             let mut submission = Submission::new(("upload", id), &self.actor);
@@ -149,10 +152,27 @@ impl Write for UploadOnce {
     }
 }
 
-/// The photos of a model that are there or on their way, with their hashes.
-async fn held(tx: &mut Tx<'_>, model: Id, purpose: UploadPurpose) -> Result<Vec<(Id, String)>> {
-    let found: Vec<(String, String)> = sqlx::query_as(
-        "SELECT id, sha256 FROM uploads WHERE model_id = $1 AND purpose = $2 \
+/// A photo of a model that is there or on its way.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Held {
+    /// Its row.
+    pub id: String,
+    /// Hash of its content.
+    pub sha256: String,
+    /// Of the row.
+    pub state: String,
+    /// The vendor's id, once it has arrived.
+    pub remote_id: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: Millis,
+    /// Unix milliseconds.
+    pub updated_at: Millis,
+}
+
+async fn held(tx: &mut Tx<'_>, model: Id, purpose: UploadPurpose) -> Result<Vec<Held>> {
+    Ok(sqlx::query_as(
+        "SELECT id, sha256, state, remote_id, created_at, updated_at FROM uploads \
+         WHERE model_id = $1 AND purpose = $2 \
          AND state NOT IN ('failed','cancelled') AND retried_by IS NULL \
          AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.target = uploads.id \
            AND c.state NOT IN ('failed','cancelled')) ORDER BY id",
@@ -160,9 +180,7 @@ async fn held(tx: &mut Tx<'_>, model: Id, purpose: UploadPurpose) -> Result<Vec<
     .bind(model.to_string())
     .bind(super::submit::purpose_word(purpose))
     .fetch_all(&mut *tx.conn)
-    .await?;
-    let found = found.into_iter().map(|(id, sha256)| Ok((rows::id(&id, "uploads")?, sha256)));
-    found.collect()
+    .await?)
 }
 
 /// Whether a training that has not failed took the photos as they were.

@@ -167,11 +167,7 @@ impl Store {
             migrate(data_dir, &path).await?;
         }
         let frozen = found == Found::Frozen;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(0)
-            .connect_with(options(&path).read_only(true).immutable(frozen))
-            .await?;
+        let readers = open_readers(&path, frozen).await?;
         let writer = Writer::start(path, clock.clone());
         Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf(), frozen })
     }
@@ -189,6 +185,21 @@ impl Store {
             return Ok(None);
         }
         Self::open(data_dir, clock, timing).await.map(Some)
+    }
+
+    /// The same database with readers of its own: whoever asks much over HTTP must not keep the
+    /// engine from reading.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn with_own_readers(&self) -> Result<Self> {
+        let readers = open_readers(&db_path(&self.data_dir), self.frozen).await?;
+        Ok(Self { readers, ..self.clone() })
+    }
+
+    /// Closes the readers only.
+    pub async fn close_readers(&self) {
+        self.readers.close().await;
     }
 
     /// Read-only connections.
@@ -255,6 +266,14 @@ impl Store {
         self.readers.close().await;
         self.writer.stop().await;
     }
+}
+
+async fn open_readers(path: &Path, frozen: bool) -> Result<SqlitePool> {
+    Ok(SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .min_connections(0)
+        .connect_with(options(path).read_only(true).immutable(frozen))
+        .await?)
 }
 
 /// Brings the schema up to date.

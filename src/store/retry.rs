@@ -222,15 +222,7 @@ impl Retry {
                 false => Ok(()),
             };
         }
-        let undecided: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM ledger WHERE subject = $1 AND outcome = 'parked') \
-             OR EXISTS (SELECT 1 FROM listed_jobs l JOIN intents i ON i.seq = l.reserved_by \
-               WHERE i.subject = $1 \
-               AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id))",
-        )
-        .bind(before.id.to_string())
-        .fetch_one(&mut *tx.conn)
-        .await?;
+        let undecided = never_found_out(tx, before.id).await?;
         if !undecided {
             return Ok(());
         }
@@ -270,6 +262,19 @@ impl Retry {
         rename_references(tx, kind, new, names).await?;
         append_created(tx, &work, &json!({ "retry_of": old }), &self.actor).await
     }
+}
+
+/// Whether a paid call of this row was given up without knowing whether the vendor has it.
+pub(super) async fn never_found_out(tx: &mut Tx<'_>, subject: Id) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM ledger WHERE subject = $1 AND outcome = 'parked') \
+         OR EXISTS (SELECT 1 FROM listed_jobs l JOIN intents i ON i.seq = l.reserved_by \
+           WHERE i.subject = $1 \
+           AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id))",
+    )
+    .bind(subject.to_string())
+    .fetch_one(&mut *tx.conn)
+    .await?)
 }
 
 /// Sets `retried_by` of an old row.

@@ -148,11 +148,12 @@ fn models() -> String {
     )
 }
 
-/// What enlarged a row of `t`.
+/// What enlarged a row of `t`. The plus takes the column's affinity away, which the indexed
+/// expression does not have; with it, SQLite would not use the index `jobs_enlarges`.
 const ENLARGED: &str = "(SELECT o.id FROM jobs j JOIN outputs o ON o.job_id = j.id \
      AND o.state = 'succeeded' WHERE j.type = 'upscale' AND \
      coalesce(json_extract(j.request, '$.image.output'), json_extract(j.request, '$.image.upload')) \
-     = t.id ORDER BY o.id DESC LIMIT 1) AS enlarged";
+     = +t.id ORDER BY o.id DESC LIMIT 1) AS enlarged";
 
 fn uploads() -> String {
     format!(
@@ -174,6 +175,55 @@ fn outputs() -> String {
 
 const JOBS: &str = "SELECT t.id, t.state, t.error, t.remote_id, t.model_id, t.model_name, \
      t.credits, t.created_at, t.updated_at, t.retry_of FROM jobs t";
+
+/// Every statement of this module that meets tables of any size, for a test of their plans.
+#[doc(hidden)]
+pub fn plans() -> Vec<(&'static str, String)> {
+    let by_id = |rows: String| format!("{rows} WHERE t.id = 'x'");
+    vec![
+        ("model", by_id(models())),
+        ("upload", by_id(uploads())),
+        ("output", by_id(outputs())),
+        ("outputs of a job", format!("{} WHERE t.job_id = 'x'", outputs())),
+        ("job", by_id(JOBS.to_owned())),
+        ("jobs", jobs_page()),
+        ("videos", videos_page()),
+        ("photos of a model", photos_of_model()),
+        ("pictures of a model", produced_of_model()),
+    ]
+}
+
+fn jobs_page() -> String {
+    format!(
+        "{JOBS} WHERE t.retried_by IS NULL AND t.created_at >= $1 AND t.created_at <= $2 \
+         AND ($3 IS NULL OR (t.created_at, t.id) < ($3, $4)) \
+         ORDER BY t.created_at DESC, t.id DESC LIMIT $5"
+    )
+}
+
+fn videos_page() -> String {
+    format!(
+        "{} WHERE t.media = 'video' AND t.state = 'succeeded' AND k.retried_by IS NULL \
+         AND NOT {GONE} ORDER BY t.created_at DESC, t.id DESC LIMIT $1 OFFSET $2",
+        outputs()
+    )
+}
+
+fn photos_of_model() -> String {
+    format!(
+        "SELECT t.id, 'upload' AS origin, t.created_at FROM uploads t WHERE t.model_id = $1 \
+         AND ($2 IS NULL OR t.purpose = $2) AND t.state NOT IN ('failed','cancelled') \
+         AND t.retried_by IS NULL AND NOT {GONE}"
+    )
+}
+
+fn produced_of_model() -> String {
+    format!(
+        "SELECT t.id, 'output' AS origin, t.created_at FROM jobs k JOIN outputs t \
+         ON t.job_id = k.id WHERE k.model_id = $1 AND t.media = 'image' \
+         AND t.state = 'succeeded' AND k.retried_by IS NULL AND NOT {GONE}"
+    )
+}
 
 impl Store {
     /// The row that an id of ours or the vendor's stands for now: the newest attempt.
@@ -217,6 +267,17 @@ impl Store {
             .fetch_optional(self.readers())
             .await?;
         Ok(first.unwrap_or_else(|| before.to_owned()))
+    }
+
+    /// The same for a row that another one names.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn first_of(&self, kind: Kind, id: &str) -> Result<String> {
+        let sql = format!("SELECT retry_of FROM {} WHERE id = $1", table(kind));
+        let before: Option<Option<String>> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_optional(self.readers()).await?;
+        self.first_id(kind, id, before.flatten().as_deref()).await
     }
 
     /// One model.
@@ -272,16 +333,7 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Vec<ServedMedia>> {
-        let photos = format!(
-            "{} WHERE t.model_id = $1 AND ($2 IS NULL OR t.purpose = $2) \
-             AND t.state NOT IN ('failed','cancelled') AND t.retried_by IS NULL AND NOT {GONE}",
-            uploads()
-        );
-        let produced = format!(
-            "{} WHERE k.model_id = $1 AND t.media = 'image' AND t.state = 'succeeded' \
-             AND k.retried_by IS NULL AND NOT {GONE}",
-            outputs()
-        );
+        let (photos, produced) = (photos_of_model(), produced_of_model());
         let (rows, purpose) = match which {
             Pictures::All => (format!("{photos} UNION ALL {produced}"), None),
             Pictures::Training => (photos, Some("training")),
@@ -289,14 +341,23 @@ impl Store {
             // The unused parameter keeps its number.
             Pictures::Produced => (format!("{produced} AND $2 IS NULL"), None),
         };
-        let sql = format!("{rows} ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4");
-        Ok(sqlx::query_as(AssertSqlSafe(sql))
+        // The page first, what belongs to each row of it afterwards.
+        let sql = format!(
+            "SELECT id, origin FROM ({rows}) ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4"
+        );
+        let page: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(model.to_string())
             .bind(purpose)
             .bind(limit)
             .bind(offset)
             .fetch_all(self.readers())
-            .await?)
+            .await?;
+        let mut out = Vec::with_capacity(page.len());
+        for (id, origin) in page {
+            let kind = if origin == "upload" { Kind::Upload } else { Kind::Output };
+            out.extend(self.served_media(kind, rows::id(&id, table(kind))?).await?);
+        }
+        Ok(out)
     }
 
     /// Videos that are here, newest first.
@@ -304,11 +365,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn served_videos(&self, limit: i64, offset: i64) -> Result<Vec<ServedMedia>> {
-        let sql = format!(
-            "{} WHERE t.media = 'video' AND t.state = 'succeeded' AND k.retried_by IS NULL \
-             AND NOT {GONE} ORDER BY t.created_at DESC, t.id DESC LIMIT $1 OFFSET $2",
-            outputs()
-        );
+        let sql = videos_page();
         Ok(sqlx::query_as(AssertSqlSafe(sql))
             .bind(limit)
             .bind(offset)
@@ -345,11 +402,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn served_jobs(&self, window: JobWindow, limit: i64) -> Result<Vec<ServedJob>> {
-        let sql = format!(
-            "{JOBS} WHERE t.retried_by IS NULL AND t.created_at >= $1 AND t.created_at <= $2 \
-             AND ($3 IS NULL OR (t.created_at, t.id) < ($3, $4)) \
-             ORDER BY t.created_at DESC, t.id DESC LIMIT $5"
-        );
+        let sql = jobs_page();
         let (at, id) = window.after.unzip();
         Ok(sqlx::query_as(AssertSqlSafe(sql))
             .bind(window.start)

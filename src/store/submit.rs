@@ -321,6 +321,7 @@ impl Submission {
         new: &NewTraining,
         run: Option<&str>,
     ) -> Result<()> {
+        refuse_second_purchase(tx, new.model).await?;
         let mut parents = vec![(Kind::Model, new.model)];
         // Every photo of the model, also those of an earlier request that are still on their way.
         let uploads: Vec<String> = sqlx::query_scalar(
@@ -398,6 +399,9 @@ impl Submission {
     }
 
     async fn insert_change(&self, tx: &mut Tx<'_>, new: &NewChange) -> Result<()> {
+        if new.fields.is_none() {
+            super::deletion::refuse_needed(tx, new.target).await?;
+        }
         let work = self.start(tx, new.id, Kind::Change, &[new.target.row()]).await?;
         let (kind, target) = new.target.row();
         let action = if new.fields.is_some() { "update" } else { "delete" };
@@ -438,6 +442,28 @@ impl Submission {
         };
         Ok(Work::new(child, kind, state))
     }
+}
+
+/// A training that was given up without knowing whether the vendor has it must not be bought again
+/// by way of a new one.
+async fn refuse_second_purchase(tx: &mut Tx<'_>, model: Id) -> Result<()> {
+    let ended: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM trainings WHERE model_id = $1 AND retried_by IS NULL \
+         AND accepted_at IS NULL AND state IN ('failed','cancelled')",
+    )
+    .bind(model.to_string())
+    .fetch_all(&mut *tx.conn)
+    .await?;
+    for id in ended {
+        if super::retry::never_found_out(tx, rows::id(&id, "trainings")?).await? {
+            return Err(StoreError::Refused(format!(
+                "whether the vendor has the training {id} of this model was never found out, so \
+                 another one may buy it a second time; `darkroom retry {id} --resubmit` does it \
+                 all the same"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The columns of `jobs` that repeat something of the request for readers of the file.

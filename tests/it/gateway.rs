@@ -410,10 +410,17 @@ fn updates_and_deletes_go_through_even_if_the_vendor_is_away() {
     let film = json!({ "modelID": "veo-3.1", "prompt": "she waves" });
     let job = api.post("/videos/generation", &film).ok();
     let video = api.wait(job["jobId"].as_str().unwrap())["videos"][0].clone();
+    let by_link = |link: &Value| {
+        let mut order = bottle();
+        order["referenceImageURLs"] = json!([link]);
+        api.post("/images/generation", &order)
+    };
+    assert!(by_link(&video["url"]).nok(400).contains("this is a video"));
     world.until("select count(*) from uploads where state = 'succeeded'", "2");
     world.vendor.post("/_sim/down", &Value::Null);
     let update = json!({ "id": model, "name": "Renamed" });
-    assert_eq!(api.post("/models", &update).ok()["id"], json!(model));
+    let updated = api.post("/models", &update).ok();
+    assert_eq!((&updated["id"], &updated["name"]), (&json!(model), &json!("Renamed")));
     let id = |record: &Value| record["id"].as_str().unwrap().to_owned();
     for path in [
         format!("/images/{photo}"),
@@ -425,6 +432,7 @@ fn updates_and_deletes_go_through_even_if_the_vendor_is_away() {
         api.get(&path).nok(404);
     }
     assert_eq!(api.get(image["url"].as_str().unwrap()).status, 404);
+    assert!(by_link(&image["url"]).nok(400).contains("deleted"));
     let left = api.get(&format!("/models/{model}/images?imageType=input")).json();
     assert_eq!(left["result"].as_array().unwrap().len(), 1);
     world.vendor.post("/_sim/up", &Value::Null);
@@ -544,4 +552,158 @@ fn lists_come_in_pages_that_fit_together() {
     assert!(
         api.get("/jobs?start=2020-01-01T00:00:00Z&end=2020-02-01T00:00:00Z").nok(400).contains("7")
     );
+}
+
+#[test]
+fn what_accepted_work_needs_is_not_deleted() {
+    let world = World::started(&[], "");
+    let api = Client::of(&world);
+    let image = api.picture();
+    let id = image["id"].as_str().unwrap();
+    world.json(&["pause", "spending"], 0);
+    let job = api.post("/images/upscaling", &json!({ "imageID": id })).ok();
+    let delete = format!("/images/{id}");
+    assert!(api.delete(&delete).nok(409).contains(job["jobId"].as_str().unwrap()));
+    let mut order = bottle();
+    order["referenceImageURLs"] = json!([image["url"]]);
+    api.post("/images/generation", &order).ok();
+    world.json(&["resume", "spending"], 0);
+    world.until("select count(*) from jobs where state = 'succeeded'", "3");
+    api.delete(&delete).ok();
+    // Asking again is no second deletion, and no error of the database.
+    api.delete(&delete).nok(404);
+    world.until("select state from changes", "succeeded");
+    assert_eq!(world.vendor.ledger()["deletes"], 1);
+}
+
+#[test]
+fn addresses_of_ours_never_reach_the_vendor_however_they_are_spelt() {
+    let world = World::started(&[], "");
+    let api = Client::of(&world);
+    let image = api.picture();
+    let link = image["url"].as_str().unwrap();
+    let port = link.split(':').nth(2).unwrap().split('/').next().unwrap();
+    let before = world.sql(ROWS);
+    for host in ["localhost", "x@127.0.0.1", "[::1]", "2130706433", "127.1"] {
+        for path in ["/media/outputs/x?sig=bad", "/v1/x", "/api/ping", ""] {
+            let mut order = bottle();
+            order["referenceImageURLs"] = json!([format!("http://{host}:{port}{path}")]);
+            let message = api.post("/images/generation", &order).nok(400);
+            assert!(message.contains("leads here"), "{host}{path}: {message}");
+        }
+    }
+    assert_eq!(world.sql(ROWS), before);
+    // The signature is the proof, whatever the daemon is called in it.
+    let mut order = bottle();
+    order["referenceImageURLs"] = json!([link.replace("127.0.0.1", "LocalHost")]);
+    api.post("/images/generation", &order).ok();
+}
+
+#[test]
+fn ids_inside_records_stay_too_when_something_was_retried() {
+    let world = World::started(&["status=400@createOrUpdateModel,times=1"], "");
+    let api = Client::of(&world);
+    let model = api.create();
+    eventually("the first try is refused", || {
+        (api.get(&format!("/models/{model}")).ok()["status"] == "failed").then_some(())
+    });
+    let message = api.get(&format!("/models/{model}/train")).nok(409);
+    assert!(message.contains("could not be created"), "{message}");
+    world.json(&["retry", &model], 0);
+    eventually("the second try is taken", || {
+        (api.get(&format!("/models/{model}")).ok()["status"] == "new").then_some(())
+    });
+    let data = json!({ "modelID": model, "type": "modelInput" });
+    let photo = api.upload(&data, files().remove(0), None).ok();
+    assert_eq!(photo["modelID"], json!(model));
+    let record = api.get(&format!("/images/{}", photo["id"].as_str().unwrap())).ok();
+    assert_eq!(record["modelID"], json!(model));
+    api.upload_photos(&model, 12);
+    api.get(&format!("/models/{model}/train")).ok();
+    let portrait = json!({ "modelID": model, "prompt": "a portrait" });
+    let job = api.post("/images/generation", &portrait).ok();
+    let record = api.wait(job["jobId"].as_str().unwrap());
+    assert_eq!(record["modelId"], json!(model));
+    assert_eq!(record["images"][0]["modelID"], json!(model));
+    let all = api.get(&format!("/models/{model}/images?pageSize=500")).json();
+    assert_eq!((&all["pageSize"], all["result"].as_array().unwrap().len()), (&json!(100), 13));
+}
+
+#[test]
+fn a_training_that_was_given_up_unknown_is_not_bought_by_calling_train_again() {
+    // The call is lost on its way back, and the vendor shows nothing of it for long.
+    let world = World::started(
+        &["lost-reply@triggerModelTraining,times=1", "training-lag=1h", "foreign=1s"],
+        "[account]\nexclusive = false\n",
+    );
+    let api = Client::of(&world);
+    let model = api.create();
+    api.upload_photos(&model, 12);
+    api.get(&format!("/models/{model}/train")).ok();
+    world.until("select state from trainings", "attention");
+    let training = world.sql("select id from trainings").unwrap();
+    world.json(&["resolve", &training, "--abandon"], 0);
+    assert_eq!(api.get(&format!("/models/{model}")).ok()["status"], "failed");
+    let message = api.get(&format!("/models/{model}/train")).nok(409);
+    assert!(message.contains("never found out"), "{message}");
+    let photos = photos();
+    let again = world.run(&["train", "--model", &model, "--images", photos.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(3));
+    assert_eq!(world.vendor.ledger()["train_calls"], 1);
+}
+
+#[test]
+fn programs_may_be_careless_in_small_things() {
+    let world = World::started(&[], "");
+    let api = Client::of(&world);
+    let order = json!({
+        "modelID": "nanobanana", "prompt": "a bottle", "numImages": 1.0, "preset": "",
+        "aspectRatio": null, "options": {}, "referenceImageURLs": [], "inputImageId": "",
+    });
+    let job = api.post("/images/generation/", &order).ok();
+    assert_eq!(api.wait(job["jobId"].as_str().unwrap())["status"], "success");
+    assert_eq!(api.get("//jobs//").ok()["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(api.get("/videos?pageNum=&pageSize=").json()["pageSize"], 20);
+    let model = api.create();
+    assert_eq!(api.get(&format!("/models/{model}/images?imageType=")).json()["result"], json!([]));
+    // What is said about a link does not repeat it.
+    let mut order = bottle();
+    order["referenceImageURLs"] = json!([{ "url": "http://a.example/?sig=secret" }]);
+    let answer = api.post("/images/generation", &order);
+    assert!(!String::from_utf8_lossy(&answer.bytes).contains("secret"));
+    answer.nok(400);
+    // The same photo again is told as it is.
+    let data = json!({ "modelID": model, "type": "auxiliaryType" });
+    let first = api.upload(&data, files().remove(0), None).ok();
+    world.until("select state from uploads", "succeeded");
+    let again = api.upload(&data, files().remove(0), None).ok();
+    assert_eq!(again["id"], first["id"]);
+    assert_eq!(
+        again["createdAt"],
+        api.get(&format!("/images/{}", first["id"].as_str().unwrap())).ok()["createdAt"]
+    );
+    assert_eq!(again["darkroom"]["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn what_the_gateway_reads_is_found_by_indexes() {
+    use darkroom::clock::SystemClock;
+    use darkroom::domain::schedule::Timing;
+    use darkroom::store::{Store, served};
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(SystemClock::new());
+    let store = Store::open(dir.path(), clock, Timing::default()).await.unwrap();
+    for (what, sql) in served::plans() {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                .fetch_all(store.readers())
+                .await
+                .unwrap();
+        for (.., step) in plan {
+            // A walk along the index that gives the order is no scan.
+            let walk = ["jobs_created", "outputs_videos"].iter().any(|name| step.contains(name));
+            assert!(!step.starts_with("SCAN ") || walk, "{what}: {step}");
+            assert!(!step.contains("AUTOMATIC"), "{what}: {step}");
+        }
+    }
 }

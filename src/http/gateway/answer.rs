@@ -147,12 +147,23 @@ where
     }
 }
 
-/// Reads an object with these fields and no others; a field that is null counts as left out.
+/// Reads an object with these fields and no others. What is null, an empty text or an empty object
+/// counts as left out, and 2.0 as 2: programs send such things, and mean nothing by them.
 pub(super) fn shape<T: DeserializeOwned>(value: Value, fields: &[&str]) -> Result<T, Nok> {
     let Value::Object(mut object) = value else {
         return Err(Refusal::invalid("the body must be a JSON object").into());
     };
-    object.retain(|_, value| !value.is_null());
+    object.retain(|_, value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    });
+    for value in object.values_mut() {
+        if let Some(whole) = value.as_f64().and_then(whole).filter(|_| value.is_f64()) {
+            *value = json!(whole);
+        }
+    }
     let mut refusal = Refusal::invalid("");
     for name in object.keys().filter(|name| !fields.contains(&name.as_str())) {
         let meant = did_you_mean(nearest(name, fields.iter().copied()));
@@ -165,14 +176,89 @@ pub(super) fn shape<T: DeserializeOwned>(value: Value, fields: &[&str]) -> Resul
     }
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
         let path = error.path().to_string();
-        let what = error.inner().to_string();
-        let mut refusal = match path.as_str() {
-            "." | "?" => Refusal::invalid(what),
-            path => Refusal::invalid(format!("{path}: {what}")),
-        };
-        if !matches!(path.as_str(), "." | "?") {
-            refusal.errors.push((path, error.inner().to_string()));
-        }
+        let (field, what) = misfit(&path, &error.inner().to_string());
+        let mut refusal = Refusal::invalid(format!("{field}: {what}"));
+        refusal.errors.push((field, what));
         refusal.into()
     })
+}
+
+fn whole(number: f64) -> Option<i64> {
+    // Beyond this, not every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "checked")]
+    (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
+}
+
+/// Which field does not fit, and how, without repeating what was sent: it may hold a signed link.
+fn misfit(path: &str, problem: &str) -> (String, String) {
+    let named = problem.split('`').nth(1).unwrap_or("the body").to_owned();
+    if problem.starts_with("missing field") {
+        let field = match path {
+            "." | "?" => named,
+            path => format!("{path}.{named}"),
+        };
+        return (field, "it is missing".to_owned());
+    }
+    let field = if matches!(path, "." | "?") { "the body".to_owned() } else { path.to_owned() };
+    let what = match problem.rsplit_once("expected ").map(|(_, wanted)| wanted) {
+        Some("u32") => "a whole number from 0 on is wanted",
+        Some("i64") => "a whole number is wanted",
+        Some("f64") => "a number is wanted",
+        Some("a string") => "a text is wanted",
+        Some("a sequence") => "a list is wanted",
+        Some(wanted) if wanted.starts_with("struct") => "an object with `url` and `role` is wanted",
+        _ if problem.starts_with("unknown field") => {
+            return (field, format!("there is no `{named}`"));
+        }
+        _ => "it does not fit",
+    };
+    (field, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only read")]
+        url: String,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Body {
+        name: String,
+        count: Option<u32>,
+        #[serde(default)]
+        #[expect(dead_code, reason = "only read")]
+        items: Vec<Inner>,
+    }
+
+    fn refused(value: Value) -> String {
+        shape::<Body>(value, &["name", "count", "items"]).unwrap_err().0.message
+    }
+
+    #[test]
+    fn a_misfit_is_named_and_not_repeated() {
+        assert_eq!(refused(json!({})), "name: it is missing");
+        assert_eq!(refused(json!({ "name": "" })), "name: it is missing");
+        assert_eq!(refused(json!({ "name": 1 })), "name: a text is wanted");
+        let wrong = json!({ "name": "a", "count": "2" });
+        assert_eq!(refused(wrong), "count: a whole number from 0 on is wanted");
+        assert!(refused(json!({ "name": "a", "count": -1 })).starts_with("count: a whole"));
+        assert_eq!(refused(json!({ "name": "a", "items": [{}] })), "items[0].url: it is missing");
+        let link = json!({ "name": "a", "items": ["http://x/?sig=secret"] });
+        assert!(refused(link).starts_with("items[0]: an object"));
+        assert!(refused(json!({ "name": "a", "cuont": 2 })).contains("did you mean `count`"));
+        assert_eq!(refused(json!([])), "the body must be a JSON object");
+    }
+
+    #[test]
+    fn what_programs_mean_nothing_by_counts_as_left_out() {
+        let body = json!({ "name": "a", "count": 2.0, "items": [], "other": null, "more": {} });
+        let body: Body = shape(body, &["name", "count", "items"]).unwrap();
+        assert_eq!((body.name.as_str(), body.count), ("a", Some(2)));
+    }
 }

@@ -124,7 +124,7 @@ pub(super) async fn picture(app: &App, text: &str) -> Result<Picture, Nok> {
 }
 
 async fn is_ours(app: &App, text: &str) -> Result<bool, Nok> {
-    for kind in Kind::ALL {
+    for kind in [Kind::Model, Kind::Upload, Kind::Training, Kind::Job, Kind::Output] {
         if app.store.served(kind, text).await?.is_some() {
             return Ok(true);
         }

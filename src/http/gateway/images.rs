@@ -10,7 +10,6 @@ use super::answer::{
     Done, Nok, Outcome, earlier, earlier_body, key_of, ok, once, replayed, reply, shape,
 };
 use super::{ACTOR, find, records};
-use crate::clock::new_id;
 use crate::domain::ids::Id;
 use crate::domain::photo::{MAX_PHOTOS, REQUEST_CAP_BYTES};
 use crate::domain::request::UploadPurpose;
@@ -19,11 +18,12 @@ use crate::files::atomic::{AtomicFile, is_full};
 use crate::files::blobs::BlobStore;
 use crate::service::{ServiceError, photos};
 use crate::store::StoreError;
-use crate::store::cancel::Cancel;
+use crate::store::deletion::DeleteMedia;
 use crate::store::idempotency::StoredReply;
-use crate::store::once::{UploadOnce, Uploaded};
+use crate::store::once::{Held, UploadOnce, Uploaded};
+use crate::store::report::Time;
 use crate::store::served::ServedMedia;
-use crate::store::submit::{NewChange, Submission, Target};
+use crate::store::submit::Target;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -81,7 +81,8 @@ pub(super) async fn upload(
     blobs.keep(parts.file).await.map_err(storing)?;
     let record = records::media(&app, &base, &new_record(&upload, app.store.now())).await?;
     let told = move |done: &Uploaded| match done {
-        Uploaded::New(id) | Uploaded::Before(id) => Some(without_link(&record, *id)),
+        Uploaded::New(_) => Some(without_link(record.clone())),
+        Uploaded::Before(held) => Some(without_link(as_held(&record, held))),
         Uploaded::Full(_) | Uploaded::Closed => None,
     };
     let stored = told.clone();
@@ -105,11 +106,20 @@ pub(super) async fn upload(
 }
 
 /// The answer as it is stored: a link is a secret of its own, and is made anew each time.
-fn without_link(record: &Value, id: Id) -> StoredReply {
-    let mut record = record.clone();
-    record["id"] = json!(id);
+fn without_link(mut record: Value) -> StoredReply {
     record["url"] = Value::Null;
     reply(record)
+}
+
+/// The record of the same photo that is there already.
+fn as_held(record: &Value, held: &Held) -> Value {
+    let mut record = record.clone();
+    record["id"] = json!(held.id);
+    record["createdAt"] = json!(Time(held.created_at));
+    record["updatedAt"] = json!(Time(held.updated_at));
+    record["darkroom"]["state"] = json!(held.state);
+    record["darkroom"]["remoteID"] = json!(held.remote_id);
+    record
 }
 
 fn with_link(app: &App, base: &str, mut reply: StoredReply) -> StoredReply {
@@ -160,9 +170,10 @@ fn storing(error: std::io::Error) -> Nok {
 /// The parts `file` and `data`, in either order. `data` comes as a plain field or as a part of its
 /// own type; both are documented (vendor-api.md 2.8).
 async fn parts(blobs: &BlobStore, request: Request) -> Result<Parts, Nok> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|why| Nok(Refusal::invalid(format!("the body is no form: {why}"))))?;
+    let mut form = Multipart::from_request(request, &()).await.map_err(|_| {
+        let message = "send multipart/form-data with the parts `file` and `data`";
+        Nok(Refusal::invalid(message))
+    })?;
     let (mut file, mut data) = (None, None);
     while let Some(field) = form.next_field().await.map_err(broken)? {
         match field.name().unwrap_or_default() {
@@ -264,43 +275,14 @@ pub(super) async fn delete_media(
     let told = reply(json!(format!("{what} deleted")));
     let stored = told.clone();
     let model = row.model_id.as_deref().and_then(Id::parse);
-    if row.purpose.as_deref() == Some("training")
-        && let Some(model) = model
-        && let Some(model) = app.store.served_model(model).await?
-        && model.training.as_deref().is_some_and(is_live)
-    {
-        let message = "this image belongs to a training that is under way: wait for it";
-        return Err(Refusal::conflict(message).into());
-    }
     let target = match (kind, model) {
         (Kind::Upload, Some(model)) => Target::Upload(row_id, model),
         (_, model) => Target::Output(row_id, model),
     };
-    let done = match row.state.as_str() {
-        // It never left: there is nothing to delete at the vendor.
-        "waiting" | "queued" if kind == Kind::Upload => {
-            let (actor, timing) = (ACTOR.to_owned(), *app.store.timing());
-            let write = Cancel { rows: vec![(kind, row_id)], actor, timing };
-            discard(once(app, key, write, Box::new(move |_| Some(stored))).await?)
-        }
-        "failed" | "cancelled" => return Err(find::no_such(what, id)),
-        _ => {
-            let change = new_id();
-            let mut submission = Submission::new(("change", change), ACTOR);
-            submission.changes.push(NewChange { id: change, target, fields: None });
-            discard(once(app, key, submission, Box::new(move |_| Some(stored))).await?)
-        }
-    };
-    Ok(done.unwrap_or_else(|| Json(told.body).into_response()))
-}
-
-fn is_live(state: &str) -> bool {
-    !matches!(state, "succeeded" | "failed" | "cancelled")
-}
-
-fn discard<T>(done: Done<T>) -> Option<Response> {
-    match done {
-        Done::Now(_) => None,
-        Done::Before(reply) => Some(replayed(reply)),
+    let write = DeleteMedia { target, actor: ACTOR.to_owned(), timing: *app.store.timing() };
+    match once(app, key, write, Box::new(move |there| there.then_some(stored))).await? {
+        Done::Now(true) => Ok(Json(told.body).into_response()),
+        Done::Now(false) => Err(find::no_such(what, id)),
+        Done::Before(reply) => Ok(replayed(reply)),
     }
 }

@@ -95,9 +95,9 @@ async fn presets(State(app): State<Shared>) -> Outcome {
 
 /// A number of the query that counts pages or rows.
 fn number(name: &str, given: Option<&str>, default: i64, most: i64) -> Result<i64, Nok> {
+    let given = given.filter(|given| !given.is_empty());
     let number = given.map_or(Ok(default), str::parse);
     let number = number.ok().filter(|number| (1..=most).contains(number));
-    number.ok_or_else(|| {
-        Refusal::invalid(format!("{name} must be a whole number from 1 to {most}")).into()
-    })
+    number
+        .ok_or_else(|| Refusal::invalid(format!("{name} must be a whole number from 1 on")).into())
 }

@@ -14,6 +14,7 @@ use crate::domain::request::{Gender, Identity};
 use crate::domain::validate::{self, Problem, Problems};
 use crate::service::ServiceError;
 use crate::service::models::{self, IdentityPatch};
+use crate::service::readiness::{Readiness, readiness};
 use crate::store::once::{TrainOnce, Trained};
 use crate::store::served::Pictures;
 use crate::store::submit::Submission;
@@ -92,11 +93,11 @@ pub(super) async fn create_or_update(
         None => create(patch)?,
     };
     admit(&app, 1).await?;
-    // The record is that of the model as it is right after this, which nothing else can know yet.
     let record = match model {
         Some(id) => {
             let (_, row) = find::model(&app, &id.to_string()).await?;
-            records::model(&app, &row).await?
+            let person = submission.changes.first().and_then(|change| change.fields.as_ref());
+            with_person(records::model(&app, &row).await?, person)
         }
         None => new_record(&submission, app.store.now()),
     };
@@ -161,6 +162,18 @@ async fn update(
     Ok((models::change(found, Some(identity), ACTOR)?, Some(model.id)))
 }
 
+/// A model's record as the update will leave it.
+fn with_person(mut record: Value, person: Option<&Identity>) -> Value {
+    if let Some(person) = person {
+        record["name"] = json!(person.name);
+        record["age"] = json!(person.age);
+        record["gender"] = json!(person.gender);
+        record["ethnicity"] = json!(person.ethnicity);
+        record["eyeColor"] = json!(person.eye_color);
+    }
+    record
+}
+
 /// The record of a model that is being stored.
 fn new_record(submission: &Submission, now: i64) -> Value {
     let Some(model) = submission.models.first() else { return Value::Null };
@@ -200,8 +213,8 @@ pub(super) struct Page {
 impl Paging {
     pub(super) fn page(&self, default: i64) -> Result<Page, Nok> {
         Ok(Page {
-            number: number("pageNum", self.page_num.as_deref(), 1, 1_000_000)?,
-            size: number("pageSize", self.page_size.as_deref(), default, PAGE_LIMIT)?,
+            number: number("pageNum", self.page_num.as_deref(), 1, i64::from(u32::MAX))?,
+            size: number("pageSize", self.page_size.as_deref(), default, i64::MAX)?.min(PAGE_LIMIT),
         })
     }
 }
@@ -250,10 +263,7 @@ pub(super) async fn delete(
     }
     let model = find::model_for(&app, &id).await?;
     let mut submission = match &model.found {
-        Some(found) => {
-            models::refuse_delete(&app.store, found).await?;
-            models::change(found, None, ACTOR)?
-        }
+        Some(found) => models::change(found, None, ACTOR)?,
         // Known to the vendor only: it is taken over to be deleted durably.
         None => models::change_of(model.id, None, ACTOR),
     };
@@ -275,7 +285,7 @@ pub(super) async fn images(
 ) -> Outcome {
     let page = paging.page(20)?;
     let which = match paging.image_type.as_deref() {
-        None | Some("all") => Pictures::All,
+        None | Some("" | "all") => Pictures::All,
         Some("input") => Pictures::Training,
         Some("output") => Pictures::Produced,
         Some("auxiliaryType") => Pictures::Reference,
@@ -311,6 +321,11 @@ pub(super) async fn train(
         return Ok(answer);
     }
     let model = find::model_for(&app, &id).await?;
+    if let Some(found) = &model.found
+        && let Readiness::Gone(why) = readiness(found)
+    {
+        return Err(Refusal::conflict(format!("this model {why}: make another one")).into());
+    }
     admit(&app, 1).await?;
     let write = TrainOnce { model: model.id, import: model.import, actor: ACTOR.to_owned() };
     let told = reply(json!("Training triggered"));
@@ -328,8 +343,8 @@ pub(super) async fn train(
         ))
         .into()),
         Done::Now(Trained::EndedBadly(training)) => Err(Refusal::conflict(format!(
-            "this model was trained before, without success; another training costs again, so it \
-             is begun on purpose only: darkroom retry {training} --resubmit"
+            "this model was trained before, without success, and another training costs again; \
+             `darkroom explain {training}` says what can be done"
         ))
         .into()),
     }

@@ -152,7 +152,7 @@ pub(super) async fn generate_video(
     ApiJson(body): ApiJson<Value>,
 ) -> Outcome {
     place(&app, &headers, "POST /videos/generation", body, async |body| {
-        video_order(&app, &headers, shape(body, VIDEO_FIELDS)?)
+        video_order(&app, &headers, shape(body, VIDEO_FIELDS)?).await
     })
     .await
 }
@@ -170,12 +170,12 @@ async fn place(
         return Ok(answer);
     }
     let order = read(body).await?;
-    admit(app, 1).await?;
     let (store, catalogue) = (Some(&app.store), &app.catalogue);
     let mut submission = jobs::order(store, catalogue, order.request, order.own.as_ref(), ACTOR)
         .await
         .map_err(in_vendors_words)?;
     submission.models.extend(order.import);
+    admit(app, 1).await?;
     let told = reply(json!({ "jobId": submission.subject.1, "status": "queued" }));
     let stored = told.clone();
     match once(app, key, submission, Box::new(move |_| Some(stored))).await? {
@@ -225,7 +225,7 @@ async fn image_order(app: &App, headers: &HeaderMap, body: ImageBody) -> Result<
     let mut references = Vec::new();
     for (n, address) in body.references.iter().enumerate() {
         let field = format!("referenceImageURLs[{n}]");
-        references.extend(reference(app, headers, &mut problems, &field, address));
+        references.extend(reference(app, headers, &mut problems, &field, address, "image").await?);
     }
     refuse(problems)?;
     let input_image = match &body.input_image_id {
@@ -252,7 +252,7 @@ async fn image_order(app: &App, headers: &HeaderMap, body: ImageBody) -> Result<
     Ok(Order { request, own, import })
 }
 
-fn video_order(app: &App, headers: &HeaderMap, body: VideoBody) -> Result<Order, Nok> {
+async fn video_order(app: &App, headers: &HeaderMap, body: VideoBody) -> Result<Order, Nok> {
     let mut problems = Problems::default();
     let mut request = VideoRequest {
         model: body.model,
@@ -266,9 +266,8 @@ fn video_order(app: &App, headers: &HeaderMap, body: VideoBody) -> Result<Order,
     };
     for (n, item) in body.reference_images.iter().enumerate() {
         let field = format!("referenceImages[{n}]");
-        let Some(media) = reference(app, headers, &mut problems, &field, &item.url) else {
-            continue;
-        };
+        let found = reference(app, headers, &mut problems, &field, &item.url, "image").await?;
+        let Some(media) = found else { continue };
         let slot = match item.role.as_deref() {
             Some("first_frame") => &mut request.first_frame,
             Some("last_frame") => &mut request.last_frame,
@@ -291,7 +290,7 @@ fn video_order(app: &App, headers: &HeaderMap, body: VideoBody) -> Result<Order,
         if item.role.as_deref().is_some_and(|role| role != "reference_video") {
             problems.0.push(Problem::new(field.as_str(), "its role must be reference_video"));
         }
-        let media = reference(app, headers, &mut problems, &field, &item.url);
+        let media = reference(app, headers, &mut problems, &field, &item.url, "video").await?;
         request.reference_videos.extend(media);
     }
     refuse(problems)?;
@@ -300,25 +299,42 @@ fn video_order(app: &App, headers: &HeaderMap, body: VideoBody) -> Result<Order,
 
 /// A picture or video given by its address. One of ours becomes a reference to the row, so that
 /// the vendor gets a fresh address of its own just before the call.
-fn reference(
+async fn reference(
     app: &App,
     headers: &HeaderMap,
     problems: &mut Problems,
     field: &str,
     address: &str,
-) -> Option<MediaRef> {
-    match recognise(app, &[media::base(app, headers)], address) {
-        Link::Ours(file) => Some(file.reference()),
-        Link::Foreign => Some(MediaRef::Url(address.to_owned())),
+    wanted: &str,
+) -> Result<Option<MediaRef>, Nok> {
+    let mut wrong = |message: &str| problems.0.push(Problem::new(field, message));
+    let file = match recognise(app, &[media::base(app, headers)], address) {
+        Link::Foreign => return Ok(Some(MediaRef::Url(address.to_owned()))),
         Link::Forged => {
-            problems.0.push(Problem::new(
-                field,
+            wrong(
                 "this address leads here, but to no file, or its signature is not that file's: \
                  use a url as a record gives it",
-            ));
-            None
+            );
+            return Ok(None);
         }
+        Link::Ours(file) => file,
+    };
+    let (kind, id) = file.row();
+    // What was retried is meant in its newest attempt.
+    let id = app.store.served(kind, &id.to_string()).await?.unwrap_or(id);
+    match app.store.served_media(kind, id).await? {
+        None => wrong("there is no such file any more"),
+        Some(row) if row.deleted => wrong("what this leads to was deleted"),
+        Some(row) if matches!(row.state.as_str(), "failed" | "cancelled") => {
+            wrong("what this leads to never reached the vendor");
+        }
+        Some(row) if row.media != wanted => wrong(match wanted {
+            "video" => "a video is wanted here, and this is a picture",
+            _ => "a picture is wanted here, and this is a video",
+        }),
+        Some(_) => return Ok(Some(file.reference_to(id))),
     }
+    Ok(None)
 }
 
 fn refuse(problems: Problems) -> Result<(), Nok> {

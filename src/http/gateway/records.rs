@@ -48,7 +48,7 @@ pub(super) async fn media(app: &App, base: &str, row: &ServedMedia) -> Result<Va
         Some(_) => "auxiliaryType",
         None => "output",
     };
-    let model = row.model_id.as_deref().or(row.model_name.as_deref());
+    let model = model_named(app, row.model_id.as_deref(), row.model_name.as_deref()).await?;
     let mut record = json!({
         "id": id, "url": url(app, base, row), "type": word, "modelID": model,
         "createdAt": stamp(row.created_at), "updatedAt": stamp(row.updated_at), "data": {},
@@ -59,16 +59,32 @@ pub(super) async fn media(app: &App, base: &str, row: &ServedMedia) -> Result<Va
         },
     });
     if row.media == "video" {
-        record["jobId"] = json!(row.job_id);
+        record["jobId"] = match &row.job_id {
+            Some(job) => json!(app.store.first_of(Kind::Job, job).await?),
+            None => Value::Null,
+        };
         return Ok(record);
     }
     let enlarged = match row.enlarged.as_deref().and_then(Id::parse) {
         Some(id) => app.store.served_media(Kind::Output, id).await?,
         None => None,
     };
+    let enlarged = enlarged.filter(|row| !row.deleted);
     record["upscaledImageID"] = json!(enlarged.as_ref().map(|row| &row.id));
     record["upscaledImageURL"] = json!(enlarged.as_ref().and_then(|row| url(app, base, row)));
     Ok(record)
+}
+
+/// The model of a record: ours under the id that was handed out, or a public one.
+async fn model_named(
+    app: &App,
+    ours: Option<&str>,
+    public: Option<&str>,
+) -> Result<Option<String>, Nok> {
+    Ok(match ours {
+        Some(id) => Some(app.store.first_of(Kind::Model, id).await?),
+        None => public.map(str::to_owned),
+    })
 }
 
 fn kind_of(row: &ServedMedia) -> Kind {
@@ -92,7 +108,8 @@ pub(super) async fn job(app: &App, base: &str, row: &ServedJob) -> Result<Value,
         "jobId": id, "status": status::of_job(row), "createdAt": stamp(row.created_at),
         "darkroom": { "state": row.state, "remoteID": row.remote_id, "error": row.error },
     });
-    if let Some(model) = row.model_id.as_deref().or(row.model_name.as_deref()) {
+    let model = model_named(app, row.model_id.as_deref(), row.model_name.as_deref()).await?;
+    if let Some(model) = model {
         record["modelId"] = json!(model);
     }
     if let Some(error) = status::job_error(row) {

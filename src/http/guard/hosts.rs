@@ -37,7 +37,7 @@ impl Foreign {
 
 /// The names that this daemon answers to.
 #[derive(Debug)]
-pub(super) struct AllowList {
+pub(in crate::http) struct AllowList {
     listen: SocketAddr,
     names: Vec<Listed>,
     /// The host behind a proxy that speaks TLS.
@@ -84,7 +84,7 @@ impl Name {
 }
 
 impl AllowList {
-    pub(super) fn new(listen: SocketAddr, allowed: &Hosts, public: &PublicUrl) -> Self {
+    pub(in crate::http) fn new(listen: SocketAddr, allowed: &Hosts, public: &PublicUrl) -> Self {
         let listed = allowed.iter().filter_map(Name::parse);
         let mut names: Vec<Listed> =
             listed.map(|name| Listed { any_port: name.port.is_none(), name }).collect();
@@ -101,6 +101,11 @@ impl AllowList {
         }
         let https = !names.is_empty();
         Self { listen, names, https }
+    }
+
+    /// Whether a web address with this host and port is one of ours.
+    pub(in crate::http) fn leads_here(&self, host: &str, port: u16) -> bool {
+        Name::parse(&format!("{host}:{port}")).is_some_and(|name| self.allows(&name))
     }
 
     /// # Errors

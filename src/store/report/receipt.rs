@@ -52,8 +52,8 @@ impl Write for ReceiptedUpload {
         Box::pin(async move {
             let refusal = match self.0.run(tx).await? {
                 Uploaded::New(id) => return receipt(tx, Noun::Work(Kind::Upload), id).await,
-                Uploaded::Before(id) => {
-                    format!("the model holds exactly this photo already, as upload {id}")
+                Uploaded::Before(held) => {
+                    format!("the model holds exactly this photo already, as upload {}", held.id)
                 }
                 Uploaded::Full(held) => format!(
                     "the model holds {held} photos of this type and the vendor takes {MAX_PHOTOS}"

@@ -37,6 +37,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// A database that takes longer than this for a write is not ready for any.
+const SLOW_DATABASE: Duration = Duration::from_secs(2);
+
 fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
@@ -175,7 +178,14 @@ impl Engine {
     /// # Errors
     /// What it said instead.
     pub async fn check_database(&self) -> std::result::Result<(), StoreError> {
-        self.store.writer().write(crate::store::writer::Nothing).await
+        let written = self.store.writer().write(crate::store::writer::Nothing);
+        match tokio::time::timeout(SLOW_DATABASE, written).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::RolledBack(format!(
+                "it has not taken a write for {} s",
+                SLOW_DATABASE.as_secs()
+            ))),
+        }
     }
 
     fn timing(&self) -> &Timing {

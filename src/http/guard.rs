@@ -21,6 +21,7 @@ pub mod body;
 mod form;
 pub(in crate::http) mod hosts;
 pub mod queue;
+mod turns;
 
 use super::Shared;
 use super::extract;
@@ -38,6 +39,7 @@ use futures_util::FutureExt;
 use hosts::AllowList;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use turns::Turns;
 
 /// What a body may be; the same words everywhere.
 const FORMS: &str = "send the body as JSON, with Content-Type: application/json (a photo as \
@@ -70,13 +72,14 @@ pub fn actor_of(extensions: &Extensions) -> &str {
 struct Door {
     app: Shared,
     hosts: AllowList,
+    turns: Turns,
 }
 
 /// Puts the checks that do not depend on the route in front of everything.
 pub fn guarded(routes: Router<Shared>, app: Shared) -> Router<Shared> {
     let daemon = &app.config.daemon;
     let hosts = AllowList::new(app.listen, &daemon.allowed_hosts, &daemon.public_url);
-    let door = Arc::new(Door { app: app.clone(), hosts });
+    let door = Arc::new(Door { app: app.clone(), hosts, turns: Turns::default() });
     // As a fallback of an empty router, so that nothing is matched before the checks.
     Router::new()
         .fallback_service(routes.with_state(app))
@@ -117,6 +120,11 @@ async fn enter(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
                 parts.extensions.insert(caller);
             }
             parts.uri = super::tidy(parts.uri);
+            let key = parts.headers.get("idempotency-key").map(|key| format!("{part} {key:?}"));
+            let _turn = match key {
+                Some(key) => Some(door.turns.take(key).await),
+                None => None,
+            };
             let (body, progress) = Guarded::wrap(body, cap);
             let request = Request::from_parts(parts, Body::new(body));
             let response = unharmed(area, next.run(request)).await;

@@ -1,4 +1,4 @@
-//! Our own API: everything that the command line can do, as JSON over HTTP.
+//! Our own API: what the command line can do with work, as JSON over HTTP.
 //!
 //! - [`lists`]: lists, rows, their events and stories; [`content`]: the files
 //! - [`events`]: everything that happens, as pages and as a stream

@@ -7,6 +7,7 @@ pub mod recorder;
 use super::Shared;
 use super::guard::{Scope, scoped};
 use crate::store::open::daemon_is_running;
+use crate::store::report::Time;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -42,13 +43,16 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
     // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
     let quarantine = engine.quarantine().await.ok().flatten();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let health = engine.health();
+    let since = Time(health.since);
+    let vendor = json!({ "state": health.state, "since": since, "problem": health.problem });
     let body = json!({
         "ready": ready,
         "database": database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
         "lock": if locked { "ok" } else { "lost: darkroom.lock was removed or replaced" },
         "engine": if ticking { "ok" } else { "stalled" },
         "stopping": stopping,
-        "vendor": engine.health(),
+        "vendor": vendor,
         "account": engine.account_word(),
         "quarantine": quarantine,
     });

@@ -314,6 +314,34 @@ fn the_same_key_brings_the_same_reply_and_buys_once() {
 }
 
 #[test]
+fn the_same_key_at_the_same_time_brings_everybody_the_same_reply() {
+    let world = World::started(&[], "");
+    let api = Client::of(&world);
+    let model = api.create();
+    world.until("select state from models", "succeeded");
+    let together = |make: &dyn Fn() -> reqwest::RequestBuilder| {
+        let all = (0..16).map(|_| make().header("Idempotency-Key", "all").send());
+        let all = api.runtime.block_on(futures_util::future::join_all(all));
+        let texts = all.into_iter().map(|answer| api.runtime.block_on(answer.unwrap().text()));
+        let texts: std::collections::BTreeSet<String> = texts.map(Result::unwrap).collect();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        texts.into_iter().next().unwrap()
+    };
+    assert!(together(&|| api.request("POST", "/images/generation").json(&bottle())).contains("OK"));
+    // Whoever comes second finds the world changed, and the reply all the same.
+    let path = format!("{}/v1/models/import", world.daemon().address);
+    let body = json!({ "remote_id": "vendors-own" });
+    let told = together(&|| api.request("POST", &path).json(&body));
+    assert!(told.contains("\"kind\":\"model\""), "{told}");
+    assert_eq!(world.sql("select count(*) from jobs").as_deref(), Some("1"));
+    assert_eq!(world.sql("select count(*) from models").as_deref(), Some("2"));
+    let gone = api.request("DELETE", &format!("/models/{model}"));
+    let gone = api.send(gone.header("Idempotency-Key", "gone")).ok();
+    let again = api.request("DELETE", &format!("/models/{model}"));
+    assert_eq!(api.send(again.header("Idempotency-Key", "gone")).ok(), gone);
+}
+
+#[test]
 fn a_training_is_ordered_at_most_once_however_often_it_is_called() {
     let world = World::started(&[], "");
     let api = Client::of(&world);

@@ -139,6 +139,23 @@ fn readiness_has_its_reasons() {
     assert_eq!(ready["vendor"]["state"], "ok");
     let alive = world.get("/healthz");
     assert_eq!(alive["version"], env!("CARGO_PKG_VERSION"));
+    // A vendor out of reach is told, and keeps nobody from ordering.
+    world.vendor.post("/_sim/down", &serde_json::Value::Null);
+    world.order(&["image", "--model", "nanobanana", "--prompt", "a bottle"]);
+    eventually("the vendor is told to be out of reach", || {
+        let ready = world.get("/readyz");
+        assert_eq!(ready["ready"], true, "{ready}");
+        (ready["vendor"]["state"] == "unreachable").then_some(())
+    });
+    // A database that takes no writes is not ready for any, and that is said at once.
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.hold_database(std::time::Duration::from_secs(8)));
+        eventually("the database is told to take no writes", || {
+            let ready = world.get("/readyz");
+            let told = ready["database"].as_str().unwrap().contains("has not taken a write");
+            (ready["ready"] == false && told).then_some(())
+        });
+    });
     // Whoever removes the lock lets a second daemon in: that is not ready.
     std::fs::remove_file(world.data().join("darkroom.lock")).unwrap();
     let ready = world.get("/readyz");

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// While the disk is full, the start looks again this often.
@@ -47,7 +48,7 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Simulate(args) => {
             let stop = CancellationToken::new();
-            let signals = tokio::spawn(wait_for_signal(stop.clone()));
+            let signals = tokio::spawn(wait_for_signal(Signals::catch()?, stop.clone()));
             let result = simulator::run(args, stop.cancelled_owned()).await;
             signals.abort();
             result.map_err(|error| CliError::Error(format!("the simulator stopped: {error}")))?;
@@ -103,9 +104,10 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let engine =
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     patiently(|| adopt_kept(&engine)).await?;
+    let signals = Signals::catch()?;
     patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
-    let result = work(context, &store, engine, listener, tokens).await;
+    let result = work(context, &store, engine, listener, tokens, signals).await;
     let _ = std::fs::remove_file(data_dir.join("daemon.json"));
     if result.is_ok() {
         match store.writer().write(Halt { boot }).await {
@@ -177,6 +179,7 @@ async fn work(
     engine: Arc<Engine>,
     listener: TcpListener,
     tokens: http::token::Tokens,
+    signals: Signals,
 ) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
     let asked = store.with_own_readers().await?;
@@ -198,7 +201,7 @@ async fn work(
         .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
     let probe = engine.clone();
     tokio::spawn(async move { probe.probe_key().await });
-    let signals = tokio::spawn(wait_for_signal(stop.clone()));
+    let signals = tokio::spawn(wait_for_signal(signals, stop.clone()));
     let failed = store.writer().failed().clone();
     let broken = stop.clone();
     let watchdog = tokio::spawn(async move {
@@ -355,24 +358,38 @@ async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToke
     }
 }
 
-async fn wait_for_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end a process in an orderly way. They are caught from the moment this exists:
+/// whoever reads that the daemon listens may end it right away.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self, CliError> {
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| CliError::Error(format!("signals cannot be received: {error}")))
+        };
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
     }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn wait_for_signal(mut signals: Signals, stop: CancellationToken) {
+    signals.next().await;
     tracing::info!("asked to stop: no new work, calls in flight may end");
     stop.cancel();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    signals.next().await;
     tracing::warn!("asked twice: ending at once");
     std::process::exit(i32::from(crate::cli::exit::INTERRUPTED));
 }

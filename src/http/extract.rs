@@ -9,7 +9,10 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query, Req
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
 use axum::response::Response;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::collections::HashSet;
+use std::fmt;
 
 /// A JSON body. Refused: not JSON (415), empty, malformed or of another shape (400), longer than
 /// [`body::JSON_CAP`] (413).
@@ -88,6 +91,12 @@ async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
 /// # Errors
 /// [`Refusal`] with status 400.
 pub fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+    // A field that is there twice means two things; whichever counted, the other would be lost.
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let _: Unique = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        of_json(path.trim_end_matches('.'), error.inner())
+    })?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -95,6 +104,66 @@ pub fn read<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     })?;
     reader.end().map_err(|error| of_json("", &error))?;
     Ok(value)
+}
+
+/// Any JSON in which no object names a field twice.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Unique, A::Error> {
+        while items.next_element::<Unique>()?.is_some() {}
+        Ok(Unique)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Unique, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            fields.next_value::<Unique>()?;
+            if let Some(name) = seen.replace(name) {
+                let name: String = name.chars().take(60).collect();
+                return Err(A::Error::custom(format_args!("it names `{name}` twice")));
+            }
+        }
+        Ok(Unique)
+    }
 }
 
 fn of_json(path: &str, error: &serde_json::Error) -> Refusal {
@@ -171,6 +240,16 @@ mod tests {
 
     fn refused(text: &'static str) -> Refusal {
         read::<Wanted>(&Bytes::from_static(text.as_bytes())).unwrap_err()
+    }
+
+    #[test]
+    fn a_field_is_there_once() {
+        let read =
+            |text: &'static str| read::<serde_json::Value>(&Bytes::from_static(text.as_bytes()));
+        assert!(read(r#"{"a": [{"b": 1, "c": null}, {"b": -2.5}], "b": "x", "c": true}"#).is_ok());
+        let refusal = read(r#"{"a": 1, "b": {"c": 1, "c": 1}}"#).unwrap_err();
+        assert!(refusal.message.contains("`c` twice"), "{}", refusal.message);
+        assert!(read(r#"{"a": 1, "a": 2}"#).unwrap_err().message.contains("`a` twice"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Free questions on behalf of a caller who waits for the answer.
 
 use super::Engine;
+use crate::domain::failure::Failure;
 use crate::domain::ids::{Millis, RemoteImageId, RemoteModelId};
 use crate::store::settings::PutSetting;
 use serde::{Deserialize, Serialize};
@@ -38,27 +39,13 @@ impl Engine {
     /// Whether the vendor has this model.
     pub async fn vendor_has_model(&self, id: &str) -> Known {
         let id = RemoteModelId(id.to_owned());
-        let asked = async {
-            match self.call(self.client.get_model(&id)).await {
-                Ok(_) => Known::Yes,
-                Err(failure) if failure.is_not_found() => Known::No,
-                Err(failure) => Known::Unanswered(failure.message),
-            }
-        };
-        self.patiently(asked).await
+        self.patiently(self.call(self.client.get_model(&id))).await
     }
 
     /// Whether the vendor has this image.
     pub async fn vendor_has_image(&self, id: &str) -> Known {
         let id = RemoteImageId(id.to_owned());
-        let asked = async {
-            match self.call(self.client.get_image(&id)).await {
-                Ok(_) => Known::Yes,
-                Err(failure) if failure.is_not_found() => Known::No,
-                Err(failure) => Known::Unanswered(failure.message),
-            }
-        };
-        self.patiently(asked).await
+        self.patiently(self.call(self.client.get_image(&id))).await
     }
 
     /// The vendor's presets, at most an hour old as long as the vendor answers.
@@ -93,12 +80,16 @@ impl Engine {
         kept.ok_or(problem)
     }
 
-    async fn patiently(&self, asked: impl Future<Output = Known>) -> Known {
+    async fn patiently<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Known {
         if let Some(why) = self.silent() {
             return Known::Unanswered(why.to_owned());
         }
-        let late = || Known::Unanswered("the vendor takes too long to answer".to_owned());
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| late())
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(_)) => Known::Yes,
+            Ok(Err(failure)) if failure.is_not_found() => Known::No,
+            Ok(Err(failure)) => Known::Unanswered(failure.message),
+            Err(_) => Known::Unanswered("the vendor takes too long to answer".to_owned()),
+        }
     }
 
     /// Why nobody would answer, or may be asked.

@@ -258,21 +258,24 @@ pub async fn send(path: PathBuf, media_type: Option<&str>, request: Request) -> 
         Err(never) => match never {},
     };
     let mut response = answer.map(Body::new).into_response();
-    let headers = response.headers_mut();
+    never_run(response.headers_mut(), media_type);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+    response
+}
+
+/// The headers of a served file: what others made is looked at, never run.
+pub fn never_run(headers: &mut HeaderMap, media_type: Option<&str>) {
     if let Some(value) = media_type.and_then(|text| HeaderValue::from_str(text).ok())
         && headers.contains_key(header::CONTENT_TYPE)
     {
         headers.insert(header::CONTENT_TYPE, value);
     }
-    // What others made is looked at, never run.
     let fixed = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-        (header::CONTENT_DISPOSITION, "inline"),
         (header::CACHE_CONTROL, "private, max-age=3600"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    response
 }

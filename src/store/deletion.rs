@@ -12,6 +12,11 @@ use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, State};
 use futures_util::future::BoxFuture;
 
+/// How many trainings, jobs and uploads that belong to a model have not ended.
+pub(super) const OPEN_WORK: &str = "SELECT (SELECT count(*) FROM trainings WHERE model_id = $1 AND finished_at IS NULL) \
+     + (SELECT count(*) FROM jobs WHERE model_id = $1 AND finished_at IS NULL) \
+     + (SELECT count(*) FROM uploads WHERE model_id = $1 AND finished_at IS NULL)";
+
 /// Deletes a photo or an output: one that never left ends here, the others at the vendor.
 #[derive(Clone, Debug)]
 pub struct DeleteMedia {
@@ -104,14 +109,8 @@ pub(super) async fn refuse_needed(tx: &mut Tx<'_>, target: Target) -> Result<()>
 }
 
 async fn refuse_busy_model(tx: &mut Tx<'_>, model: Id) -> Result<()> {
-    let open: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM trainings WHERE model_id = $1 AND finished_at IS NULL) \
-         + (SELECT count(*) FROM jobs WHERE model_id = $1 AND finished_at IS NULL) \
-         + (SELECT count(*) FROM uploads WHERE model_id = $1 AND finished_at IS NULL)",
-    )
-    .bind(model.to_string())
-    .fetch_one(&mut *tx.conn)
-    .await?;
+    let open: i64 =
+        sqlx::query_scalar(OPEN_WORK).bind(model.to_string()).fetch_one(&mut *tx.conn).await?;
     if open == 0 {
         return Ok(());
     }

@@ -286,14 +286,10 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn open_work_of(&self, model: Id) -> Result<u32> {
-        Ok(sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM trainings WHERE model_id = $1 AND finished_at IS NULL) \
-             + (SELECT count(*) FROM jobs WHERE model_id = $1 AND finished_at IS NULL) \
-             + (SELECT count(*) FROM uploads WHERE model_id = $1 AND finished_at IS NULL)",
-        )
-        .bind(model.to_string())
-        .fetch_one(self.readers())
-        .await?)
+        Ok(sqlx::query_scalar(super::deletion::OPEN_WORK)
+            .bind(model.to_string())
+            .fetch_one(self.readers())
+            .await?)
     }
 }
 

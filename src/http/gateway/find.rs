@@ -4,7 +4,8 @@ use super::super::App;
 use super::super::refusal::Refusal;
 use super::ACTOR;
 use super::answer::Nok;
-use crate::domain::ids::Id;
+use crate::domain::ids::{Id, RemoteImageId};
+use crate::domain::request::MediaRef;
 use crate::domain::work::Kind;
 use crate::engine::ask::Known;
 use crate::service::{models, shown};
@@ -102,6 +103,17 @@ pub(super) enum Picture {
     Ours(Kind, Id),
     /// One that only the vendor knows.
     Vendors(String),
+}
+
+impl Picture {
+    /// The same inside a request.
+    pub(super) fn reference(self) -> MediaRef {
+        match self {
+            Self::Ours(Kind::Upload, id) => MediaRef::Upload(id),
+            Self::Ours(_, id) => MediaRef::Output(id),
+            Self::Vendors(id) => MediaRef::Remote(RemoteImageId(id)),
+        }
+    }
 }
 
 /// A picture of ours, or one that only the vendor knows.

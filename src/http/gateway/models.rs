@@ -5,7 +5,7 @@ use super::super::guard::queue::admit;
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
 use super::answer::{
-    Done, Nok, Outcome, earlier, envelope, key_of, ok, once, replayed, reply, shape,
+    Done, Nok, Outcome, earlier, envelope, key_of, ok, once, once_told, replayed, reply, shape,
 };
 use super::{ACTOR, find, number, records};
 use crate::domain::ids::Id;
@@ -101,12 +101,7 @@ pub(super) async fn create_or_update(
         }
         None => new_record(&submission, app.store.now()),
     };
-    let stored = reply(record);
-    let answer = Json(stored.body.clone()).into_response();
-    match once(&app, key, submission, Box::new(move |_| Some(stored))).await? {
-        Done::Now(_) => Ok(answer),
-        Done::Before(reply) => Ok(replayed(reply)),
-    }
+    once_told(&app, key, submission, reply(record)).await
 }
 
 fn create(patch: IdentityPatch) -> Result<(Submission, Option<Id>), Nok> {
@@ -268,12 +263,7 @@ pub(super) async fn delete(
         None => models::change_of(model.id, None, ACTOR),
     };
     submission.models.extend(model.import);
-    let stored = reply(json!("Model deleted"));
-    let answer = Json(stored.body.clone()).into_response();
-    match once(&app, key, submission, Box::new(move |_| Some(stored))).await? {
-        Done::Now(_) => Ok(answer),
-        Done::Before(reply) => Ok(replayed(reply)),
-    }
+    once_told(&app, key, submission, reply(json!("Model deleted"))).await
 }
 
 /// `GET /models/{modelID}/images`

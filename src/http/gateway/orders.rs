@@ -6,22 +6,18 @@ use super::super::media::{Link, recognise};
 use super::super::refusal::Refusal;
 use super::super::{App, Shared, media};
 use super::ACTOR;
-use super::answer::{Done, Nok, Outcome, earlier, key_of, once, replayed, reply, shape};
-use super::find::{self, Picture};
+use super::answer::{Nok, Outcome, earlier, key_of, once_told, reply, shape};
+use super::find;
 use crate::domain::catalogue::Makes;
-use crate::domain::ids::RemoteImageId;
 use crate::domain::request::{
     ImageRequest, JobRequest, MediaRef, ModelRef, UpscaleRequest, VideoRequest,
 };
 use crate::domain::validate::{Problem, Problems};
-use crate::domain::work::Kind;
 use crate::service::{ServiceError, jobs};
 use crate::store::lookup::FoundModel;
 use crate::store::submit::NewModel;
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -135,11 +131,7 @@ pub(super) async fn upscale(
 ) -> Outcome {
     place(&app, &headers, "POST /images/upscaling", body, async |body| {
         let body: UpscaleBody = shape(body, &["imageID"])?;
-        let image = match find::picture(&app, &body.image).await? {
-            Picture::Ours(Kind::Upload, id) => MediaRef::Upload(id),
-            Picture::Ours(_, id) => MediaRef::Output(id),
-            Picture::Vendors(id) => MediaRef::Remote(RemoteImageId(id)),
-        };
+        let image = find::picture(&app, &body.image).await?.reference();
         Ok(Order::plain(JobRequest::Upscale(UpscaleRequest { image })))
     })
     .await
@@ -177,11 +169,7 @@ async fn place(
     submission.models.extend(order.import);
     admit(app, 1).await?;
     let told = reply(json!({ "jobId": submission.subject.1, "status": "queued" }));
-    let stored = told.clone();
-    match once(app, key, submission, Box::new(move |_| Some(stored))).await? {
-        Done::Now(_) => Ok(Json(told.body).into_response()),
-        Done::Before(reply) => Ok(replayed(reply)),
-    }
+    once_told(app, key, submission, told).await
 }
 
 /// Faults of a request with the fields as the vendor spells them.
@@ -229,11 +217,7 @@ async fn image_order(app: &App, headers: &HeaderMap, body: ImageBody) -> Result<
     }
     refuse(problems)?;
     let input_image = match &body.input_image_id {
-        Some(text) => Some(match find::picture(app, text).await? {
-            Picture::Ours(Kind::Upload, id) => MediaRef::Upload(id),
-            Picture::Ours(_, id) => MediaRef::Output(id),
-            Picture::Vendors(id) => MediaRef::Remote(RemoteImageId(id)),
-        }),
+        Some(text) => Some(find::picture(app, text).await?.reference()),
         None => None,
     };
     let request = JobRequest::Image(ImageRequest {

@@ -5,6 +5,7 @@ use super::lists::subject;
 use crate::domain::work::Kind;
 use crate::http::Shared;
 use crate::http::extract::ApiPath;
+use crate::http::media::never_run;
 use crate::http::openapi::Op;
 use crate::http::refusal::Refusal;
 use crate::store::report::{Detail, Item, Noun};
@@ -88,12 +89,7 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
 /// The headers that say what it is: looked at, never run.
 fn described(mut response: Response, item: &Item, tag: &str, media_type: Option<&str>) -> Response {
     let headers = response.headers_mut();
-    let type_of = media_type.and_then(|text| HeaderValue::from_str(text).ok());
-    if let Some(value) = type_of
-        && headers.contains_key(header::CONTENT_TYPE)
-    {
-        headers.insert(header::CONTENT_TYPE, value);
-    }
+    never_run(headers, media_type);
     // Of our own making: an id and the ending of the stored file.
     let ending = match &item.detail {
         Detail::Output { path: Some(path), .. } => {
@@ -102,13 +98,7 @@ fn described(mut response: Response, item: &Item, tag: &str, media_type: Option<
         _ => "bin",
     };
     let name = format!("inline; filename=\"{}.{ending}\"", item.id);
-    let texts = [
-        (header::CONTENT_DISPOSITION, name.as_str()),
-        (header::ETAG, tag),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-        (header::CACHE_CONTROL, "private, max-age=3600"),
-    ];
+    let texts = [(header::CONTENT_DISPOSITION, name.as_str()), (header::ETAG, tag)];
     for (header, text) in texts {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(header, value);

@@ -4,7 +4,6 @@
 use super::chain;
 use super::intents::{self, Look};
 use super::ledger;
-use super::rows::{self, Loaded};
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
 use super::{Result, StoreError, table};
@@ -87,10 +86,15 @@ pub struct Apply {
 impl Write for Apply {
     type Output = Work;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
-            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, self.facts).await
+            let (event, facts) = (self.event.clone(), self.facts.clone());
+            apply(tx, &self.timing, &self.actor, self.kind, self.id, event, facts).await
         })
+    }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        vec![(self.kind, self.id)]
     }
 }
 
@@ -108,7 +112,7 @@ pub(super) async fn apply(
     let mut todo: VecDeque<(Kind, Id, Event)> = consequences(tx, &before, &after).await?.into();
     while let Some((kind, id, event)) = todo.pop_front() {
         // What already ended needs no news; anything else that refuses is a bug and rolls back.
-        if rows::load(tx.conn, kind, id).await?.work.state.is_terminal() {
+        if tx.load(kind, id).await?.work.state.is_terminal() {
             continue;
         }
         let facts = Facts::default();
@@ -127,24 +131,26 @@ async fn transition(
     event: &Event,
     facts: &Facts,
 ) -> Result<(Work, Work)> {
-    let Loaded { work: before, version } = rows::load(tx.conn, kind, id).await?;
+    let loaded = tx.load(kind, id).await?;
+    let before = &loaded.work;
     let after = before.evolve(event, tx.now, timing)?;
-    if after != before {
-        rows::update(tx.conn, &after, version, tx.now).await?;
-        append_event(tx, &after, Some(before.state.as_str()), version + 1, event, actor).await?;
-        settle_intent(tx, &before, &after, event, facts).await?;
-        ledger::follow(tx, &before, &after, event, facts.late_of.is_some()).await?;
+    if after != *before {
+        tx.store(&loaded, &after);
+        let from = Some(before.state.as_str());
+        append_event(tx, &after, from, loaded.version + 1, event, actor)?;
+        settle_intent(tx, before, &after, event, facts).await?;
+        ledger::follow(tx, before, &after, event, facts.late_of.is_some()).await?;
         if let Some(intent) = facts.late_of {
             intents::reserve(tx, intent, &facts.reserve).await?;
             intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
         }
     }
     store_facts(tx, &after, facts).await?;
-    Ok((before, after))
+    Ok((loaded.work, after))
 }
 
 /// Appends one event row.
-pub(super) async fn append_event(
+pub(super) fn append_event(
     tx: &mut Tx<'_>,
     work: &Work,
     from: Option<&str>,
@@ -154,20 +160,20 @@ pub(super) async fn append_event(
 ) -> Result<()> {
     let detail = serde_json::to_string(event)
         .map_err(|error| StoreError::Refused(format!("an event cannot be stored: {error}")))?;
-    append_event_row(tx, work, from, version, event.name(), &detail, actor).await
+    append_event_row(tx, work, from, version, event.name(), &detail, actor)
 }
 
 /// Appends the event row of a row's creation.
-pub(super) async fn append_created(
+pub(super) fn append_created(
     tx: &mut Tx<'_>,
     work: &Work,
     detail: &serde_json::Value,
     actor: &str,
 ) -> Result<()> {
-    append_event_row(tx, work, None, 1, "created", &detail.to_string(), actor).await
+    append_event_row(tx, work, None, 1, "created", &detail.to_string(), actor)
 }
 
-async fn append_event_row(
+fn append_event_row(
     tx: &mut Tx<'_>,
     work: &Work,
     from: Option<&str>,
@@ -176,22 +182,9 @@ async fn append_event_row(
     detail: &str,
     actor: &str,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO events (at, kind, subject, version, from_state, to_state, cause, actor, \
-         detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(tx.now)
-    .bind(work.kind.as_str())
-    .bind(work.id.to_string())
-    .bind(version)
-    .bind(from)
-    .bind(work.state.as_str())
-    .bind(cause)
-    .bind(actor)
-    .bind(detail)
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(())
+    let (now, id) = (tx.now, work.id);
+    let (kind, to) = (work.kind.as_str(), work.state.as_str());
+    tx.pending().events.push(&(now, kind, id, version, from, to, cause, actor, detail))
 }
 
 /// How long a call can take at most until it has reached the vendor or never will (ms): its own
@@ -218,7 +211,7 @@ async fn settle_intent(
         .bind(tx.now)
         .bind(intent)
         .bind(SENDING)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     }
     if let Some(look) = &facts.look {
@@ -231,15 +224,12 @@ async fn settle_intent(
     if after.state.intent() == Some(intent) {
         return Ok(());
     }
-    let evidence = serde_json::json!({ "event": event, "seen": facts.evidence });
-    sqlx::query("UPDATE intents SET settled_at = $1, outcome = $2, evidence = $3 WHERE seq = $4")
-        .bind(tx.now)
-        .bind(event.name())
-        .bind(evidence.to_string())
-        .bind(intent)
-        .execute(&mut *tx.conn)
-        .await?;
-    chain::append(tx, intent, chain::What::Settled).await
+    let evidence = serde_json::json!({ "event": event, "seen": facts.evidence }).to_string();
+    let (now, outcome) = (tx.now, event.name());
+    tx.pending().settled.push(&(intent, now, outcome, &evidence))?;
+    let lane = tx.lane(intent).await?;
+    tx.note_lane(intent, &lane, false);
+    chain::append_settled(tx, intent, &lane, outcome, &evidence).await
 }
 
 async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> {
@@ -247,8 +237,7 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     if let Some(status) = &facts.remote_status
         && matches!(work.kind, Kind::Model | Kind::Training | Kind::Job)
     {
-        let sql = format!("UPDATE {} SET remote_status = $1 WHERE id = $2", table(work.kind));
-        sqlx::query(AssertSqlSafe(sql)).bind(status).bind(&id).execute(&mut *tx.conn).await?;
+        tx.pending().statuses.entry(work.kind).or_default().push(&(work.id, status))?;
     }
     if let Some(status) = &facts.model_status {
         let of_model = match work.kind {
@@ -262,17 +251,17 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
             .bind(status)
             .bind(tx.now)
             .bind(&id)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
     }
     if let Some(url) = &facts.url
         && matches!(work.kind, Kind::Upload | Kind::Output)
     {
         let sql = format!("UPDATE {} SET remote_url = $1 WHERE id = $2", table(work.kind));
-        sqlx::query(AssertSqlSafe(sql)).bind(url).bind(&id).execute(&mut *tx.conn).await?;
+        sqlx::query(AssertSqlSafe(sql)).bind(url).bind(&id).execute(tx.conn().await?).await?;
     }
     for (position, output) in facts.outputs.iter().enumerate() {
-        insert_output(tx, work, position, output).await?;
+        insert_output(tx, work, position, output)?;
     }
     for (switch, by, reason) in &facts.pause {
         settings::set_pause(tx, *switch, reason, by).await?;
@@ -281,18 +270,9 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
 }
 
 /// The file of an output, stored before the event that needs it.
-async fn store_file(tx: &mut Tx<'_>, id: Id, file: &StoredFile) -> Result<()> {
-    sqlx::query(
-        "UPDATE outputs SET path = $1, sha256 = $2, bytes = $3, media_type = $4 WHERE id = $5",
-    )
-    .bind(&file.path)
-    .bind(&file.sha256)
-    .bind(i64::try_from(file.bytes).unwrap_or(i64::MAX))
-    .bind(&file.media_type)
-    .bind(id.to_string())
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(())
+fn store_file(tx: &mut Tx<'_>, id: Id, file: &StoredFile) -> Result<()> {
+    let bytes = i64::try_from(file.bytes).unwrap_or(i64::MAX);
+    tx.pending().files.push(&(id, &file.path, &file.sha256, bytes, &file.media_type))
 }
 
 /// A fetched output: its file's facts and its end, together.
@@ -308,40 +288,39 @@ pub struct FileArrived {
 impl Write for FileArrived {
     type Output = Work;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
-            store_file(tx, self.id, &self.file).await?;
+            store_file(tx, self.id, &self.file)?;
             let facts = Facts::default();
             apply(tx, &self.timing, "daemon", Kind::Output, self.id, Event::Fetched, facts).await
         })
     }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        vec![(Kind::Output, self.id)]
+    }
 }
 
-async fn insert_output(
-    tx: &mut Tx<'_>,
-    job: &Work,
-    position: usize,
-    output: &NewOutput,
-) -> Result<()> {
+fn insert_output(tx: &mut Tx<'_>, job: &Work, position: usize, output: &NewOutput) -> Result<()> {
     let state =
         if output.video { State::Queued { due: tx.now } } else { State::Fetching { due: tx.now } };
-    sqlx::query(
-        "INSERT INTO outputs (id, state, due_at, remote_id, created_at, updated_at, job_id, \
-         position, media, remote_url) VALUES ($1, $2, $3, $4, $3, $3, $5, $6, $7, $8)",
-    )
-    .bind(output.id.to_string())
-    .bind(state.as_str())
-    .bind(tx.now)
-    .bind(&output.remote_id)
-    .bind(job.id.to_string())
-    .bind(i64::try_from(position).unwrap_or(i64::MAX))
-    .bind(if output.video { "video" } else { "image" })
-    .bind(&output.url)
-    .execute(&mut *tx.conn)
-    .await?;
     let work = Work::new(output.id, Kind::Output, state);
+    let media = if output.video { "video" } else { "image" };
+    let row = (
+        work.id,
+        state.as_str(),
+        state.due(),
+        &output.remote_id,
+        tx.now,
+        job.id,
+        position,
+        media,
+        &output.url,
+    );
+    tx.pending().outputs.push(&row)?;
+    tx.is_new(&work);
     let detail = serde_json::json!({ "job": job.id, "remote_id": output.remote_id });
-    append_created(tx, &work, &detail, "daemon").await
+    append_created(tx, &work, &detail, "daemon")
 }
 
 /// What a transition means for other rows.
@@ -351,48 +330,48 @@ async fn consequences(
     after: &Work,
 ) -> Result<Vec<(Kind, Id, Event)>> {
     let mut out = Vec::new();
-    if after.satisfies_dependants() && !before.satisfies_dependants() {
-        for (kind, id) in open_children(tx, after.id).await? {
-            out.push((kind, id, Event::ParentReady));
-        }
-        sqlx::query(
-            "UPDATE dependencies SET satisfied_at = $1 WHERE parent = $2 AND satisfied_at IS NULL",
-        )
-        .bind(tx.now)
-        .bind(after.id.to_string())
-        .execute(&mut *tx.conn)
-        .await?;
-    } else if after.state.is_terminal() && !after.satisfies_dependants() {
-        let label = label(tx, after).await?;
-        let why = after.error.as_ref().map_or("", |error| error.message.as_str());
-        for (kind, id) in open_children(tx, after.id).await? {
-            out.push((kind, id, parent_ended(after, &label, why)));
+    let ready = after.satisfies_dependants();
+    let ended_without = after.state.is_terminal() && !ready;
+    if (ready && !before.satisfies_dependants()) || ended_without {
+        let children = tx.children(after.id).await?;
+        if !children.is_empty() {
+            out = news_for(tx, after, children).await?;
         }
     }
     match after.kind {
         Kind::Output => out.extend(tell_job(tx, before, after).await?),
-        Kind::Job if after.state.is_terminal() => out.extend(give_up_outputs(tx, after).await?),
+        // A job that has succeeded has its outputs.
+        Kind::Job if ended_without => out.extend(give_up_outputs(tx, after).await?),
         Kind::Change if after.state.is_terminal() && after.remote_id.is_some() => {
-            take_over_change(tx, after).await?;
+            // What the vendor now has is what the model's row says.
+            tx.pending().taken_over.push(&(after.id,))?;
         }
         _ => {}
     }
     Ok(out)
 }
 
-/// What the vendor now has is what the model's row says.
-async fn take_over_change(tx: &mut Tx<'_>, change: &Work) -> Result<()> {
-    sqlx::query(
-        "UPDATE models SET name = json_extract(c.fields, '$.name'), \
-         age = json_extract(c.fields, '$.age'), gender = json_extract(c.fields, '$.gender'), \
-         ethnicity = json_extract(c.fields, '$.ethnicity'), \
-         eye_color = json_extract(c.fields, '$.eye_color') \
-         FROM changes c WHERE c.id = $1 AND c.action = 'update' AND models.id = c.model_id",
-    )
-    .bind(change.id.to_string())
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(())
+/// What the end of a row, or its readiness, means for those that wait for it.
+async fn news_for(
+    tx: &mut Tx<'_>,
+    parent: &Work,
+    children: Vec<(Kind, Id)>,
+) -> Result<Vec<(Kind, Id, Event)>> {
+    if parent.satisfies_dependants() {
+        sqlx::query(
+            "UPDATE dependencies SET satisfied_at = $1 WHERE parent = $2 AND satisfied_at IS NULL",
+        )
+        .bind(tx.now)
+        .bind(parent.id.to_string())
+        .execute(tx.conn().await?)
+        .await?;
+        let ready = |(kind, id)| (kind, id, Event::ParentReady);
+        return Ok(children.into_iter().map(ready).collect());
+    }
+    let label = label(tx, parent).await?;
+    let why = parent.error.as_ref().map_or("", |error| error.message.as_str());
+    let ended = |(kind, id)| (kind, id, parent_ended(parent, &label, why));
+    Ok(children.into_iter().map(ended).collect())
 }
 
 fn parent_ended(parent: &Work, label: &str, why: &str) -> Event {
@@ -417,17 +396,29 @@ async fn tell_job(tx: &mut Tx<'_>, before: &Work, after: &Work) -> Result<Vec<(K
         },
         _ => return Ok(Vec::new()),
     };
-    let job: String = sqlx::query_scalar("SELECT job_id FROM outputs WHERE id = $1")
-        .bind(after.id.to_string())
-        .fetch_one(&mut *tx.conn)
-        .await?;
-    let job = rows::id(&job, "jobs")?;
+    let job = tx.job_of(after.id).await?;
     let mut news = vec![(Kind::Job, job, event)];
     // When only lost ones are left, the job waits for a person, whatever brought it here.
-    if let Some(message) = only_lost_outputs(tx, job).await? {
+    if may_only_wait(tx, job, &news).await?
+        && let Some(message) = only_lost_outputs(tx, job).await?
+    {
         news.push((Kind::Job, job, Event::OutputLost { message }));
     }
     Ok(news)
+}
+
+/// Whether it is worth looking for outputs that wait for a person; nearly always there are none.
+async fn may_only_wait(tx: &mut Tx<'_>, job: Id, news: &[(Kind, Id, Event)]) -> Result<bool> {
+    let comes_home = news.iter().any(|(_, _, event)| matches!(event, Event::OutputHome));
+    // The last one ends the job.
+    if comes_home && tx.load(Kind::Job, job).await?.work.state.waiting_for() <= 1 {
+        return Ok(false);
+    }
+    if !comes_home || tx.knows_parked_output() {
+        return Ok(true);
+    }
+    let parked = "SELECT EXISTS (SELECT 1 FROM outputs WHERE job_id = $1 AND state = 'attention')";
+    Ok(sqlx::query_scalar(parked).bind(job.to_string()).fetch_one(tx.aside()).await?)
 }
 
 /// If every output of the job that is not home waits for a person: what the first of them says.
@@ -438,7 +429,7 @@ async fn only_lost_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Option<String>> {
           AND o.state <> 'attention') ORDER BY position LIMIT 1",
     )
     .bind(job.to_string())
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(tx.reading().await?)
     .await?
     .flatten())
 }
@@ -453,33 +444,13 @@ async fn give_up_outputs(tx: &mut Tx<'_>, job: &Work) -> Result<Vec<(Kind, Id, E
     Ok(parked.into_iter().map(|(kind, id)| (kind, id, by())).collect())
 }
 
-async fn open_children(tx: &mut Tx<'_>, parent: Id) -> Result<Vec<(Kind, Id)>> {
-    let children: Vec<(String, String)> = sqlx::query_as(
-        "SELECT child_kind, child FROM dependencies WHERE parent = $1 AND satisfied_at IS NULL",
-    )
-    .bind(parent.to_string())
-    .fetch_all(&mut *tx.conn)
-    .await?;
-    children
-        .into_iter()
-        .map(|(kind, id)| {
-            let known = Kind::parse(&kind).ok_or_else(|| StoreError::Corrupt {
-                table: "dependencies",
-                row: id.clone(),
-                problem: format!("unknown kind {kind}"),
-            })?;
-            Ok((known, rows::id(&id, "dependencies")?))
-        })
-        .collect()
-}
-
 /// How people call the row, for sentences about it.
 async fn label(tx: &mut Tx<'_>, work: &Work) -> Result<String> {
     let label: Option<String> =
         sqlx::query_scalar("SELECT label FROM work WHERE id = $1 AND kind = $2")
             .bind(work.id.to_string())
             .bind(work.kind.as_str())
-            .fetch_optional(&mut *tx.conn)
+            .fetch_optional(tx.conn().await?)
             .await?;
     Ok(label.unwrap_or_else(|| work.kind.to_string()))
 }
@@ -499,15 +470,19 @@ pub struct Observe {
 impl Write for Observe {
     type Output = ();
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
+            let work = tx.load(self.kind, self.id).await?.work;
             let facts = Facts {
                 model_status: self.model.then(|| self.remote_status.clone()),
-                remote_status: Some(self.remote_status),
+                remote_status: Some(self.remote_status.clone()),
                 ..Facts::default()
             };
             store_facts(tx, &work, &facts).await
         })
+    }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        vec![(self.kind, self.id)]
     }
 }

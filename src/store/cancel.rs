@@ -1,8 +1,8 @@
 //! The user no longer wants it.
 
+use super::Result;
 use super::apply::{Facts, apply};
 use super::writer::{Tx, Write};
-use super::{Result, rows};
 use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::schedule::Timing;
@@ -22,11 +22,11 @@ pub struct Cancel {
 impl Write for Cancel {
     type Output = Vec<Work>;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Vec<Work>>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Vec<Work>>> {
         Box::pin(async move {
             let mut out = Vec::new();
-            for (kind, id) in self.rows {
-                let work = rows::load(tx.conn, kind, id).await?.work;
+            for (kind, id) in self.rows.iter().copied() {
+                let work = tx.load(kind, id).await?.work;
                 // An earlier one of these may have taken this one with it.
                 if work.state.is_terminal() || kind == Kind::Output {
                     out.push(work);

@@ -17,22 +17,48 @@ pub const TAIL: u32 = 1000;
 /// Intents in these lanes are harmless repeats and no part of the chain.
 const IN_CHAIN: &str = "lane NOT LIKE 'download:%' AND lane NOT LIKE 'changes:%'";
 
-/// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    /// A call is about to go out.
-    Opened,
-    /// What came of it is known.
-    Settled,
+fn is_harmless(lane: &str) -> bool {
+    lane.starts_with("download:") || lane.starts_with("changes:")
 }
 
-impl What {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Settled => "settled",
-        }
+/// What the entry of a call that goes out says about it.
+pub(super) struct Opened<'a> {
+    pub(super) seq: i64,
+    pub(super) kind: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) lane: &'a str,
+    pub(super) attempt: i64,
+    pub(super) request_hash: &'a str,
+    pub(super) vendor_time: Millis,
+    pub(super) listed_seq: i64,
+    pub(super) opened_at: Millis,
+}
+
+impl Opened<'_> {
+    fn said(&self) -> String {
+        json!([
+            self.seq,
+            self.kind,
+            self.subject,
+            self.lane,
+            self.attempt,
+            self.request_hash,
+            self.vendor_time,
+            self.listed_seq,
+            self.opened_at,
+        ])
+        .to_string()
     }
+}
+
+/// What the entry of a call's end says.
+fn ended(
+    seq: i64,
+    outcome: Option<&str>,
+    settled_at: Option<Millis>,
+    evidence: Option<&str>,
+) -> String {
+    json!([seq, outcome, settled_at, evidence]).to_string()
 }
 
 /// What of an intent's row never changes once it is written: the first part when it opens, the
@@ -57,26 +83,24 @@ const INTENT_FACTS: &str = "i.seq, i.kind, i.subject, i.lane, i.attempt, i.reque
      i.vendor_time, i.listed_seq, i.opened_at, i.settled_at, i.outcome, i.evidence";
 
 impl IntentFacts {
-    fn is_harmless(&self) -> bool {
-        self.lane.starts_with("download:") || self.lane.starts_with("changes:")
-    }
-
     fn digest(&self, what: &str) -> String {
-        let said = match what {
-            "opened" => json!([
-                self.seq,
-                self.kind,
-                self.subject,
-                self.lane,
-                self.attempt,
-                self.request_hash,
-                self.vendor_time,
-                self.listed_seq,
-                self.opened_at,
-            ]),
-            _ => json!([self.seq, self.outcome, self.settled_at, self.evidence]),
-        };
-        sha256(&said.to_string())
+        sha256(&match what {
+            "opened" => Opened {
+                seq: self.seq,
+                kind: &self.kind,
+                subject: &self.subject,
+                lane: &self.lane,
+                attempt: self.attempt,
+                request_hash: &self.request_hash,
+                vendor_time: self.vendor_time,
+                listed_seq: self.listed_seq,
+                opened_at: self.opened_at,
+            }
+            .said(),
+            _ => {
+                ended(self.seq, self.outcome.as_deref(), self.settled_at, self.evidence.as_deref())
+            }
+        })
     }
 }
 
@@ -88,16 +112,27 @@ fn next_head(previous: &str, seq: i64, what: &str, digest: &str) -> String {
     sha256(&format!("{previous}\n{seq}\n{what}\n{digest}"))
 }
 
-/// Appends an entry about an intent, in the transaction that changed it.
-pub(super) async fn append(tx: &mut Tx<'_>, intent: i64, what: What) -> Result<()> {
-    let sql = format!("SELECT {INTENT_FACTS} FROM intents i WHERE i.seq = $1");
-    let facts: IntentFacts =
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(intent).fetch_one(&mut *tx.conn).await?;
-    if facts.is_harmless() {
+/// Appends the entry of a call that is about to go out, in the transaction that stores it.
+pub(super) async fn append_opened(tx: &mut Tx<'_>, intent: &Opened<'_>) -> Result<()> {
+    if is_harmless(intent.lane) {
         return Ok(());
     }
-    let word = what.as_str();
-    insert(tx, Some(intent), word, None, &facts.digest(word)).await
+    insert(tx, Some(intent.seq), "opened", None, &sha256(&intent.said())).await
+}
+
+/// Appends the entry of a call whose outcome is known, in the transaction that settles it.
+pub(super) async fn append_settled(
+    tx: &mut Tx<'_>,
+    intent: i64,
+    lane: &str,
+    outcome: &str,
+    evidence: &str,
+) -> Result<()> {
+    if is_harmless(lane) {
+        return Ok(());
+    }
+    let digest = sha256(&ended(intent, Some(outcome), Some(tx.now), Some(evidence)));
+    insert(tx, Some(intent), "settled", None, &digest).await
 }
 
 /// Appends the entry of a release; `note` says who and why, as JSON.
@@ -112,25 +147,18 @@ async fn insert(
     note: Option<&str>,
     digest: &str,
 ) -> Result<()> {
-    let last: Option<(i64, String)> =
-        sqlx::query_as("SELECT seq, head FROM chain ORDER BY seq DESC LIMIT 1")
-            .fetch_optional(&mut *tx.conn)
-            .await?;
-    let (last, previous) = last.unwrap_or_default();
+    let (last, previous) = match tx.batch().chain_tip.take() {
+        Some(tip) => tip,
+        None => sqlx::query_as("SELECT seq, head FROM chain ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(tx.aside())
+            .await?
+            .unwrap_or_default(),
+    };
     let seq = last + 1;
-    sqlx::query(
-        "INSERT INTO chain (seq, at, intent, what, note, digest, head) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(seq)
-    .bind(tx.now)
-    .bind(intent)
-    .bind(what)
-    .bind(note)
-    .bind(digest)
-    .bind(next_head(&previous, seq, what, digest))
-    .execute(&mut *tx.conn)
-    .await?;
+    let head = next_head(&previous, seq, what, digest);
+    let now = tx.now;
+    tx.pending().chain.push(&(seq, now, intent, what, note, digest, &head))?;
+    tx.batch().chain_tip = Some((seq, head));
     Ok(())
 }
 

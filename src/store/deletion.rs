@@ -1,7 +1,6 @@
 //! Deleting at the vendor: what may go, and what something still needs.
 
 use super::apply::{Facts, apply};
-use super::rows;
 use super::submit::{NewChange, Submission, Target};
 use super::writer::{Tx, Write};
 use super::{Result, StoreError};
@@ -32,10 +31,10 @@ impl Write for DeleteMedia {
     /// Whether there was anything to delete.
     type Output = bool;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let (kind, id) = self.target.row();
-            let work = rows::load(tx.conn, kind, id).await?.work;
+            let work = tx.load(kind, id).await?.work;
             match work.state {
                 State::Failed { .. } | State::Cancelled { .. } => return Ok(false),
                 State::Waiting { .. } | State::Queued { .. } if kind == Kind::Upload => {
@@ -66,7 +65,7 @@ async fn is_going(tx: &mut Tx<'_>, id: Id) -> Result<bool> {
          AND state NOT IN ('failed','cancelled'))",
     )
     .bind(id.to_string())
-    .fetch_one(&mut *tx.conn)
+    .fetch_one(tx.conn().await?)
     .await?)
 }
 
@@ -86,7 +85,7 @@ pub(super) async fn refuse_needed(tx: &mut Tx<'_>, target: Target) -> Result<()>
          AND instr(request, $1) > 0 LIMIT 1",
     )
     .bind(id.to_string())
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(tx.conn().await?)
     .await?;
     if let Some(job) = job {
         return Err(StoreError::Refused(format!(
@@ -98,7 +97,7 @@ pub(super) async fn refuse_needed(tx: &mut Tx<'_>, target: Target) -> Result<()>
          WHERE u.id = $1 AND u.purpose = 'training' AND t.finished_at IS NULL LIMIT 1",
     )
     .bind(id.to_string())
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(tx.conn().await?)
     .await?;
     match training {
         Some(training) => Err(StoreError::Refused(format!(
@@ -110,7 +109,7 @@ pub(super) async fn refuse_needed(tx: &mut Tx<'_>, target: Target) -> Result<()>
 
 async fn refuse_busy_model(tx: &mut Tx<'_>, model: Id) -> Result<()> {
     let open: i64 =
-        sqlx::query_scalar(OPEN_WORK).bind(model.to_string()).fetch_one(&mut *tx.conn).await?;
+        sqlx::query_scalar(OPEN_WORK).bind(model.to_string()).fetch_one(tx.conn().await?).await?;
     if open == 0 {
         return Ok(());
     }

@@ -3,7 +3,8 @@
 
 use super::Result;
 use super::writer::{Tx, Write};
-use crate::domain::ids::Millis;
+use crate::domain::ids::Id;
+use crate::domain::work::Kind;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
@@ -39,7 +40,7 @@ pub enum Keyed<T> {
 }
 
 /// Makes the reply from what the write came to; without one, the key stays free.
-pub type Answer<T> = Box<dyn FnOnce(&T) -> Option<StoredReply> + Send + Sync>;
+pub type Answer<T> = Box<dyn Fn(&T) -> Option<StoredReply> + Send + Sync>;
 
 /// A write that happens once per key. Without a key it is the write alone.
 pub struct Once<W: Write> {
@@ -58,56 +59,48 @@ where
 {
     type Output = Keyed<W::Output>;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>> {
         Box::pin(async move {
-            let Some(key) = self.key else {
+            let Some(key) = &self.key else {
                 return Ok(Keyed::Fresh(self.write.run(tx).await?));
             };
-            if let Some((hash, status, body)) = known(tx, &key).await? {
+            if let Some((hash, status, body)) = known(tx, key).await? {
                 if hash != key.request_hash {
                     return Ok(Keyed::Taken);
                 }
                 let body = serde_json::from_str(&body).unwrap_or(Value::Null);
                 return Ok(Keyed::Known(StoredReply { status, body }));
             }
-            let now = tx.now;
             let done = self.write.run(tx).await?;
             if let Some(reply) = (self.reply)(&done) {
-                remember(tx, &key, &reply, now).await?;
+                remember(tx, key, &reply)?;
             }
             Ok(Keyed::Fresh(done))
         })
     }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        self.write.rows()
+    }
 }
 
 async fn known(tx: &mut Tx<'_>, key: &RequestKey) -> Result<Option<(String, u16, String)>> {
+    let put_off = tx.batch().replied.contains(&(key.scope, key.key.clone()));
+    let conn = if put_off { tx.reading().await? } else { tx.aside() };
     Ok(sqlx::query_as(
         "SELECT request_hash, status, body FROM replies WHERE scope = $1 AND key = $2",
     )
     .bind(key.scope)
     .bind(&key.key)
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(conn)
     .await?)
 }
 
-async fn remember(
-    tx: &mut Tx<'_>,
-    key: &RequestKey,
-    reply: &StoredReply,
-    now: Millis,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO replies (scope, key, request_hash, status, body, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(key.scope)
-    .bind(&key.key)
-    .bind(&key.request_hash)
-    .bind(reply.status)
-    .bind(reply.body.to_string())
-    .bind(now)
-    .execute(&mut *tx.conn)
-    .await?;
+fn remember(tx: &mut Tx<'_>, key: &RequestKey, reply: &StoredReply) -> Result<()> {
+    let (now, body) = (tx.now, reply.body.to_string());
+    let row = (key.scope, &key.key, &key.request_hash, reply.status, body, now);
+    tx.pending().replies.push(&row)?;
+    tx.batch().replied.insert((key.scope, key.key.clone()));
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use super::chain;
 use super::ledger;
 use super::quarantine;
 use super::rows;
-use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::event::Event;
@@ -56,53 +55,73 @@ pub struct StartSend {
 impl Write for StartSend {
     type Output = Work;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
             // The way here may have taken minutes: what was paused meanwhile stays paused.
-            if self.kind != Kind::Output && settings::is_paused(tx, Switch::Spending).await? {
+            let (paused, quarantine) = tx.held_back().await?;
+            if self.kind != Kind::Output && paused {
                 return Err(StoreError::Refused("spending is paused".to_owned()));
             }
-            quarantine::refuse(tx, self.kind).await?;
-            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
-            let attempt = work.attempt + 1;
+            quarantine::refuse(quarantine, self.kind)?;
             if let Some(seen) = self.intent.looked_seq {
                 refuse_shown(tx, self.id, seen).await?;
             }
-            let intent = &self.intent;
-            let stored = sqlx::query(
-                "INSERT INTO intents (kind, subject, attempt, lane, boot, request_hash, request, \
-                 vendor_time, listed_seq, expects, opened_at, dated) VALUES ($1, $2, $3, $4, $5, \
-                 $6, $7, $8, (SELECT coalesce(max(seq), 0) FROM listed_jobs), $9, $10, $11)",
-            )
-            .bind(self.kind.as_str())
-            .bind(self.id.to_string())
-            .bind(attempt)
-            .bind(&intent.lane)
-            .bind(intent.boot)
-            .bind(&intent.request_hash)
-            .bind(intent.request.to_string())
-            .bind(intent.vendor_time)
-            .bind(intent.expects.to_string())
-            .bind(tx.now)
-            .bind(intent.dated)
-            .execute(&mut *tx.conn)
-            .await
-            .map_err(|error| lane_taken(error, &intent.lane))?;
-            let seq = stored.last_insert_rowid();
-            chain::append(tx, seq, chain::What::Opened).await?;
-            ledger::reserve(tx, seq).await?;
+            let seq = self.open_intent(tx).await?;
             let event = Event::SendStarted { intent: seq };
             apply(tx, &self.timing, "daemon", self.kind, self.id, event, Facts::default()).await
         })
     }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        vec![(self.kind, self.id)]
+    }
 }
 
-fn lane_taken(error: sqlx::Error, lane: &str) -> StoreError {
-    match &error {
-        sqlx::Error::Database(database) if database.is_unique_violation() => {
-            StoreError::Refused(format!("another call is open in the lane {lane}"))
+impl StartSend {
+    /// Stores the intent, with its entry in the chain and in the ledger.
+    async fn open_intent(&self, tx: &mut Tx<'_>) -> Result<i64> {
+        let intent = &self.intent;
+        let attempt = i64::from(tx.load(self.kind, self.id).await?.work.attempt) + 1;
+        let calls = tx.calls().await?;
+        if calls.open.contains(&intent.lane) {
+            return Err(StoreError::Refused(format!(
+                "another call is open in the lane {}",
+                intent.lane
+            )));
         }
-        _ => error.into(),
+        calls.last += 1;
+        let (seq, listed_seq) = (calls.last, calls.listed);
+        tx.note_lane(seq, &intent.lane, true);
+        let now = tx.now;
+        let opened = chain::Opened {
+            seq,
+            kind: self.kind.as_str(),
+            subject: &self.id.to_string(),
+            lane: &intent.lane,
+            attempt,
+            request_hash: &intent.request_hash,
+            vendor_time: intent.vendor_time,
+            listed_seq,
+            opened_at: now,
+        };
+        tx.pending().intents.push(&(
+            seq,
+            opened.kind,
+            opened.subject,
+            attempt,
+            opened.lane,
+            intent.boot,
+            opened.request_hash,
+            intent.request.to_string(),
+            intent.vendor_time,
+            listed_seq,
+            intent.expects.to_string(),
+            now,
+            intent.dated,
+        ))?;
+        chain::append_opened(tx, &opened).await?;
+        ledger::reserve(tx, seq, opened.lane).await?;
+        Ok(seq)
     }
 }
 
@@ -115,14 +134,15 @@ pub struct Recover {
 impl Write for Recover {
     type Output = Vec<(Kind, Id)>;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Vec<(Kind, Id)>>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Vec<(Kind, Id)>>> {
         Box::pin(async move {
             let mut out = Vec::new();
             for kind in Kind::ALL {
                 let sql =
                     format!("SELECT id FROM {} WHERE state = 'submitting'", super::table(kind));
-                let ids: Vec<String> =
-                    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *tx.conn).await?;
+                let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                    .fetch_all(tx.conn().await?)
+                    .await?;
                 for id in ids {
                     let id = rows::id(&id, super::table(kind))?;
                     let note = "the daemon ended while the call was out".to_owned();
@@ -149,7 +169,7 @@ pub struct ClampDue {
 impl Write for ClampDue {
     type Output = u64;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<u64>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             let mut clamped = 0;
             for kind in Kind::ALL {
@@ -161,7 +181,7 @@ impl Write for ClampDue {
                 let done = sqlx::query(sqlx::AssertSqlSafe(sql))
                     .bind(self.to)
                     .bind(self.latest)
-                    .execute(&mut *tx.conn)
+                    .execute(tx.conn().await?)
                     .await?;
                 clamped += done.rows_affected();
             }
@@ -317,7 +337,7 @@ pub(super) async fn note_late(
     sqlx::query("UPDATE intents SET late_evidence = $1 WHERE seq = $2")
         .bind(seen)
         .bind(intent)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -328,7 +348,7 @@ pub(super) async fn refuse_overtaken(tx: &mut Tx<'_>, look: &Look) -> Result<()>
         return Ok(());
     };
     let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
-        .fetch_one(&mut *tx.conn)
+        .fetch_one(tx.conn().await?)
         .await?;
     if newest > *seen {
         return Err(StoreError::Refused(
@@ -347,7 +367,7 @@ async fn refuse_shown(tx: &mut Tx<'_>, id: Id, seen: i64) -> Result<()> {
     )
     .bind(id.to_string())
     .bind(seen)
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(tx.conn().await?)
     .await?;
     match shown {
         Some(remote) => Err(StoreError::Refused(format!(
@@ -362,7 +382,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
     let Look::Complete { at, healthy, empty, settled, .. } = look else {
         sqlx::query("UPDATE intents SET missed = 1, first_look = NULL WHERE seq = $1")
             .bind(intent)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
         return Ok(());
     };
@@ -378,7 +398,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
     .bind(empty)
     .bind(intent)
     .bind(settled)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -396,7 +416,7 @@ pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, remote_ids: &[String])
     )
     .bind(intent)
     .bind(ids)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }

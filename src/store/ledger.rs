@@ -10,8 +10,11 @@ use crate::domain::failure::FailureClass;
 use crate::domain::ids::Id;
 use crate::domain::work::Work;
 
-/// Opens the account of a call that is about to go out.
-pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64) -> Result<()> {
+/// Opens the account of a call that is about to go out, if it is a paid one.
+pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, lane: &str) -> Result<()> {
+    if lane != PAID_LANE {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO ledger (intent, kind, subject, state, outcome, opened_at, updated_at) \
          SELECT seq, kind, subject, 'reserved', 'open', opened_at, opened_at FROM intents \
@@ -19,7 +22,7 @@ pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64) -> Result<()> {
     )
     .bind(intent)
     .bind(PAID_LANE)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -88,7 +91,7 @@ async fn put(
     .bind(remote_id.filter(|_| outcome == "accepted"))
     .bind(tx.now)
     .bind(subject.to_string())
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -104,7 +107,7 @@ pub(super) async fn settle_credits(tx: &mut Tx<'_>, listed: &str) -> Result<()> 
              AND credits IS NOT \
                (SELECT l.credits FROM listed_jobs l WHERE l.remote_id = {table}.remote_id)"
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(listed).execute(&mut *tx.conn).await?;
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(listed).execute(tx.conn().await?).await?;
     }
     // A training that has an entry of its own in the list.
     sqlx::query(
@@ -112,7 +115,7 @@ pub(super) async fn settle_credits(tx: &mut Tx<'_>, listed: &str) -> Result<()> 
          WHERE l.training = ledger.subject AND ledger.outcome = 'accepted' \
          AND ledger.credits IS NOT l.credits",
     )
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }

@@ -107,16 +107,16 @@ struct Unplaced {
 impl Write for SaveListing {
     type Output = ListingNews;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
         Box::pin(async move {
             let before: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
-                .fetch_one(&mut *tx.conn)
+                .fetch_one(tx.conn().await?)
                 .await?;
             // What was there before our first paid call is history: no candidate, no proof.
             let history: bool =
                 sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM intents WHERE lane = $1)")
                     .bind(PAID_LANE)
-                    .fetch_one(&mut *tx.conn)
+                    .fetch_one(tx.conn().await?)
                     .await?;
             let entries = serde_json::to_string(&self.jobs)
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
@@ -186,7 +186,7 @@ impl SaveListing {
             sqlx::query("UPDATE listed_jobs SET foreign_since = $1 WHERE remote_id = $2")
                 .bind(tx.now)
                 .bind(&job.remote_id)
-                .execute(&mut *tx.conn)
+                .execute(tx.conn().await?)
                 .await?;
             let (remote_id, credits) = (job.remote_id, job.credits);
             news.foreign.push(Stranger { remote_id, credits, subject: None });
@@ -218,7 +218,7 @@ impl SaveListing {
         .bind(created_at)
         .bind(skew)
         .bind(self.settle)
-        .fetch_optional(&mut *tx.conn)
+        .fetch_optional(tx.conn().await?)
         .await?)
     }
 
@@ -240,14 +240,14 @@ impl SaveListing {
         .bind(tx.now)
         .bind(self.settle.max(ENTRY_WITHIN))
         .bind(&job.remote_id)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }
         Ok(sqlx::query_scalar("SELECT training IS NOT NULL FROM listed_jobs WHERE remote_id = $1")
             .bind(&job.remote_id)
-            .fetch_one(&mut *tx.conn)
+            .fetch_one(tx.conn().await?)
             .await?)
     }
 }
@@ -265,7 +265,7 @@ async fn upsert(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result<()> {
     .bind(tx.now)
     .bind(history)
     .bind(entries)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -279,7 +279,7 @@ async fn fresh(tx: &mut Tx<'_>, before: i64) -> Result<Vec<Fresh>> {
          WHERE l.seq > $1 ORDER BY l.seq",
     )
     .bind(before)
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?)
 }
 
@@ -289,7 +289,7 @@ async fn unplaced(tx: &mut Tx<'_>) -> Result<Vec<Unplaced>> {
          WHERE j.remote_id = listed_jobs.remote_id AND history = 0 AND reserved_by IS NULL \
          AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL",
     )
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(sqlx::query_as(
         "SELECT remote_id, created_at, credits, EXISTS (SELECT 1 FROM intents i \
@@ -298,7 +298,7 @@ async fn unplaced(tx: &mut Tx<'_>) -> Result<Vec<Unplaced>> {
          AND claimed_by IS NULL AND foreign_since IS NULL ORDER BY seq",
     )
     .bind(PAID_LANE)
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?)
 }
 

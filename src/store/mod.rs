@@ -4,7 +4,7 @@
 //! - [`apply`]: the one place that moves a row, appends its event and carries out the consequences
 //! - [`submit`]: new work, all or nothing
 //! - [`idempotency`]: the same request twice, over HTTP
-//! - [`writer`]: group commit
+//! - [`writer`]: group commit; `tx`, `pending`: what a batch knows and puts off
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
 //! - [`lookup`]: what a command line refers to
@@ -27,6 +27,7 @@ pub mod lookup;
 pub mod once;
 pub mod open;
 mod parents;
+mod pending;
 pub mod quarantine;
 pub mod queries;
 pub mod report;
@@ -35,8 +36,11 @@ pub mod rows;
 pub mod served;
 pub mod settings;
 pub mod submit;
+mod tx;
 pub mod writer;
 
+#[cfg(test)]
+mod batch_tests;
 #[cfg(test)]
 mod chain_tests;
 #[cfg(test)]

@@ -47,14 +47,14 @@ struct Newest {
 impl Write for TrainOnce {
     type Output = Trained;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Trained>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Trained>> {
         Box::pin(async move {
             let newest: Option<Newest> = sqlx::query_as(
                 "SELECT id, state, accepted_at FROM trainings WHERE model_id = $1 \
                  AND retried_by IS NULL ORDER BY id DESC LIMIT 1",
             )
             .bind(self.model.to_string())
-            .fetch_optional(&mut *tx.conn)
+            .fetch_optional(tx.conn().await?)
             .await?;
             if let Some(newest) = newest {
                 let id = rows::id(&newest.id, "trainings")?;
@@ -73,7 +73,7 @@ impl Write for TrainOnce {
             }
             let id = new_id();
             let mut submission = Submission::new(("training", id), &self.actor);
-            submission.models.extend(self.import);
+            submission.models.extend(self.import.clone());
             submission.training = Some(NewTraining { id, model: self.model });
             submission.run(tx).await?;
             Ok(Trained::Begun(id))
@@ -90,7 +90,7 @@ impl TrainOnce {
         let imported: Option<bool> =
             sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
                 .bind(self.model.to_string())
-                .fetch_optional(&mut *tx.conn)
+                .fetch_optional(tx.conn().await?)
                 .await?;
         let imported =
             imported.ok_or_else(|| StoreError::NotFound("model", self.model.to_string()))?;
@@ -126,7 +126,7 @@ pub enum Uploaded {
 impl Write for UploadOnce {
     type Output = Uploaded;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Uploaded>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Uploaded>> {
         Box::pin(async move {
             let held = held(tx, self.upload.model, self.upload.purpose).await?;
             let held_count = held.len();
@@ -144,8 +144,8 @@ impl Write for UploadOnce {
             }
             let id = self.upload.id;
             let mut submission = Submission::new(("upload", id), &self.actor);
-            submission.models.extend(self.import);
-            submission.uploads.push(self.upload);
+            submission.models.extend(self.import.clone());
+            submission.uploads.push(self.upload.clone());
             submission.run(tx).await?;
             Ok(Uploaded::New(id))
         })
@@ -179,7 +179,7 @@ async fn held(tx: &mut Tx<'_>, model: Id, purpose: UploadPurpose) -> Result<Vec<
     )
     .bind(model.to_string())
     .bind(super::submit::purpose_word(purpose))
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?)
 }
 
@@ -190,6 +190,6 @@ async fn is_closed(tx: &mut Tx<'_>, model: Id) -> Result<bool> {
          AND state NOT IN ('failed','cancelled'))",
     )
     .bind(model.to_string())
-    .fetch_one(&mut *tx.conn)
+    .fetch_one(tx.conn().await?)
     .await?)
 }

@@ -19,7 +19,7 @@ pub(super) async fn link_parents(
 ) -> Result<u32> {
     let mut open = 0;
     for (parent_kind, parent) in parents {
-        let work = rows::load(tx.conn, *parent_kind, *parent).await?.work;
+        let work = tx.load(*parent_kind, *parent).await?.work;
         if work.satisfies_dependants() {
             continue;
         }
@@ -41,7 +41,7 @@ pub(super) async fn link_parents(
         .bind(kind.as_str())
         .bind(parent.to_string())
         .bind(parent_kind.as_str())
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
         open += u32::try_from(added.rows_affected()).unwrap_or(u32::MAX);
     }
@@ -63,31 +63,30 @@ pub(super) async fn job_parents(tx: &mut Tx<'_>, request: &JobRequest) -> Result
 
 /// What makes a trained model usable: its newest training, else the model itself.
 async fn trained_parent(tx: &mut Tx<'_>, model: Id) -> Result<(Kind, Id)> {
-    let ready: Option<Option<String>> =
-        sqlx::query_scalar("SELECT remote_status FROM models WHERE id = $1")
-            .bind(model.to_string())
-            .fetch_optional(&mut *tx.conn)
-            .await?;
-    let Some(status) = ready else {
-        return Err(StoreError::NotFound("model", model.to_string()));
-    };
-    let training: Option<String> = sqlx::query_scalar(
-        "SELECT id FROM trainings WHERE model_id = $1 AND retried_by IS NULL \
-         ORDER BY id DESC LIMIT 1",
+    if let Some(known) = tx.batch().usable.get(&model) {
+        return Ok(*known);
+    }
+    let found: Option<(Option<String>, bool, Option<String>)> = sqlx::query_as(
+        "SELECT remote_status, imported, (SELECT id FROM trainings WHERE model_id = models.id \
+         AND retried_by IS NULL ORDER BY id DESC LIMIT 1) FROM models WHERE id = $1",
     )
     .bind(model.to_string())
-    .fetch_optional(&mut *tx.conn)
+    .fetch_optional(tx.reading().await?)
     .await?;
-    let imported: bool = sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
-        .bind(model.to_string())
-        .fetch_one(&mut *tx.conn)
-        .await?;
-    match training {
-        _ if status.as_deref() == Some("ready") => Ok((Kind::Model, model)),
-        Some(training) => Ok((Kind::Training, rows::id(&training, "trainings")?)),
-        None if imported && status.is_none() => Ok((Kind::Model, model)),
-        None => Err(StoreError::Refused(format!(
-            "model {model} is not trained; `darkroom train --model {model} --images DIR` trains it"
-        ))),
-    }
+    let Some((status, imported, training)) = found else {
+        return Err(StoreError::NotFound("model", model.to_string()));
+    };
+    let usable = match training {
+        _ if status.as_deref() == Some("ready") => (Kind::Model, model),
+        Some(training) => (Kind::Training, rows::id(&training, "trainings")?),
+        None if imported && status.is_none() => (Kind::Model, model),
+        None => {
+            return Err(StoreError::Refused(format!(
+                "model {model} is not trained; `darkroom train --model {model} --images DIR` \
+                 trains it"
+            )));
+        }
+    };
+    tx.batch().usable.insert(model, usable);
+    Ok(usable)
 }

@@ -31,7 +31,7 @@ fn json<T: Serialize>(value: &T) -> Result<serde_json::Value> {
 pub(super) async fn current(tx: &mut Tx<'_>) -> Result<Option<Quarantine>> {
     let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
         .bind(NAME)
-        .fetch_optional(&mut *tx.conn)
+        .fetch_optional(tx.aside())
         .await?;
     value
         .map(|text| {
@@ -46,8 +46,8 @@ pub(super) async fn current(tx: &mut Tx<'_>) -> Result<Option<Quarantine>> {
 
 /// Refuses a call of this kind while it must not go out. Asking for a file again is harmless, and
 /// belongs to watching.
-pub(super) async fn refuse(tx: &mut Tx<'_>, kind: Kind) -> Result<()> {
-    match current(tx).await? {
+pub(super) fn refuse(quarantine: Option<Quarantine>, kind: Kind) -> Result<()> {
+    match quarantine {
         Some(quarantine) if kind != Kind::Output || quarantine.stops_watching() => {
             Err(StoreError::Refused(format!(
                 "the database is in quarantine: {}; `darkroom doctor` explains, `darkroom \
@@ -62,7 +62,7 @@ pub(super) async fn refuse(tx: &mut Tx<'_>, kind: Kind) -> Result<()> {
 async fn remove(tx: &mut Tx<'_>, name: &str) -> Result<bool> {
     let done = sqlx::query("DELETE FROM settings WHERE name = $1")
         .bind(name)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(done.rows_affected() > 0)
 }
@@ -76,12 +76,12 @@ pub struct SetQuarantine {
 impl Write for SetQuarantine {
     type Output = (Quarantine, bool);
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(Quarantine, bool)>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(Quarantine, bool)>> {
         Box::pin(async move {
             let before = current(tx).await?;
             let holds = match before.clone() {
-                Some(before) => before.joined(self.quarantine),
-                None => self.quarantine,
+                Some(before) => before.joined(self.quarantine.clone()),
+                None => self.quarantine.clone(),
             };
             let news = before.as_ref() != Some(&holds);
             if news {
@@ -103,7 +103,7 @@ pub struct AccountIsOurs {
 impl Write for AccountIsOurs {
     type Output = bool;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             remove(tx, UNSETTLED).await?;
             settings::put(tx, "account", &self.proof).await?;
@@ -128,7 +128,7 @@ pub struct AccountIsUnsettled {
 impl Write for AccountIsUnsettled {
     type Output = ();
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let value = serde_json::json!({ "class": "account", "reason": self.reason });
             settings::put(tx, UNSETTLED, &value).await
@@ -150,13 +150,13 @@ pub struct Release {
 impl Write for Release {
     type Output = Option<Quarantine>;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Quarantine>>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Quarantine>>> {
         Box::pin(async move {
             let Some(quarantine) = current(tx).await? else {
                 return Ok(None);
             };
             let intent: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM intents")
-                .fetch_one(&mut *tx.conn)
+                .fetch_one(tx.conn().await?)
                 .await?;
             let note = serde_json::json!({
                 "by": self.by, "reason": self.reason, "listed": self.listed,

@@ -66,7 +66,7 @@ pub struct RetriedAll {
 impl Write for RetryAll {
     type Output = RetriedAll;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<RetriedAll>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<RetriedAll>> {
         Box::pin(async move {
             let mut out = RetriedAll {
                 subject: self.subject,
@@ -74,7 +74,7 @@ impl Write for RetryAll {
                 earlier: Vec::new(),
                 resumed: Vec::new(),
             };
-            for retry in self.rows {
+            for retry in &self.rows {
                 let (kind, id) = (retry.kind, retry.id);
                 // An earlier one of these may have taken this one with it.
                 if out.retried.iter().any(|(_, old, _)| *old == id) {
@@ -101,9 +101,9 @@ impl Write for RetryAll {
 impl Write for Retry {
     type Output = Retried;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Retried>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Retried>> {
         Box::pin(async move {
-            let work = rows::load(tx.conn, self.kind, self.id).await?.work;
+            let work = tx.load(self.kind, self.id).await?.work;
             match work.state {
                 State::Attention { .. } => self.resume(tx, &work).await,
                 State::Failed { .. } | State::Cancelled { .. } => self.anew(tx).await,
@@ -182,10 +182,10 @@ impl Retry {
         let mut at = 0;
         while let Some((kind, id)) = group.get(at).copied() {
             at += 1;
-            let work = rows::load(tx.conn, kind, id).await?.work;
+            let work = tx.load(kind, id).await?.work;
             let blamed = matches!(&work.error, Some(error) if error.reason == Reason::Dependency);
             for (kind, id) in neighbours(tx, id, blamed).await? {
-                let work = rows::load(tx.conn, kind, id).await?.work;
+                let work = tx.load(kind, id).await?.work;
                 let ended = matches!(work.state, State::Failed { .. } | State::Cancelled { .. });
                 if ended
                     && !group.contains(&(kind, id))
@@ -241,7 +241,7 @@ impl Retry {
         new: Id,
         names: &BTreeMap<Id, Id>,
     ) -> Result<()> {
-        let before = rows::load(tx.conn, kind, old).await?.work;
+        let before = tx.load(kind, old).await?.work;
         mark_retried(tx, kind, old, new).await?;
         let parents = renamed_parents(tx, old, names).await?;
         let mut work = Work::new(new, kind, State::Queued { due: tx.now });
@@ -260,7 +260,7 @@ impl Retry {
         }
         copy_row(tx, &work, old).await?;
         rename_references(tx, kind, new, names).await?;
-        append_created(tx, &work, &json!({ "retry_of": old }), &self.actor).await
+        append_created(tx, &work, &json!({ "retry_of": old }), &self.actor)
     }
 }
 
@@ -273,7 +273,7 @@ pub(super) async fn never_found_out(tx: &mut Tx<'_>, subject: Id) -> Result<bool
            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id))",
     )
     .bind(subject.to_string())
-    .fetch_one(&mut *tx.conn)
+    .fetch_one(tx.conn().await?)
     .await?)
 }
 
@@ -283,7 +283,7 @@ async fn mark_retried(tx: &mut Tx<'_>, kind: Kind, old: Id, new: Id) -> Result<(
     sqlx::query(AssertSqlSafe(sql))
         .bind(new.to_string())
         .bind(old.to_string())
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -293,7 +293,7 @@ pub(super) async fn parked_outputs(tx: &mut Tx<'_>, job: Id) -> Result<Vec<(Kind
     let parked: Vec<String> =
         sqlx::query_scalar("SELECT id FROM outputs WHERE job_id = $1 AND state = 'attention'")
             .bind(job.to_string())
-            .fetch_all(&mut *tx.conn)
+            .fetch_all(tx.reading().await?)
             .await?;
     parked.iter().map(|id| Ok((Kind::Output, rows::id(id, "outputs")?))).collect()
 }
@@ -303,7 +303,7 @@ async fn follow_retries(tx: &mut Tx<'_>, id: Id, names: &mut BTreeMap<Id, Id>) -
     let parents: Vec<(String, String)> =
         sqlx::query_as("SELECT parent_kind, parent FROM dependencies WHERE child = $1")
             .bind(id.to_string())
-            .fetch_all(&mut *tx.conn)
+            .fetch_all(tx.conn().await?)
             .await?;
     for (kind, parent) in parents {
         let (Some(kind), Some(parent)) = (Kind::parse(&kind), Id::parse(&parent)) else { continue };
@@ -321,7 +321,7 @@ async fn follow_retries(tx: &mut Tx<'_>, id: Id, names: &mut BTreeMap<Id, Id>) -
 async fn is_imported(tx: &mut Tx<'_>, model: Id) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT imported FROM models WHERE id = $1")
         .bind(model.to_string())
-        .fetch_one(&mut *tx.conn)
+        .fetch_one(tx.conn().await?)
         .await?)
 }
 
@@ -329,7 +329,7 @@ async fn retried_by(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Result<Option<Id>> {
     let sql = format!("SELECT retried_by FROM {} WHERE id = $1", table(kind));
     let newer: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(id.to_string())
-        .fetch_one(&mut *tx.conn)
+        .fetch_one(tx.conn().await?)
         .await?;
     newer.map(|id| rows::id(&id, table(kind))).transpose()
 }
@@ -345,7 +345,7 @@ async fn neighbours(tx: &mut Tx<'_>, id: Id, blamed: bool) -> Result<Vec<(Kind, 
     )
     .bind(id.to_string())
     .bind(blamed)
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?;
     Ok(rows.iter().filter_map(|(kind, id)| Some((Kind::parse(kind)?, Id::parse(id)?))).collect())
 }
@@ -359,7 +359,7 @@ async fn renamed_parents(
         "SELECT parent_kind, parent, satisfied_at IS NULL FROM dependencies WHERE child = $1",
     )
     .bind(old.to_string())
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?;
     // What was there before is there still, unless it was retried since.
     Ok(parents
@@ -405,7 +405,7 @@ async fn copy_row(tx: &mut Tx<'_>, work: &Work, old: Id) -> Result<()> {
         .bind(work.poll_anchor)
         .bind(tx.now)
         .bind(old.to_string())
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -431,14 +431,14 @@ async fn rename_references(
                 .bind(newer.to_string())
                 .bind(new.to_string())
                 .bind(old.to_string())
-                .execute(&mut *tx.conn)
+                .execute(tx.conn().await?)
                 .await?;
         }
     }
     if kind == Kind::Job {
         let text: String = sqlx::query_scalar("SELECT request FROM jobs WHERE id = $1")
             .bind(new.to_string())
-            .fetch_one(&mut *tx.conn)
+            .fetch_one(tx.conn().await?)
             .await?;
         let mut request: JobRequest = serde_json::from_str(&text).map_err(|error| {
             StoreError::Corrupt { table: "jobs", row: new.to_string(), problem: error.to_string() }
@@ -449,7 +449,7 @@ async fn rename_references(
         sqlx::query("UPDATE jobs SET request = $1 WHERE id = $2")
             .bind(text)
             .bind(new.to_string())
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
     }
     Ok(())
@@ -490,12 +490,20 @@ pub struct Resolve {
 impl Write for Resolve {
     type Output = Work;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
             self.check_training(tx).await?;
             self.check_job(tx).await?;
-            apply(tx, &self.timing, &self.actor, self.kind, self.id, self.event, Facts::default())
-                .await
+            apply(
+                tx,
+                &self.timing,
+                &self.actor,
+                self.kind,
+                self.id,
+                self.event.clone(),
+                Facts::default(),
+            )
+            .await
         })
     }
 }
@@ -509,7 +517,7 @@ impl Resolve {
         let listed: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listed_jobs WHERE remote_id = $1)")
                 .bind(remote_id)
-                .fetch_one(&mut *tx.conn)
+                .fetch_one(tx.conn().await?)
                 .await?;
         if listed {
             return Ok(());
@@ -531,7 +539,7 @@ impl Resolve {
              WHERE t.id = $1",
         )
         .bind(self.id.to_string())
-        .fetch_optional(&mut *tx.conn)
+        .fetch_optional(tx.conn().await?)
         .await?
         .flatten();
         match model {

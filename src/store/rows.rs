@@ -4,6 +4,7 @@ use super::{Result, StoreError, table};
 use crate::domain::event::Reason;
 use crate::domain::ids::{Id, Millis};
 use crate::domain::work::{Kind, State, Trouble, Work};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 
 /// The lifecycle columns of any of the six tables, as they are stored.
@@ -116,17 +117,17 @@ impl LifecycleRow {
     }
 }
 
+/// The columns of [`LifecycleRow`].
+const COLUMNS: &str = "id, state, due_at, waiting_for, intent, attempt, failures, absences, \
+    version, remote_id, accepted_at, poll_anchor, trouble_since, cancel_requested_at, flag, note, \
+    error, error_class, finished_at";
+
 /// Loads one row's lifecycle.
 ///
 /// # Errors
 /// [`StoreError::NotFound`], or [`StoreError::Corrupt`] for a combination the code never writes.
 pub async fn load(conn: &mut SqliteConnection, kind: Kind, id: Id) -> Result<Loaded> {
-    let sql = format!(
-        "SELECT id, state, due_at, waiting_for, intent, attempt, failures, absences, version, \
-         remote_id, accepted_at, poll_anchor, trouble_since, cancel_requested_at, flag, note, \
-         error, error_class, finished_at FROM {} WHERE id = $1",
-        table(kind)
-    );
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE id = $1", table(kind));
     sqlx::query_as::<_, LifecycleRow>(AssertSqlSafe(sql))
         .bind(id.to_string())
         .fetch_optional(conn)
@@ -135,54 +136,62 @@ pub async fn load(conn: &mut SqliteConnection, kind: Kind, id: Id) -> Result<Loa
         .into_loaded(kind)
 }
 
-/// Writes a changed lifecycle back, if nobody changed it since it was loaded.
+/// Loads the rows of these ids (a JSON array), as far as they are there and can be read.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when not exactly one row changed.
-pub(super) async fn update(
+/// A database error.
+pub(super) async fn load_many(
     conn: &mut SqliteConnection,
-    work: &Work,
+    kind: Kind,
+    ids: &str,
+) -> Result<Vec<Loaded>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {} WHERE id IN (SELECT value FROM json_each($1))",
+        table(kind)
+    );
+    let found: Vec<LifecycleRow> =
+        sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await?;
+    Ok(found.into_iter().filter_map(|row| row.into_loaded(kind).ok()).collect())
+}
+
+/// A changed lifecycle as it is written back, if the row has this version still; the statement is
+/// in `src/store/pending.rs`.
+pub(super) fn stored(row: &Loaded, loaded_version: i64, now: Millis) -> Stored<'_> {
+    Stored { row, loaded_version, now }
+}
+
+/// See [`stored`].
+pub(super) struct Stored<'a> {
+    row: &'a Loaded,
     loaded_version: i64,
     now: Millis,
-) -> Result<()> {
-    let sql = format!(
-        "UPDATE {} SET state = $1, due_at = $2, waiting_for = $3, intent = $4, attempt = $5, \
-         failures = $6, absences = $7, version = version + 1, remote_id = $8, accepted_at = $9, \
-         poll_anchor = $10, trouble_since = $11, cancel_requested_at = $12, flag = $13, \
-         note = $14, error = $15, error_class = $16, finished_at = $17, updated_at = $18 \
-         WHERE id = $19 AND version = $20",
-        table(work.kind)
-    );
-    let changed = sqlx::query(AssertSqlSafe(sql))
-        .bind(work.state.as_str())
-        .bind(work.state.due())
-        .bind(work.state.waiting_for())
-        .bind(work.state.intent())
-        .bind(work.attempt)
-        .bind(work.failures)
-        .bind(work.absences)
-        .bind(&work.remote_id)
-        .bind(work.accepted_at)
-        .bind(work.poll_anchor)
-        .bind(work.trouble_since)
-        .bind(work.cancel_requested_at)
-        .bind(&work.flag)
-        .bind(&work.note)
-        .bind(work.error.as_ref().map(|error| error.message.as_str()))
-        .bind(work.error.as_ref().map(|error| error.reason.as_str()))
-        .bind(work.state.finished_at())
-        .bind(now)
-        .bind(work.id.to_string())
-        .bind(loaded_version)
-        .execute(conn)
-        .await?
-        .rows_affected();
-    if changed == 1 {
-        return Ok(());
+}
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Loaded { work, version } = self.row;
+        let mut row = serializer.serialize_seq(Some(21))?;
+        row.serialize_element(&work.id)?;
+        row.serialize_element(&self.loaded_version)?;
+        row.serialize_element(version)?;
+        row.serialize_element(work.state.as_str())?;
+        row.serialize_element(&work.state.due())?;
+        row.serialize_element(&work.state.waiting_for())?;
+        row.serialize_element(&work.state.intent())?;
+        row.serialize_element(&work.attempt)?;
+        row.serialize_element(&work.failures)?;
+        row.serialize_element(&work.absences)?;
+        row.serialize_element(&work.remote_id)?;
+        row.serialize_element(&work.accepted_at)?;
+        row.serialize_element(&work.poll_anchor)?;
+        row.serialize_element(&work.trouble_since)?;
+        row.serialize_element(&work.cancel_requested_at)?;
+        row.serialize_element(&work.flag)?;
+        row.serialize_element(&work.note)?;
+        row.serialize_element(&work.error.as_ref().map(|error| error.message.as_str()))?;
+        row.serialize_element(&work.error.as_ref().map(|error| error.reason.as_str()))?;
+        row.serialize_element(&work.state.finished_at())?;
+        row.serialize_element(&self.now)?;
+        row.end()
     }
-    Err(StoreError::Corrupt {
-        table: table(work.kind),
-        row: work.id.to_string(),
-        problem: format!("{changed} rows changed where exactly one should have"),
-    })
 }

@@ -100,7 +100,7 @@ pub(super) async fn set_pause(
     .bind(BY_KEY_CHECK)
     .bind(BY_DAEMON)
     .bind(BY_DISK)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -123,7 +123,7 @@ pub struct SetPause {
 impl Write for SetPause {
     type Output = ();
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { set_pause(tx, self.switch, &self.reason, &self.by).await })
     }
 }
@@ -132,7 +132,7 @@ impl Write for SetPause {
 pub(super) async fn is_paused(tx: &mut Tx<'_>, switch: Switch) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)")
         .bind(switch.setting())
-        .fetch_one(&mut *tx.conn)
+        .fetch_one(tx.aside())
         .await?)
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn put(tx: &mut Tx<'_>, name: &str, value: &serde_json::Value) 
     .bind(name)
     .bind(value.to_string())
     .bind(tx.now)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -158,7 +158,7 @@ pub(super) async fn read<T: DeserializeOwned>(
 ) -> Result<Option<T>> {
     let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
         .bind(name)
-        .fetch_optional(&mut *tx.conn)
+        .fetch_optional(tx.aside())
         .await?;
     value.map(|text| parse(name, &text)).transpose()
 }
@@ -182,7 +182,7 @@ pub struct ClearPause {
 impl Write for ClearPause {
     type Output = bool;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let done = sqlx::query(
                 "DELETE FROM settings WHERE name = $1 \
@@ -190,7 +190,7 @@ impl Write for ClearPause {
             )
             .bind(self.switch.setting())
             .bind(self.only_by)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
             Ok(done.rows_affected() > 0)
         })
@@ -208,7 +208,7 @@ pub struct PutSetting {
 impl Write for PutSetting {
     type Output = ();
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { put(tx, self.name, &self.value).await })
     }
 }
@@ -222,14 +222,14 @@ pub struct Boot {
 impl Write for Boot {
     type Output = i64;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<i64>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<i64>> {
         Box::pin(async move {
             let done =
                 sqlx::query("INSERT INTO boots (started_at, pid, version) VALUES ($1, $2, $3)")
                     .bind(tx.now)
                     .bind(i64::from(std::process::id()))
                     .bind(self.version)
-                    .execute(&mut *tx.conn)
+                    .execute(tx.conn().await?)
                     .await?;
             Ok(done.last_insert_rowid())
         })
@@ -245,12 +245,12 @@ pub struct Halt {
 impl Write for Halt {
     type Output = ();
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             sqlx::query("UPDATE boots SET stopped_at = $1 WHERE seq = $2")
                 .bind(tx.now)
                 .bind(self.boot)
-                .execute(&mut *tx.conn)
+                .execute(tx.conn().await?)
                 .await?;
             Ok(())
         })

@@ -175,7 +175,7 @@ pub struct Submitted {
 impl Write for Submission {
     type Output = Submitted;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Submitted>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Submitted>> {
         Box::pin(async move {
             if let Some(key) = &self.key
                 && let Some(subject) = claim_key(tx, key, self.subject).await?
@@ -186,6 +186,10 @@ impl Write for Submission {
             Ok(Submitted { subject: self.subject.1, existed: false })
         })
     }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        self.changes.iter().map(|change| change.target.row()).collect()
+    }
 }
 
 /// Takes the key, or answers what it was used for.
@@ -193,7 +197,7 @@ async fn claim_key(tx: &mut Tx<'_>, key: &Key, subject: (&str, Id)) -> Result<Op
     let known: Option<(String, String)> =
         sqlx::query_as("SELECT request_hash, subject FROM idempotency_keys WHERE key = $1")
             .bind(&key.key)
-            .fetch_optional(&mut *tx.conn)
+            .fetch_optional(tx.conn().await?)
             .await?;
     match known {
         Some((hash, subject)) if hash == key.request_hash => {
@@ -213,7 +217,7 @@ async fn claim_key(tx: &mut Tx<'_>, key: &Key, subject: (&str, Id)) -> Result<Op
             .bind(subject.0)
             .bind(subject.1.to_string())
             .bind(tx.now)
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
             Ok(None)
         }
@@ -229,7 +233,7 @@ impl Submission {
                 .bind(&run.name)
                 .bind(&run.recipe)
                 .bind(tx.now)
-                .execute(&mut *tx.conn)
+                .execute(tx.conn().await?)
                 .await?;
         }
         for model in &self.models {
@@ -278,7 +282,7 @@ impl Submission {
         .bind(identity.and_then(|person| person.ethnicity.as_deref()))
         .bind(identity.and_then(|person| person.eye_color.as_deref()))
         .bind(new.import.is_some())
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await
         .map_err(|error| {
             unique(error, || {
@@ -288,7 +292,7 @@ impl Submission {
                 )
             })
         })?;
-        append_created(tx, &work, &json!({ "name": new.name }), &self.actor).await
+        append_created(tx, &work, &json!({ "name": new.name }), &self.actor)
     }
 
     async fn insert_upload(&self, tx: &mut Tx<'_>, new: &NewUpload) -> Result<()> {
@@ -309,10 +313,10 @@ impl Submission {
         .bind(&new.sha256)
         .bind(i64::try_from(new.bytes).unwrap_or(i64::MAX))
         .bind(&new.media_type)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
         let detail = json!({ "file_name": new.file_name, "sha256": new.sha256 });
-        append_created(tx, &work, &detail, &self.actor).await
+        append_created(tx, &work, &detail, &self.actor)
     }
 
     async fn insert_training(
@@ -329,7 +333,7 @@ impl Submission {
              AND state NOT IN ('succeeded','failed','cancelled')",
         )
         .bind(new.model.to_string())
-        .fetch_all(&mut *tx.conn)
+        .fetch_all(tx.conn().await?)
         .await?;
         for upload in &uploads {
             parents.push((Kind::Upload, rows::id(upload, "uploads")?));
@@ -340,7 +344,7 @@ impl Submission {
              AND finished_at IS NULL",
         )
         .bind(new.model.to_string())
-        .fetch_all(&mut *tx.conn)
+        .fetch_all(tx.conn().await?)
         .await?;
         for change in &deletions {
             parents.push((Kind::Change, rows::id(change, "changes")?));
@@ -357,7 +361,7 @@ impl Submission {
         .bind(tx.now)
         .bind(new.model.to_string())
         .bind(run)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await
         .map_err(|error| {
             unique(error, || {
@@ -367,7 +371,7 @@ impl Submission {
                 )
             })
         })?;
-        append_created(tx, &work, &json!({ "model": new.model }), &self.actor).await
+        append_created(tx, &work, &json!({ "model": new.model }), &self.actor)
     }
 
     async fn insert_job(&self, tx: &mut Tx<'_>, new: &NewJob, run: Option<&str>) -> Result<()> {
@@ -376,26 +380,23 @@ impl Submission {
         let columns = JobColumns::of(&new.request);
         let request = serde_json::to_string(&new.request)
             .map_err(|error| StoreError::Refused(format!("a request cannot be stored: {error}")))?;
-        sqlx::query(
-            "INSERT INTO jobs (id, state, due_at, waiting_for, created_at, updated_at, type, \
-             model_id, model_name, request, prompt, run_id, step) \
-             VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(new.id.to_string())
-        .bind(work.state.as_str())
-        .bind(work.state.due())
-        .bind(work.state.waiting_for())
-        .bind(tx.now)
-        .bind(columns.kind)
-        .bind(columns.model_id.map(|id| id.to_string()))
-        .bind(columns.model_name)
-        .bind(request)
-        .bind(columns.prompt)
-        .bind(run)
-        .bind(&new.step)
-        .execute(&mut *tx.conn)
-        .await?;
-        append_created(tx, &work, &json!({ "type": columns.kind }), &self.actor).await
+        let row = (
+            work.id,
+            work.state.as_str(),
+            work.state.due(),
+            work.state.waiting_for(),
+            tx.now,
+            columns.kind,
+            columns.model_id,
+            columns.model_name,
+            request,
+            columns.prompt,
+            run,
+            &new.step,
+        );
+        tx.pending().jobs.push(&row)?;
+        tx.is_new(&work);
+        append_created(tx, &work, &json!({ "type": columns.kind }), &self.actor)
     }
 
     async fn insert_change(&self, tx: &mut Tx<'_>, new: &NewChange) -> Result<()> {
@@ -407,24 +408,21 @@ impl Submission {
         let action = if new.fields.is_some() { "update" } else { "delete" };
         let fields = serde_json::to_value(&new.fields).unwrap_or(Value::Null);
         let fields = if fields.is_null() { json!({}) } else { fields };
-        sqlx::query(
-            "INSERT INTO changes (id, state, due_at, waiting_for, created_at, updated_at, \
-             model_id, action, fields, target_kind, target) \
-             VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(new.id.to_string())
-        .bind(work.state.as_str())
-        .bind(work.state.due())
-        .bind(work.state.waiting_for())
-        .bind(tx.now)
-        .bind(new.target.model().map(|model| model.to_string()))
-        .bind(action)
-        .bind(fields.to_string())
-        .bind(kind.as_str())
-        .bind(target.to_string())
-        .execute(&mut *tx.conn)
-        .await?;
-        append_created(tx, &work, &json!({ "action": action }), &self.actor).await
+        let row = (
+            work.id,
+            work.state.as_str(),
+            work.state.due(),
+            work.state.waiting_for(),
+            tx.now,
+            new.target.model(),
+            action,
+            fields.to_string(),
+            kind.as_str(),
+            target,
+        );
+        tx.pending().changes.push(&row)?;
+        tx.is_new(&work);
+        append_created(tx, &work, &json!({ "action": action }), &self.actor)
     }
 
     /// The first state of a row with these parents, whose open ones are noted.
@@ -452,7 +450,7 @@ async fn refuse_second_purchase(tx: &mut Tx<'_>, model: Id) -> Result<()> {
          AND accepted_at IS NULL AND state IN ('failed','cancelled')",
     )
     .bind(model.to_string())
-    .fetch_all(&mut *tx.conn)
+    .fetch_all(tx.conn().await?)
     .await?;
     for id in ended {
         if super::retry::never_found_out(tx, rows::id(&id, "trainings")?).await? {

@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-fn image(prompt: &str) -> JobRequest {
+pub(super) fn image(prompt: &str) -> JobRequest {
     JobRequest::Image(ImageRequest {
         model: ModelRef::Public("nanobanana".into()),
         prompt: Some(prompt.into()),
@@ -397,19 +397,19 @@ impl super::writer::Write for Overflow {
     type Output = ();
 
     fn run<'a>(
-        self,
+        &'a self,
         tx: &'a mut super::writer::Tx<'_>,
     ) -> futures_util::future::BoxFuture<'a, super::Result<()>> {
         Box::pin(async move {
             let most: i64 =
-                sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *tx.conn).await?;
+                sqlx::query_scalar("PRAGMA page_count").fetch_one(tx.conn().await?).await?;
             let limit = format!("PRAGMA max_page_count = {most}");
-            sqlx::query(sqlx::AssertSqlSafe(limit)).execute(&mut *tx.conn).await?;
+            sqlx::query(sqlx::AssertSqlSafe(limit)).execute(tx.conn().await?).await?;
             sqlx::query(
                 "INSERT INTO settings (name, value, updated_at) \
                  VALUES ('big', json_quote(hex(zeroblob(9000000))), 0)",
             )
-            .execute(&mut *tx.conn)
+            .execute(tx.conn().await?)
             .await?;
             Ok(())
         })

@@ -1,7 +1,9 @@
 //! Group commit: one connection writes, and whatever is waiting shares one transaction.
 //!
-//! Every caller gets its answer only after the commit is on disk. A write that is refused is
-//! rolled back to its savepoint and takes nothing of its neighbours with it.
+//! Every caller gets its answer only after the commit is on disk. The writes of a batch run as one
+//! piece of work, whose statements are shared ([`Tx`]). One that is refused before it has done
+//! anything is left out; if one is refused later than that, the batch is rolled back and run again
+//! one by one, each in a savepoint, so that it takes nothing of its neighbours with it.
 //!
 //! What a disk can do to it:
 //!
@@ -16,9 +18,11 @@
 //! - *A failed sync in an automatic checkpoint* is not reported by SQLite, and need not be: what it
 //!   was to copy stays in the log, and the next checkpoint writes all of it anew.
 
+use super::tx::{Batch, Ref};
 use super::{Fault, Result, StoreError, fault_of, open};
 use crate::clock::Clock;
-use crate::domain::ids::Millis;
+use crate::domain::ids::{Id, Millis};
+use crate::domain::work::Kind;
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use std::path::PathBuf;
@@ -28,26 +32,25 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use super::tx::Tx;
+
 /// Enough for every waiting caller of a busy moment to share one sync, small enough that the first
 /// of them does not wait long.
 const BATCH: usize = 256;
 /// Callers beyond this wait to get in: back-pressure instead of memory.
 const QUEUE: usize = 4096;
 
-/// Where a write works: inside the shared transaction, at one moment.
-pub struct Tx<'a> {
-    /// The connection, inside `BEGIN IMMEDIATE`.
-    pub conn: &'a mut SqliteConnection,
-    /// The time of this transaction.
-    pub now: Millis,
-}
-
 /// Something to write: it either succeeds whole or changes nothing.
 pub trait Write: Send + 'static {
     /// What the caller learns after the commit.
     type Output: Send + 'static;
-    /// Does the work inside the transaction.
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>>;
+    /// Does the work inside the transaction; perhaps again, after a rollback of what it did before.
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>>;
+
+    /// Rows that it is about, as far as it knows: those of a whole batch are read together.
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        Vec::new()
+    }
 }
 
 /// Writes nothing: shows that a transaction can be had.
@@ -56,7 +59,7 @@ pub struct Nothing;
 impl Write for Nothing {
     type Output = ();
 
-    fn run<'a>(self, _: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, _: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -64,6 +67,8 @@ impl Write for Nothing {
 /// A write whose output type is forgotten, so that different ones share a queue.
 trait Task: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Ran>;
+    fn rows(&self) -> Vec<Ref>;
+    fn refuse(&mut self, error: StoreError);
     fn answer(self: Box<Self>, broken: Option<&Broken>);
 }
 
@@ -78,7 +83,7 @@ enum Ran {
 }
 
 struct Pending<W: Write> {
-    write: Option<W>,
+    write: W,
     result: Option<Result<W::Output>>,
     reply: oneshot::Sender<Result<W::Output>>,
 }
@@ -89,10 +94,7 @@ where
 {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Ran> {
         Box::pin(async move {
-            let Some(write) = self.write.take() else {
-                return Ran::Refused;
-            };
-            let result = write.run(tx).await;
+            let result = self.write.run(tx).await;
             if let Err(error) = &result
                 && let Some(fault) = error.fault()
             {
@@ -103,6 +105,14 @@ where
             self.result = Some(result);
             if kept { Ran::Kept } else { Ran::Refused }
         })
+    }
+
+    fn rows(&self) -> Vec<Ref> {
+        self.write.rows()
+    }
+
+    fn refuse(&mut self, error: StoreError) {
+        self.result = Some(Err(error));
     }
 
     fn answer(self: Box<Self>, broken: Option<&Broken>) {
@@ -168,7 +178,7 @@ impl Writer {
         W::Output: Sync,
     {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { write: Some(write), result: None, reply };
+        let pending = Pending { write, result: None, reply };
         let stopped = || match self.disk.why.get() {
             Some(why) => StoreError::Failed(why.clone()),
             None => StoreError::WriterStopped("it is shutting down".to_owned()),
@@ -349,7 +359,7 @@ async fn commit_batch(
     done.map(drop).map_err(|error| Broken::in_commit(&error))
 }
 
-/// Runs every write in its own savepoint and counts those that stand.
+/// Runs every write and counts those that stand.
 async fn run_batch(
     conn: &mut SqliteConnection,
     clock: &dyn Clock,
@@ -357,15 +367,75 @@ async fn run_batch(
 ) -> std::result::Result<usize, Broken> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
     let now = clock.now();
+    if let Some(kept) = together(conn, now, batch).await? {
+        return Ok(kept);
+    }
+    sqlx::query("ROLLBACK").execute(&mut *conn).await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
+    one_by_one(conn, clock.now(), batch).await
+}
+
+/// Runs the writes as one piece of work. `None` when one of them was refused after it had done
+/// something, or when what was put off is refused: then nothing of it may stay.
+async fn together(
+    conn: &mut SqliteConnection,
+    now: Millis,
+    batch: &mut [Box<dyn Task>],
+) -> std::result::Result<Option<usize>, Broken> {
+    let mut known = Batch::default();
+    let mut tx = Tx::new(conn, now, &mut known);
+    if batch.len() > 1 {
+        let rows: Vec<Ref> = batch.iter().flat_map(|task| task.rows()).collect();
+        tx.prefetch(&rows).await.map_err(|error| Broken::before_commit(&error))?;
+    }
+    let mut kept = 0usize;
+    for task in batch.iter_mut() {
+        tx.begin_write();
+        match task.run(&mut tx).await {
+            Ran::Kept => kept += 1,
+            Ran::Refused if tx.is_touched() => return Ok(None),
+            Ran::Refused => {}
+            Ran::Broken(broken) => return Err(broken),
+        }
+    }
+    match tx.flush().await {
+        Ok(()) => Ok(Some(kept)),
+        Err(error) => match error.fault() {
+            Some(fault) => Err(Broken::of(fault, error.to_string())),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Runs every write in its own savepoint, so that one that is refused takes nothing with it.
+async fn one_by_one(
+    conn: &mut SqliteConnection,
+    now: Millis,
+    batch: &mut [Box<dyn Task>],
+) -> std::result::Result<usize, Broken> {
     let mut kept = 0usize;
     for task in batch.iter_mut() {
         sqlx::query("SAVEPOINT one").execute(&mut *conn).await?;
-        match task.run(&mut Tx { conn: &mut *conn, now }).await {
-            Ran::Kept => kept += 1,
-            Ran::Refused => {
-                sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;
-            }
+        let mut known = Batch::default();
+        let mut tx = Tx::new(&mut *conn, now, &mut known);
+        let stands = match task.run(&mut tx).await {
             Ran::Broken(broken) => return Err(broken),
+            Ran::Refused => false,
+            Ran::Kept => match tx.flush().await {
+                Ok(()) => true,
+                Err(error) => match error.fault() {
+                    Some(fault) => return Err(Broken::of(fault, error.to_string())),
+                    None => {
+                        task.refuse(error);
+                        false
+                    }
+                },
+            },
+        };
+        if stands {
+            kept += 1;
+        } else {
+            sqlx::query("ROLLBACK TO one").execute(&mut *conn).await?;
         }
         sqlx::query("RELEASE one").execute(&mut *conn).await?;
     }

@@ -159,7 +159,7 @@ where
     W::Output: Sync,
 {
     let stored = told.clone();
-    match once(app, key, write, Box::new(move |_| Some(stored))).await? {
+    match once(app, key, write, Box::new(move |_| Some(stored.clone()))).await? {
         Done::Now(_) => Ok(Json(told.body).into_response()),
         Done::Before(reply) => Ok(replayed(reply)),
     }

@@ -280,7 +280,7 @@ pub(super) async fn delete_media(
         (_, model) => Target::Output(row_id, model),
     };
     let write = DeleteMedia { target, actor: ACTOR.to_owned(), timing: *app.store.timing() };
-    match once(app, key, write, Box::new(move |there| there.then_some(stored))).await? {
+    match once(app, key, write, Box::new(move |there| there.then(|| stored.clone()))).await? {
         Done::Now(true) => Ok(Json(told.body).into_response()),
         Done::Now(false) => Err(find::no_such(what, id)),
         Done::Before(reply) => Ok(replayed(reply)),

@@ -321,7 +321,7 @@ pub(super) async fn train(
     let told = reply(json!("Training triggered"));
     let stored = told.clone();
     let answer = move |done: &Trained| match done {
-        Trained::Begun(_) | Trained::Before(_) => Some(stored),
+        Trained::Begun(_) | Trained::Before(_) => Some(stored.clone()),
         Trained::Photos(_) | Trained::EndedBadly(_) => None,
     };
     match once(&app, key, write, Box::new(answer)).await? {

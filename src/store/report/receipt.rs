@@ -30,7 +30,7 @@ pub struct Receipt {
 impl Write for Receipted {
     type Output = Receipt;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
         Box::pin(async move {
             let word = self.0.subject.0;
             let id = self.0.run(tx).await?.subject;
@@ -40,6 +40,10 @@ impl Write for Receipted {
             receipt(tx, kind, id).await
         })
     }
+
+    fn rows(&self) -> Vec<(Kind, Id)> {
+        self.0.rows()
+    }
 }
 
 /// A photo that the model does not hold yet, and how it begins; anything else is refused.
@@ -48,7 +52,7 @@ pub struct ReceiptedUpload(pub UploadOnce);
 impl Write for ReceiptedUpload {
     type Output = Receipt;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
         Box::pin(async move {
             let refusal = match self.0.run(tx).await? {
                 Uploaded::New(id) => return receipt(tx, Noun::Work(Kind::Upload), id).await,
@@ -74,7 +78,7 @@ pub struct ReceiptedTraining(pub TrainOnce);
 impl Write for ReceiptedTraining {
     type Output = Receipt;
 
-    fn run<'a>(self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Receipt>> {
         Box::pin(async move {
             let refusal = match self.0.run(tx).await? {
                 Trained::Begun(id) => return receipt(tx, Noun::Work(Kind::Training), id).await,
@@ -98,13 +102,21 @@ impl Write for ReceiptedTraining {
 
 /// How a row begins, inside the transaction that stores it.
 async fn receipt(tx: &mut Tx<'_>, kind: Noun, id: Id) -> Result<Receipt> {
+    if let Noun::Work(work) = kind
+        && let Some(new) = tx.new_row((work, id))
+    {
+        let state = new.state.as_str().to_owned();
+        return Ok(Receipt { id, kind, state, created_at: Time(tx.now) });
+    }
     let sql = match kind {
         Noun::Work(_) => format!("SELECT state, created_at FROM {} WHERE id = $1", kind.plural()),
         Noun::Run => "SELECT s.state, r.created_at FROM run_status s JOIN runs r ON r.id = s.id \
                       WHERE s.id = $1"
             .to_owned(),
     };
-    let (state, created_at): (String, Millis) =
-        sqlx::query_as(AssertSqlSafe(sql)).bind(id.to_string()).fetch_one(&mut *tx.conn).await?;
+    let (state, created_at): (String, Millis) = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_one(tx.reading().await?)
+        .await?;
     Ok(Receipt { id, kind, state, created_at: Time(created_at) })
 }

@@ -237,7 +237,7 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     if let Some(status) = &facts.remote_status
         && matches!(work.kind, Kind::Model | Kind::Training | Kind::Job)
     {
-        tx.pending().statuses.entry(work.kind).or_default().push(&(work.id, status))?;
+        tx.pending().statuses.insert((work.kind, work.id), status.clone());
     }
     if let Some(status) = &facts.model_status {
         let of_model = match work.kind {

@@ -2,10 +2,11 @@
 //!
 //! A statement costs a hand-over to the driver's thread, which is dearer than the row. So inserts
 //! and updates that nothing of the batch has to read from the file are collected as JSON and
-//! carried out together, by `INSERT ... SELECT ... FROM json_each(?)` and
-//! `UPDATE ... FROM json_each(?)`.
+//! carried out together, by `INSERT ... SELECT ... FROM jsonb_each($1)` and
+//! `UPDATE ... FROM jsonb_each($1)`, all of them in one hand-over.
 
 use super::{Result, StoreError, table};
+use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -31,18 +32,48 @@ impl Rows {
         self.count == 0
     }
 
-    /// Runs `sql`, whose only parameter these rows are, and answers how many rows it touched
-    /// besides how many there were; nothing when there are none.
-    async fn run(&mut self, conn: &mut SqliteConnection, sql: &str) -> Result<Option<(u64, u64)>> {
-        if self.is_empty() {
-            return Ok(None);
-        }
+    /// The rows as text, and how many there are; afterwards there are none.
+    fn take(&mut self) -> Result<(String, u64)> {
         let Self { mut json, count } = std::mem::take(self);
         json.push(b']');
         let json = String::from_utf8(json)
             .map_err(|error| StoreError::Refused(format!("a row cannot be stored: {error}")))?;
-        let done = sqlx::query(AssertSqlSafe(sql)).bind(json).execute(conn).await?;
-        Ok(Some((done.rows_affected(), count)))
+        Ok((json, count))
+    }
+}
+
+/// Statements that go to the driver as one, each with rows of its own.
+#[derive(Default)]
+struct Script {
+    sql: String,
+    rows: Vec<String>,
+    /// How many rows all of them have to touch.
+    wanted: u64,
+}
+
+impl Script {
+    /// Adds a statement whose only parameter, `$1`, is these rows; nothing when there are none.
+    fn add(&mut self, statement: &str, rows: &mut Rows) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (json, count) = rows.take()?;
+        self.rows.push(json);
+        self.wanted += count;
+        self.sql.push_str(&statement.replace("$1", &format!("${}", self.rows.len())));
+        self.sql.push_str(";\n");
+        Ok(())
+    }
+
+    async fn run(self, conn: &mut SqliteConnection) -> Result<u64> {
+        if self.rows.is_empty() {
+            return Ok(0);
+        }
+        let mut query = sqlx::query(AssertSqlSafe(self.sql));
+        for rows in self.rows {
+            query = query.bind(rows);
+        }
+        Ok(query.execute(conn).await?.rows_affected())
     }
 }
 
@@ -66,7 +97,7 @@ pub(super) struct Pending {
     /// Changes that the vendor has taken.
     pub(super) taken_over: Rows,
     /// The vendor's words.
-    pub(super) statuses: BTreeMap<Kind, Rows>,
+    pub(super) statuses: BTreeMap<(Kind, Id), String>,
     /// Entries of the chain.
     pub(super) chain: Rows,
     /// Stored replies.
@@ -79,32 +110,32 @@ const JOBS: &str = "INSERT INTO jobs (id, state, due_at, waiting_for, created_at
     type, model_id, model_name, request, prompt, run_id, step) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4, \
     value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 \
-    FROM json_each($1)";
+    FROM jsonb_each($1)";
 
 const CHANGES: &str = "INSERT INTO changes (id, state, due_at, waiting_for, created_at, \
     updated_at, model_id, action, fields, target_kind, target) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4, \
-    value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($1)";
+    value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM jsonb_each($1)";
 
 const OUTPUTS: &str = "INSERT INTO outputs (id, state, due_at, remote_id, created_at, updated_at, \
     job_id, position, media, remote_url) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4, \
-    value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each($1)";
+    value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM jsonb_each($1)";
 
 const INTENTS: &str = "INSERT INTO intents (seq, kind, subject, attempt, lane, boot, \
     request_hash, request, vendor_time, listed_seq, expects, opened_at, dated) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12 \
-    FROM json_each($1)";
+    FROM jsonb_each($1)";
 
 const SETTLED: &str = "UPDATE intents SET settled_at = v.at, outcome = v.outcome, \
     evidence = v.evidence FROM (SELECT value ->> 0 AS seq, value ->> 1 AS at, \
-    value ->> 2 AS outcome, value ->> 3 AS evidence FROM json_each($1)) v \
+    value ->> 2 AS outcome, value ->> 3 AS evidence FROM jsonb_each($1)) v \
     WHERE intents.seq = v.seq";
 
 const FILES: &str = "UPDATE outputs SET path = v.path, sha256 = v.sha256, bytes = v.bytes, \
     media_type = v.media_type FROM (SELECT value ->> 0 AS id, value ->> 1 AS path, \
-    value ->> 2 AS sha256, value ->> 3 AS bytes, value ->> 4 AS media_type FROM json_each($1)) v \
+    value ->> 2 AS sha256, value ->> 3 AS bytes, value ->> 4 AS media_type FROM jsonb_each($1)) v \
     WHERE outputs.id = v.id";
 
 /// The shape of these rows is [`super::rows::stored`].
@@ -121,27 +152,27 @@ const LIFECYCLE: &str = "SET state = v.state, due_at = v.due_at, waiting_for = v
     value ->> 12 AS poll_anchor, value ->> 13 AS trouble_since, \
     value ->> 14 AS cancel_requested_at, value ->> 15 AS flag, value ->> 16 AS note, \
     value ->> 17 AS error, value ->> 18 AS error_class, value ->> 19 AS finished_at, \
-    value ->> 20 AS updated_at FROM json_each($1)) v";
+    value ->> 20 AS updated_at FROM jsonb_each($1)) v";
 
 /// Two changes of one model are never under way at once, so each model meets one row.
 const TAKEN_OVER: &str = "UPDATE models SET name = json_extract(c.fields, '$.name'), \
     age = json_extract(c.fields, '$.age'), gender = json_extract(c.fields, '$.gender'), \
     ethnicity = json_extract(c.fields, '$.ethnicity'), \
     eye_color = json_extract(c.fields, '$.eye_color') \
-    FROM changes c WHERE c.id IN (SELECT value ->> 0 FROM json_each($1)) \
+    FROM changes c WHERE c.id IN (SELECT value ->> 0 FROM jsonb_each($1)) \
     AND c.action = 'update' AND models.id = c.model_id";
 
 const CHAIN: &str = "INSERT INTO chain (seq, at, intent, what, note, digest, head) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-    value ->> 6 FROM json_each($1)";
+    value ->> 6 FROM jsonb_each($1)";
 
 const REPLIES: &str = "INSERT INTO replies (scope, key, request_hash, status, body, created_at) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 \
-    FROM json_each($1)";
+    FROM jsonb_each($1)";
 
 const EVENTS: &str = "INSERT INTO events (at, kind, subject, version, from_state, to_state, \
     cause, actor, detail) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-    value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM json_each($1)";
+    value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM jsonb_each($1)";
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
@@ -159,7 +190,7 @@ impl Pending {
         ];
         rows.into_iter().all(Rows::is_empty)
             && self.lifecycles.values().all(Rows::is_empty)
-            && self.statuses.values().all(Rows::is_empty)
+            && self.statuses.is_empty()
     }
 
     /// Carries out everything that was put off.
@@ -167,23 +198,42 @@ impl Pending {
     /// # Errors
     /// A database error, or [`StoreError::Corrupt`] when an update does not meet its rows.
     pub(super) async fn carry_out(&mut self, conn: &mut SqliteConnection) -> Result<()> {
-        self.jobs.run(conn, JOBS).await?;
-        self.changes.run(conn, CHANGES).await?;
-        self.outputs.run(conn, OUTPUTS).await?;
-        self.intents.run(conn, INTENTS).await?;
-        all_met("intents", self.settled.run(conn, SETTLED).await?)?;
-        all_met("outputs", self.files.run(conn, FILES).await?)?;
+        let mut script = Script::default();
+        script.add(JOBS, &mut self.jobs)?;
+        script.add(CHANGES, &mut self.changes)?;
+        script.add(OUTPUTS, &mut self.outputs)?;
+        script.add(INTENTS, &mut self.intents)?;
+        script.add(SETTLED, &mut self.settled)?;
+        script.add(FILES, &mut self.files)?;
         for (kind, rows) in &mut self.lifecycles {
-            all_met(table(*kind), rows.run(conn, &lifecycles(*kind)).await?)?;
+            script.add(&lifecycles(*kind), rows)?;
         }
-        self.taken_over.run(conn, TAKEN_OVER).await?;
-        for (kind, rows) in &mut self.statuses {
-            rows.run(conn, &statuses(*kind)).await?;
+        let mut words: BTreeMap<Kind, Rows> = BTreeMap::new();
+        for ((kind, id), word) in std::mem::take(&mut self.statuses) {
+            words.entry(kind).or_default().push(&(id, word))?;
         }
-        self.chain.run(conn, CHAIN).await?;
-        self.replies.run(conn, REPLIES).await?;
-        self.events.run(conn, EVENTS).await?;
-        Ok(())
+        for (kind, rows) in &mut words {
+            script.add(&statuses(*kind), rows)?;
+        }
+        script.add(CHAIN, &mut self.chain)?;
+        script.add(REPLIES, &mut self.replies)?;
+        script.add(EVENTS, &mut self.events)?;
+        let wanted = script.wanted;
+        let met = script.run(conn).await?;
+        if met != wanted {
+            return Err(StoreError::Corrupt {
+                table: "events",
+                row: "the newest ones".to_owned(),
+                problem: format!(
+                    "{met} rows changed where exactly {wanted} should have: something else \
+                     changed them in the same moment"
+                ),
+            });
+        }
+        // Only updates touch a model, so how many these meet is not known beforehand.
+        let mut script = Script::default();
+        script.add(TAKEN_OVER, &mut self.taken_over)?;
+        script.run(conn).await.map(drop)
     }
 }
 
@@ -196,20 +246,8 @@ fn statuses(kind: Kind) -> String {
     let table = table(kind);
     format!(
         "UPDATE {table} SET remote_status = v.word FROM (SELECT value ->> 0 AS id, \
-         value ->> 1 AS word FROM json_each($1)) v WHERE {table}.id = v.id"
+         value ->> 1 AS word FROM jsonb_each($1)) v WHERE {table}.id = v.id"
     )
-}
-
-/// Every row of an update must have met exactly one row of the table.
-fn all_met(table: &'static str, done: Option<(u64, u64)>) -> Result<()> {
-    match done {
-        Some((met, wanted)) if met != wanted => Err(StoreError::Corrupt {
-            table,
-            row: format!("{wanted} rows"),
-            problem: format!("{met} rows changed where exactly {wanted} should have"),
-        }),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -231,7 +269,7 @@ mod tests {
                     .await
                     .unwrap();
             let scans = plan.iter().filter(|step| step.3.starts_with("SCAN"));
-            let of_tables: Vec<_> = scans.filter(|step| !step.3.contains("json_each")).collect();
+            let of_tables: Vec<_> = scans.filter(|step| !step.3.contains("jsonb_each")).collect();
             assert!(of_tables.is_empty(), "{sql}\n{plan:?}");
         }
     }

@@ -4,11 +4,13 @@ use super::{Result, StoreError, table};
 use crate::domain::event::Reason;
 use crate::domain::ids::{Id, Millis};
 use crate::domain::work::{Kind, State, Trouble, Work};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{AssertSqlSafe, FromRow, SqliteConnection};
 
 /// The lifecycle columns of any of the six tables, as they are stored.
-#[derive(Debug, FromRow)]
+#[derive(Debug, FromRow, Deserialize)]
 struct LifecycleRow {
     id: String,
     state: String,
@@ -146,12 +148,31 @@ pub(super) async fn load_many(
     ids: &str,
 ) -> Result<Vec<Loaded>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM {} WHERE id IN (SELECT value FROM json_each($1))",
+        "SELECT json_group_array(json_array({COLUMNS})) FROM {} \
+         WHERE id IN (SELECT value FROM json_each($1))",
         table(kind)
     );
-    let found: Vec<LifecycleRow> =
-        sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(conn).await?;
+    let found: Vec<LifecycleRow> = at_once(conn, sql, ids).await?;
     Ok(found.into_iter().filter_map(|row| row.into_loaded(kind).ok()).collect())
+}
+
+/// Runs a query that puts all its rows into one value, as a JSON array of arrays: each row by
+/// itself would cost a hand-over from the driver's thread.
+///
+/// # Errors
+/// A database error, or [`StoreError::Corrupt`] when a row has another shape.
+pub(super) async fn at_once<T: DeserializeOwned>(
+    conn: &mut SqliteConnection,
+    sql: String,
+    parameter: &str,
+) -> Result<Vec<T>> {
+    let rows: String =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(parameter).fetch_one(conn).await?;
+    serde_json::from_str(&rows).map_err(|error| StoreError::Corrupt {
+        table: "a query",
+        row: "all of them".to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// A changed lifecycle as it is written back, if the row has this version still; the statement is

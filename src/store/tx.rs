@@ -248,9 +248,10 @@ impl<'a> Tx<'a> {
         if outputs.is_empty() {
             return Ok(());
         }
-        let sql = "SELECT id, job_id FROM outputs WHERE id IN (SELECT value FROM json_each($1))";
+        let sql = "SELECT json_group_array(json_array(id, job_id)) FROM outputs \
+             WHERE id IN (SELECT value FROM json_each($1))";
         let found: Vec<(String, String)> =
-            sqlx::query_as(sql).bind(json(&outputs)?).fetch_all(&mut *self.conn).await?;
+            rows::at_once(self.conn, sql.to_owned(), &json(&outputs)?).await?;
         for (output, job) in found {
             let job = rows::id(&job, "outputs")?;
             self.batch.jobs.insert(rows::id(&output, "outputs")?, job);
@@ -261,13 +262,11 @@ impl<'a> Tx<'a> {
 
     async fn prefetch_children(&mut self, refs: &[Ref]) -> Result<()> {
         let parents: Vec<Id> = refs.iter().map(|row| row.1).collect();
-        let found: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT parent, child_kind, child FROM dependencies \
-             WHERE parent IN (SELECT value FROM json_each($1)) AND satisfied_at IS NULL",
-        )
-        .bind(json(&parents)?)
-        .fetch_all(&mut *self.conn)
-        .await?;
+        let sql = "SELECT json_group_array(json_array(parent, child_kind, child)) \
+             FROM dependencies WHERE parent IN (SELECT value FROM json_each($1)) \
+             AND satisfied_at IS NULL";
+        let found: Vec<(String, String, String)> =
+            rows::at_once(self.conn, sql.to_owned(), &json(&parents)?).await?;
         self.batch.children.extend(parents.into_iter().map(|parent| (parent, Vec::new())));
         for (parent, kind, child) in found {
             let parent = rows::id(&parent, "dependencies")?;
@@ -280,9 +279,10 @@ impl<'a> Tx<'a> {
         if intents.is_empty() {
             return Ok(());
         }
-        let sql = "SELECT seq, lane FROM intents WHERE seq IN (SELECT value FROM json_each($1))";
+        let sql = "SELECT json_group_array(json_array(seq, lane)) FROM intents \
+             WHERE seq IN (SELECT value FROM json_each($1))";
         let found: Vec<(i64, String)> =
-            sqlx::query_as(sql).bind(json(intents)?).fetch_all(&mut *self.conn).await?;
+            rows::at_once(self.conn, sql.to_owned(), &json(intents)?).await?;
         self.batch.lanes.extend(found);
         Ok(())
     }
@@ -342,18 +342,12 @@ impl<'a> Tx<'a> {
     /// A database error.
     pub(super) async fn calls(&mut self) -> Result<&mut Calls> {
         if self.batch.calls.is_none() {
-            let conn = self.reading().await?;
-            let (last, listed): (i64, i64) = sqlx::query_as(
-                "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'intents'), 0), \
-                 (SELECT coalesce(max(seq), 0) FROM listed_jobs)",
-            )
-            .fetch_one(&mut *conn)
-            .await?;
-            let open: Vec<String> =
-                sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
-                    .fetch_all(conn)
-                    .await?;
-            let open = open.into_iter().collect();
+            let sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'intents'), 0), \
+                 (SELECT coalesce(max(seq), 0) FROM listed_jobs), \
+                 (SELECT json_group_array(lane) FROM intents WHERE settled_at IS NULL)";
+            let (last, listed, open): (i64, i64, String) =
+                sqlx::query_as(sql).fetch_one(self.reading().await?).await?;
+            let open = serde_json::from_str(&open).unwrap_or_default();
             self.batch.calls = Some(Calls { last, listed, open });
         }
         let missing = || StoreError::Refused("the calls are not known".to_owned());

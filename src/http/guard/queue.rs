@@ -7,8 +7,11 @@ use axum::http::StatusCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A count is good for this long; what was admitted since is added to it.
-const FRESH: Duration = Duration::from_millis(250);
+/// A count is good for this long, as long as there is room by it; what was admitted since is added
+/// to it.
+const FRESH: Duration = Duration::from_secs(10);
+/// A full queue is counted again after this long: work may have ended since.
+const FULL_FRESH: Duration = Duration::from_millis(250);
 /// When trying again makes sense, in seconds.
 const RETRY_AFTER: u64 = 30;
 
@@ -19,9 +22,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    fn fresh(&self) -> Option<u64> {
+    /// Whether the count says enough about `adding` more rows.
+    fn is_fresh(&self, adding: u32, most: u32) -> bool {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, rows)| rows)
+        counted.is_some_and(|(at, rows)| {
+            let full = rows.saturating_add(u64::from(adding)) > u64::from(most);
+            at.elapsed() < if full { FULL_FRESH } else { FRESH }
+        })
     }
 
     fn set(&self, rows: u64) {
@@ -55,7 +62,7 @@ impl Queue {
 /// 429 with `Retry-After` when there is no room; what the database says when it cannot be counted.
 pub async fn admit(app: &App, adding: u32) -> Result<(), Refusal> {
     let most = app.config.limits.queue;
-    if app.queue.fresh().is_none() {
+    if !app.queue.is_fresh(adding, most) {
         app.queue.set(app.store.unfinished(most).await?);
     }
     app.queue.take(adding, most)
@@ -84,7 +91,8 @@ mod tests {
         assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(refusal.retry_after, Some(RETRY_AFTER));
         assert!(queue.take(0, 10).is_ok());
-        assert_eq!(queue.fresh(), Some(10));
+        assert!(queue.is_fresh(0, 10) && queue.is_fresh(1, 10));
+        assert!(!Queue::default().is_fresh(1, 10));
     }
 
     /// Everything that handlers work with, on a database with one model, three photos and a

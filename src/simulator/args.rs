@@ -1,6 +1,6 @@
 //! The command line of `darkroom simulate`.
 
-use super::clock::{parse_duration, parse_signed_millis};
+use super::clock::{Span, parse_duration, parse_signed_millis};
 use super::fault::Fault;
 use super::fault_table;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,6 +40,10 @@ pub struct Args {
     /// Unfinished jobs at a time per key; more are answered 429
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub max_active_jobs: usize,
+
+    /// How long jobs take, such as 30s or 20s..40s; without it as long as the vendor says
+    #[arg(long, value_name = "TIME")]
+    pub job_time: Option<Span>,
 
     /// Let model records carry their name (the documented ones do not)
     #[arg(long)]
@@ -105,6 +109,7 @@ impl Default for Args {
             page_size: 100,
             max_trainings: 2,
             max_active_jobs: 100,
+            job_time: None,
             names: false,
             retry_after: None,
             require_version: true,

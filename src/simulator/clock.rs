@@ -107,6 +107,26 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value * scale).map_err(|_| not_a_duration(text))
 }
 
+/// A duration, or a range of them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Span {
+    /// In seconds, the shortest and the longest.
+    pub(crate) seconds: (f64, f64),
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (low, high) = text.split_once("..").unwrap_or((text, text));
+        let seconds = (parse_duration(low)?.as_secs_f64(), parse_duration(high)?.as_secs_f64());
+        if seconds.1 < seconds.0 {
+            return Err(format!("`{text}` ends before it begins"));
+        }
+        Ok(Self { seconds })
+    }
+}
+
 /// Reads a duration with an optional sign, as milliseconds.
 pub(crate) fn parse_signed_millis(text: &str) -> Result<i64, String> {
     let (sign, rest) = match text.strip_prefix('-') {

@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::reply::{Outcome, Refusal, Reply};
 use super::sim::Sim;
 use super::world::World;
+use super::world::job::Order;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
@@ -17,6 +18,7 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/_sim/ledger", get(ledger))
         .route("/_sim/requests", get(requests))
+        .route("/_sim/finished", get(finished))
         .route("/_sim/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_sim/foreign", post(foreign))
         .route("/_sim/finish", post(|sim| order(sim, World::finish_all)))
@@ -57,6 +59,11 @@ async fn requests(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json
     Json(sim.world().calls.report(part.since, part.op.as_deref()))
 }
 
+async fn finished(State(sim): State<Arc<Sim>>, Query(part): Query<Part>) -> Json<Value> {
+    let since = usize::try_from(part.since).unwrap_or(usize::MAX);
+    Json(sim.world().finished_report(since))
+}
+
 async fn faults(State(sim): State<Arc<Sim>>) -> Json<Value> {
     Json(sim.world().faults.report())
 }
@@ -85,6 +92,8 @@ struct Foreign {
     key: Option<String>,
     count: Option<usize>,
     kind: Option<String>,
+    time: Option<String>,
+    size: Option<u32>,
 }
 
 async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
@@ -94,6 +103,8 @@ async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
         Some("video") => true,
         Some(_) => return Err(Refusal::invalid("kind must be image or video")),
     };
+    let time = asked.time.as_deref().map(str::parse).transpose().map_err(Refusal::invalid)?;
+    let order = Order::foreign(videos, asked.size.unwrap_or(1024).clamp(1, 4096), time);
     let mut world = sim.world();
     let owner = match asked.key {
         Some(key) => world.user(&key),
@@ -103,7 +114,7 @@ async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
         }
     };
     let at = world.clock.wall();
-    let ids = world.foreign(owner, asked.count.unwrap_or(1).min(1_000_000), videos, at);
+    let ids = world.foreign(owner, asked.count.unwrap_or(1).min(1_000_000), &order, at);
     Ok(Reply::bare(json!({ "jobs": ids })))
 }
 

@@ -20,7 +20,8 @@
 //! | `GET /_sim/faults` | faults in force, how many calls each matched and struck |
 //! | `POST /_sim/faults` | adds faults: `["lost-reply,times=1"]`, all or none |
 //! | `DELETE /_sim/faults` | removes all faults |
-//! | `POST /_sim/foreign` | jobs of somebody else: `{"key", "count", "kind": "image" or "video"}`, all optional |
+//! | `POST /_sim/foreign` | jobs that no call here ordered: `{"key", "count", "kind": "image" or "video", "time": "20s..40s", "size": 64}`, all optional |
+//! | `GET /_sim/finished` | jobs in the order in which they ended, when, and when a reply first said so; `?since=NUMBER` |
 //! | `POST /_sim/finish` | ends all trainings, jobs and downloads under way, stuck ones included |
 //! | `POST /_sim/hold`, `release` | freezes trainings, jobs and downloads where they are, and lets go |
 //! | `POST /_sim/down`, `up` | closes the connection of every API call, and stops doing so |
@@ -53,6 +54,7 @@ mod world;
 mod tests;
 
 pub use args::{Args, Retrain};
+pub use clock::Span;
 pub use fault::Fault;
 pub(crate) use rng::Rng;
 pub use serve::{Running, run, start};

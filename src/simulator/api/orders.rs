@@ -67,6 +67,7 @@ pub(crate) async fn image(
         trained: public.is_none(),
         outputs: body.whole("numImages", 1..=MOST_IMAGES)?.unwrap_or(1),
         request: body.to_text().into(),
+        time: None,
     };
     accept(&mut world, &caller, order)
 }
@@ -167,6 +168,7 @@ pub(crate) async fn upscale(
         model,
         outputs: 1,
         request: body.to_text().into(),
+        time: None,
     };
     accept(&mut world, &caller, order)
 }
@@ -205,6 +207,7 @@ pub(crate) async fn video(
         trained: false,
         outputs: body.whole("numVideos", 1..=MOST_VIDEOS)?.unwrap_or(1),
         request: body.to_text().into(),
+        time: None,
     };
     accept(&mut sim.world(), &caller, order)
 }

@@ -126,3 +126,54 @@ async fn a_large_vendor_stays_quick() {
     // Generous, for slow machines: what it must not do is read all jobs for each page.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn jobs_take_as_long_as_they_are_told_to() {
+    let given = Some("10ms..20ms".parse().unwrap());
+    let vendor = Vendor::with(Args { job_time: given, ..args(1.0, &[]) }).await;
+    let job = vendor.image_job().await;
+    vendor.job_until(&job, "success").await;
+    for wrong in ["soon", "2s..1s", "1s..", ".."] {
+        assert!(wrong.parse::<crate::simulator::Span>().is_err(), "{wrong}");
+    }
+    // A seeded job has a time of its own.
+    let asked = json!({ "count": 2, "time": "1h", "size": 8 });
+    let seeded = vendor.control("foreign", asked).await["jobs"].clone();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    for id in seeded.as_array().unwrap() {
+        assert_ne!(vendor.job_word(&text(id)).await, "success");
+    }
+    let wrong = vendor.control("foreign", json!({ "time": "soon" })).await;
+    assert!(text(&wrong["message"]).contains("duration"), "{wrong}");
+}
+
+#[tokio::test]
+async fn an_end_is_dated_when_it_came_and_when_it_was_told() {
+    let vendor = Vendor::with(args(1.0, &[])).await;
+    let (one, two) = (vendor.image_job().await, vendor.image_job().await);
+    assert_eq!(vendor.report("finished").await["count"], 0);
+    vendor.control("finish", json!({})).await;
+    vendor.job(&two).await;
+    let report = vendor.report("finished").await;
+    assert_eq!(report["count"], 2);
+    let (first, second) = (&report["jobs"][0], &report["jobs"][1]);
+    assert_eq!((&first["id"], &second["id"]), (&json!(one), &json!(two)));
+    assert!(first["told"].is_null() && first["at"].is_i64(), "{report}");
+    assert!(second["told"].as_i64() >= second["at"].as_i64(), "{report}");
+    // The list tells as well.
+    vendor.get("/jobs").await;
+    let rest = vendor.report("finished?since=0").await;
+    assert!(rest["jobs"][0]["told"].is_i64(), "{rest}");
+    assert_eq!(vendor.report("finished?since=1").await["jobs"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_saw_is_not_dated_late() {
+    let vendor = Vendor::with(args(1.0, &["job-time=1ms"])).await;
+    let job = vendor.image_job().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    vendor.job(&job).await;
+    let end = &vendor.report("finished").await["jobs"][0];
+    let late = end["told"].as_i64().unwrap() - end["at"].as_i64().unwrap();
+    assert!(late >= 200, "it ended long before it was asked for, {late} ms");
+}

@@ -2,7 +2,7 @@
 
 use super::image::{Format, Picture};
 use super::{Caller, UserId, World};
-use crate::simulator::clock::{Progress, Wall};
+use crate::simulator::clock::{Progress, Span, Wall};
 use crate::simulator::reply::Refusal;
 use crate::simulator::rng;
 use serde_json::{Value, json};
@@ -65,6 +65,8 @@ pub(crate) struct Order {
     pub(crate) outputs: u64,
     /// The request body, as JSON text.
     pub(crate) request: Arc<str>,
+    /// How long it takes, if that was said.
+    pub(crate) time: Option<Span>,
 }
 
 /// How a job will end.
@@ -84,6 +86,8 @@ pub(crate) struct Job {
     /// It is not in the list before this.
     pub(crate) listed_at: Wall,
     pub(super) finished_at: Option<Wall>,
+    /// When a reply first said that it was over.
+    pub(super) told_at: Option<Wall>,
     pub(super) born: Progress,
     pub(super) length: Progress,
     pub(super) done_at: Progress,
@@ -103,7 +107,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.finished_at.is_some()
     }
 
@@ -155,13 +159,18 @@ impl Job {
 }
 
 impl World {
-    /// Ends a job and makes the records of its outputs.
+    /// Ends a job now and makes the records of its outputs.
     pub(super) fn settle(&mut self, index: usize) {
-        let finished_at = self.clock.wall();
+        self.settle_at(index, self.clock.wall());
+    }
+
+    /// The same at a moment that has passed, with nobody looking.
+    pub(super) fn settle_at(&mut self, index: usize, finished_at: Wall) {
         let Some(job) = self.jobs.get_mut(index).filter(|job| !job.is_over()) else {
             return;
         };
         job.finished_at = Some(finished_at);
+        self.finished.push(index);
         let (owner, id, order) = (job.owner, job.id.clone(), job.order.clone());
         let fails = matches!(job.end, End::Failed(_)) || job.empty_reads == FOR_EVER;
         if !matches!(order.work, Work::Training)
@@ -205,7 +214,7 @@ impl World {
 
     /// A job record; reading it is what `empty-success` and `job-404` count.
     pub(crate) fn job_json(&mut self, caller: &Caller, id: &str) -> Result<Value, Refusal> {
-        let now = self.clock.progress();
+        let (now, wall) = (self.clock.progress(), self.clock.wall());
         let index = self.job_ids.get(id).copied();
         let job = index.and_then(|index| self.jobs.get_mut(index));
         let job = job.filter(|job| job.owner == caller.user);
@@ -217,6 +226,9 @@ impl World {
             return Err(Refusal::unknown("Job"));
         }
         let over = job.is_over();
+        if over {
+            job.told_at.get_or_insert(wall);
+        }
         let hidden = over && job.empty_reads > 0;
         if hidden && job.empty_reads != FOR_EVER {
             job.empty_reads -= 1;
@@ -262,6 +274,13 @@ impl World {
             }
         }
         report
+    }
+
+    /// Jobs in the order in which they ended, without the first `since`.
+    pub(crate) fn finished_report(&self, since: usize) -> Value {
+        let ended = self.finished.iter().skip(since).filter_map(|index| self.jobs.get(*index));
+        let each = |job: &Job| json!({ "id": job.id, "at": job.finished_at, "told": job.told_at });
+        json!({ "count": self.finished.len(), "jobs": ended.map(each).collect::<Vec<_>>() })
     }
 
     /// Ends all jobs and trainings under way, stuck ones included.

@@ -2,7 +2,7 @@
 
 use super::job::{Job, Order, Work};
 use super::{Caller, UserId, World};
-use crate::simulator::clock::{Wall, millis_of};
+use crate::simulator::clock::{Span, Wall, millis_of};
 use crate::simulator::fault_table::Kind;
 use crate::simulator::reply::Refusal;
 use crate::simulator::world::image::Format;
@@ -68,6 +68,23 @@ fn instant(name: &str, text: &str) -> Result<Wall, Refusal> {
     Ok(parsed.map_err(wrong)?.timestamp_millis())
 }
 
+impl Order {
+    /// An order of somebody else for a picture of `size` by `size` pixels, or for a video.
+    pub(crate) fn foreign(videos: bool, size: u32, time: Option<Span>) -> Self {
+        Self {
+            work: match videos {
+                true => Work::Videos,
+                false => Work::Images { width: size, height: size, format: Format::Jpeg },
+            },
+            model: if videos { "grok-imagine-1.5" } else { "nanobanana" }.into(),
+            trained: false,
+            outputs: 1,
+            request: "null".into(),
+            time,
+        }
+    }
+}
+
 impl World {
     /// One page of the job list, newest first.
     pub(crate) fn jobs_page(&mut self, caller: &Caller, window: Window) -> Value {
@@ -111,8 +128,12 @@ impl World {
         if let Some(error) = job.error() {
             entry["errorMessage"] = error.into();
         }
-        let status = job.status(now).to_owned();
+        let (status, over) = (job.status(now).to_owned(), job.is_over());
         entry["status"] = self.spelled(&status, caller.op).into();
+        let wall = self.clock.wall();
+        if let Some(job) = self.jobs.get_mut(index).filter(|_| over) {
+            job.told_at.get_or_insert(wall);
+        }
         entry
     }
 
@@ -121,19 +142,9 @@ impl World {
         &mut self,
         owner: UserId,
         count: usize,
-        videos: bool,
+        order: &Order,
         at: Wall,
     ) -> Vec<String> {
-        let order = Order {
-            work: match videos {
-                true => Work::Videos,
-                false => Work::Images { width: 1024, height: 1024, format: Format::Jpeg },
-            },
-            model: if videos { "grok-imagine-1.5" } else { "nanobanana" }.into(),
-            trained: false,
-            outputs: 1,
-            request: "null".into(),
-        };
         (0..count).map(|_| self.add_foreign(owner, order.clone(), at)).collect()
     }
 
@@ -151,7 +162,7 @@ impl World {
                 break;
             }
             for owner in 0..self.users.len() {
-                self.foreign(owner, 1, false, due);
+                self.foreign(owner, 1, &Order::foreign(false, 1024, None), due);
             }
             due += every;
         }

@@ -64,6 +64,7 @@ impl World {
             trained: true,
             outputs: 0,
             request: "null".into(),
+            time: None,
         };
         let index = self.add_job(caller.user, None, order, self.clock.wall());
         if let Some(job) = self.jobs.get_mut(index) {
@@ -77,7 +78,9 @@ impl World {
     }
 
     fn add_job(&mut self, owner: UserId, op: Option<Op>, order: Order, at: Wall) -> usize {
-        let (low, high) = order.work.seconds();
+        let given = self.args.job_time.filter(|_| !matches!(order.work, Work::Training));
+        let given = order.time.or(given);
+        let (low, high) = given.map_or_else(|| order.work.seconds(), |span| span.seconds);
         let seconds = self.dice().between(low, high);
         let length = self.clock.scaled(seconds);
         let born = self.clock.progress();
@@ -87,6 +90,7 @@ impl World {
             created_at: at,
             listed_at: at,
             finished_at: None,
+            told_at: None,
             born,
             length,
             done_at: born.saturating_add(length),

@@ -1,0 +1,43 @@
+//! What it costs to wait.
+
+use crate::report::Figure;
+use crate::seed::{self, Jobs};
+use crate::stub::Stub;
+use crate::world::Site;
+use crate::{Bench, Result, proc};
+use std::time::{Duration, Instant};
+
+const ROWS: usize = 10_000;
+/// Looks for other writers that come on top (performance.md, target 7).
+const LOOKS: f64 = 4.0;
+
+/// 10,000 rows that are due in an hour, nothing else.
+pub(crate) fn idle(bench: &mut Bench) -> Result<()> {
+    let window = Duration::from_secs(if bench.quick { 15 } else { 60 });
+    let folder = bench.folder("idle")?;
+    let stub = Stub::start()?;
+    let site = Site::new(&folder, &stub.api, "[log]\nlevel = \"warn\"\n")?;
+    seed::jobs(&site.data(), &Jobs { pending: ROWS, running: &[] })?;
+    let daemon = site.serve()?;
+    // Its start is not its idling.
+    std::thread::sleep(Duration::from_secs(5));
+    let pid = daemon.pid();
+    let before = (proc::cpu_seconds_of_threads(pid)?, proc::switches(pid)?, stub.count());
+    let begun = Instant::now();
+    std::thread::sleep(window);
+    let seconds = begun.elapsed().as_secs_f64();
+    let cpu = (proc::cpu_seconds_of_threads(pid)? - before.0) / seconds * 100.0;
+    let wakes = (proc::switches(pid)? - before.1) / seconds;
+    let note = format!("{ROWS} rows due in an hour, {} s", window.as_secs());
+    bench.report.add(Figure::new("CPU of one core, idle", "%", cpu).at_most(0.02).note(note));
+    bench.report.add(
+        Figure::new("times a thread woke up, idle", "1/s", wakes)
+            .at_most(1.0 + LOOKS)
+            .note("4/s of them for outside writers"),
+    );
+    let asked = (stub.count() - before.2) as f64;
+    bench.report.add(Figure::new("requests to the vendor, idle", "", asked));
+    let memory = proc::memory_kib(pid, "VmRSS")? / 1024.0;
+    bench.report.add(Figure::new("memory, idle", "MiB", memory).at_most(20.0));
+    Ok(())
+}

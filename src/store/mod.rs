@@ -19,6 +19,7 @@ pub mod audit;
 pub mod cancel;
 pub mod chain;
 pub mod deletion;
+mod durations;
 pub mod idempotency;
 pub mod intents;
 mod ledger;
@@ -35,6 +36,7 @@ pub mod rows;
 pub mod served;
 pub mod settings;
 pub mod submit;
+pub mod waking;
 pub mod writer;
 
 #[cfg(test)]

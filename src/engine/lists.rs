@@ -1,8 +1,8 @@
 //! Asking about many rows at once: open jobs through `GET /jobs`, trainings through `GET /models`.
 //!
 //! A list round comes at a whole number of steps after the database's first start, so that a
-//! restart brings no extra one, and its pages are spread over the interval: the vendor sees no burst,
-//! and what a page shows as finished is read while the next one is not due yet. The list gives only
+//! restart brings no extra one, and its pages are spread over a part of the interval: the vendor sees
+//! no burst, and what a page shows as ended is read before the next one brings more. The list gives only
 //! a job's status, so one that has ended is read once, which is no poll. Nothing of a list is stored
 //! and only one page of it is in memory; listings that are evidence are [`super::sweep`]'s.
 
@@ -32,6 +32,10 @@ const FOLLOW_UPS: usize = 16;
 /// A row left to the list is taken up again by its own timer after so many steps, in case no list
 /// is read.
 const LEFT_FOR: Millis = 4;
+/// A list is read within this share of the interval. Powers of two of pages keep the pace, so that a
+/// job's page comes at the same time in each round although the number of pages varies: what is seen
+/// later than the last time is noticed later than an interval.
+const SHARE: u32 = 4;
 /// Trainings due within this share of the interval are asked about together.
 const TOGETHER: Millis = 20;
 /// The vendor's clock may be a little ahead of what it told us last (ms).
@@ -292,7 +296,8 @@ impl Round {
         let (ours, theirs) = (engine.now(), engine.vendor_now());
         let start = self.from + (theirs - ours) - polling::REACH;
         let mut pages = JobPages::new(start, theirs + AHEAD);
-        let pace = u32::try_from(engine.timing().poll_job).unwrap_or(u32::MAX) / (self.pages + 1);
+        let interval = u32::try_from(engine.timing().poll_job).unwrap_or(u32::MAX);
+        let pace = interval / SHARE / (self.pages + 1).next_power_of_two();
         // A few more than expected are no harm; far more, and single reads are cheaper after all.
         let most = 2 * self.pages as usize + self.open.len() / 2 + 4;
         let (mut count, mut entries, mut fullest) = (0usize, 0usize, 0usize);

@@ -29,15 +29,29 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// Takes in a list, or what was read of one: its entries, its fullest page, its window in ms.
-    pub fn learn(&mut self, entries: usize, fullest: usize, pages: usize, window: Millis) {
+    /// Takes in a list: its entries, its fullest page, its window in ms. Of one that was not read to
+    /// its end it is only known that it holds more than that: it is taken for twice as long, or more
+    /// each time.
+    pub fn learn(
+        &mut self,
+        entries: usize,
+        fullest: usize,
+        pages: usize,
+        window: Millis,
+        complete: bool,
+    ) {
         if pages > 1 {
             self.page = u32::try_from(fullest.max(1)).ok();
         } else if self.page.is_none_or(|page| (page as usize) < fullest) {
             // A single page shows only how many fit at least.
             self.page = u32::try_from(fullest.max(PAGE as usize)).ok();
         }
-        self.density = Some(entries as f64 / window.max(1) as f64);
+        let read = entries as f64 / window.max(1) as f64;
+        self.density = Some(match self.density {
+            _ if complete => read,
+            Some(before) => 2.0 * before.max(read),
+            None => 2.0 * read,
+        });
     }
 }
 
@@ -144,11 +158,24 @@ mod tests {
     #[test]
     fn pages_teach_their_size() {
         let mut sight = Sight::default();
-        sight.learn(7, 7, 1, 60_000);
+        sight.learn(7, 7, 1, 60_000, true);
         assert_eq!(sight.page, Some(20), "one short page says little");
-        sight.learn(250, 100, 3, 60_000);
+        sight.learn(250, 100, 3, 60_000, true);
         assert_eq!(sight.page, Some(100));
-        sight.learn(40, 40, 1, 60_000);
+        sight.learn(40, 40, 1, 60_000, true);
         assert_eq!(sight.page, Some(100));
+    }
+
+    #[test]
+    fn a_list_that_proves_too_long_is_given_up() {
+        let mut sight = Sight::default();
+        let accepted: Vec<Millis> = (0..100).map(|i| NOW - 60_000 + i * 100).collect();
+        let mut tries = 0;
+        // Each time it is broken off after as many pages as there are jobs, of a hundred entries.
+        while plan(NOW, &accepted, &sight, false) != Plan::Direct {
+            sight.learn(10_000, 100, 100, 190_000, false);
+            tries += 1;
+        }
+        assert!(tries <= 2, "{tries} tries");
     }
 }

@@ -47,6 +47,8 @@ pub struct Governor {
     inner: Mutex<Inner>,
     /// Held by the one patient request that has its turn coming.
     patient: tokio::sync::Mutex<()>,
+    /// The same for reads of what is known to have ended.
+    early: tokio::sync::Mutex<()>,
 }
 
 /// A wait shorter than this is not worth keeping other patient requests behind it: a timer is no
@@ -71,6 +73,7 @@ impl Governor {
                 health,
             }),
             patient: tokio::sync::Mutex::new(()),
+            early: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -86,8 +89,18 @@ impl Governor {
     /// Waits for the turn of a request that can wait, a poll. Only one of these has a turn reserved
     /// at a time, so that any other request waits for one poll at most, however many there are.
     pub async fn patient_turn(&self) {
+        self.queued(&self.patient).await;
+    }
+
+    /// The same for the read of something that is known to have ended: polls do not delay it, and
+    /// many of them delay nothing else.
+    pub async fn early_turn(&self) {
+        self.queued(&self.early).await;
+    }
+
+    async fn queued(&self, line: &tokio::sync::Mutex<()>) {
         let at = {
-            let _one = self.patient.lock().await;
+            let _first = line.lock().await;
             let at = self.reserve();
             if at.saturating_duration_since(Instant::now()) > SHORT {
                 tokio::time::sleep_until(at).await;

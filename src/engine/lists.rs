@@ -108,7 +108,7 @@ impl Engine {
         if lists.from.is_none() && !considered && at.steady >= lists.useless_until {
             self.plan_lists(&mut lists, at);
             // Right after a start nobody knows when the last list was read: its grid does.
-            let just_started = at.steady < step;
+            let just_started = at.steady < 2 * step;
             lists.next = match just_started {
                 true => schedule::grid_next(lists.base, step, at.now),
                 false => at.now,
@@ -314,7 +314,7 @@ impl Round {
             self.take_in(page, steady).await;
         }
         let window = theirs - start;
-        engine.lists().sight.learn(entries, fullest, count, window);
+        engine.lists().sight.learn(entries, fullest, count, window, pages.is_over());
         Ok(if pages.is_over() { Read::Complete } else { Read::Broken })
     }
 
@@ -379,7 +379,7 @@ impl Round {
                 }
             }
         }
-        let useless = missing.len() * 2 > covered && missing.len() > 4;
+        let useless = missing.len() * 2 > covered && missing.len() > 2;
         match read {
             Read::Complete if !useless => {
                 missing.sort_unstable();

@@ -283,7 +283,7 @@ impl Look {
 
     /// Reads a job that a list shows as ended: that is no poll, and somebody waits for the result.
     pub(super) async fn read_ended(self) {
-        self.engine.governor.turn().await;
+        self.engine.governor.early_turn().await;
         let seen = self.ask_now().await;
         self.end(seen).await;
     }

@@ -11,10 +11,12 @@ use crate::domain::work::{Kind, Work};
 const MODELS: u32 = 64;
 
 /// What a row is one of: trained models of one account take alike, public ones each their time.
-/// `$1` is the row's id.
+/// `$1` is the row's id. When a job was accepted whose call was in doubt, nobody knows.
 const LIKE_JOB: &str = "SELECT type AS kind, coalesce(model_name, \
-     CASE WHEN model_id IS NULL THEN '' ELSE 'trained' END) AS model FROM jobs WHERE id = $1";
-const LIKE_TRAINING: &str = "SELECT 'training' AS kind, '' AS model FROM trainings WHERE id = $1";
+     CASE WHEN model_id IS NULL THEN '' ELSE 'trained' END) AS model FROM jobs WHERE id = $1 \
+     AND NOT EXISTS (SELECT 1 FROM intents WHERE subject = $1 AND doubt_at IS NOT NULL)";
+const LIKE_TRAINING: &str = "SELECT 'training' AS kind, '' AS model FROM trainings WHERE id = $1 \
+     AND NOT EXISTS (SELECT 1 FROM intents WHERE subject = $1 AND doubt_at IS NOT NULL)";
 
 /// The question for what a row is one of; only what is looked at for long is worth it.
 fn like(kind: Kind) -> Option<&'static str> {

@@ -512,6 +512,18 @@ CREATE TABLE settings (
   CONSTRAINT settings_value_is_json CHECK (json_valid(value))
 ) STRICT;
 
+-- How long the vendor takes, learnt from the last jobs of each kind and model (src/domain/duration.rs):
+-- the first look at a new one comes when it can find something. Small and bounded; losing it costs
+-- a few reads.
+CREATE TABLE durations (
+  kind       TEXT    NOT NULL,        -- image, upscale, video or training
+  model      TEXT    NOT NULL,        -- a public model's id, `trained` for any trained one
+  learnt     TEXT    NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (kind, model),
+  CONSTRAINT durations_learnt_is_json CHECK (json_valid(learnt))
+) STRICT, WITHOUT ROWID;
+
 -- A hash chain over calls and their outcomes: one entry when an intent opens, one when it settles,
 -- one when a person releases a quarantine. Harmless repeats (downloads, changes) are left out. The
 -- high-water file beside the database names an entry of it, so that an older copy is noticed.

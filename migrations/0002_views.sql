@@ -1,12 +1,15 @@
 -- The views people read: `sqlite3 darkroom.db 'select * from job_status'`.
 -- Columns are only ever added; a test guards their names. Times are UTC.
 
--- The clock in Unix milliseconds, and how often the daemon looks (it writes its settings at start).
+-- The clock in Unix milliseconds, and the steps of the poll grids (the daemon writes its intervals
+-- at start): the interval and a hundredth of it, as `step` in src/domain/schedule.rs.
 CREATE VIEW clock AS SELECT
   CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now_ms,
-  coalesce((SELECT json_extract(value, '$.training') FROM settings WHERE name = 'poll'), 300000) AS training_ms,
-  coalesce((SELECT json_extract(value, '$.job')      FROM settings WHERE name = 'poll'), 5000)   AS job_ms,
-  coalesce((SELECT json_extract(value, '$.download') FROM settings WHERE name = 'poll'), 2000)   AS download_ms;
+  training + training / 100 AS training_ms, job + job / 100 AS job_ms, download + download / 100 AS download_ms
+FROM (SELECT
+  coalesce((SELECT json_extract(value, '$.training') FROM settings WHERE name = 'poll'), 300000) AS training,
+  coalesce((SELECT json_extract(value, '$.job')      FROM settings WHERE name = 'poll'), 5000)   AS job,
+  coalesce((SELECT json_extract(value, '$.download') FROM settings WHERE name = 'poll'), 2000)   AS download);
 
 -- SQLite looks a row up by id in the next three views only if it can flatten them: all parts must
 -- agree in the affinity of each column (hence the cast), whoever joins them must not ORDER BY an

@@ -19,6 +19,11 @@ pub struct Timing {
     pub flag_training_after: Millis,
     /// How long an output may stay unfetched, or a known id unknown to the vendor.
     pub give_up_after: Millis,
+    /// How long after its acceptance a row is looked at first, as its like have taught
+    /// ([`super::duration`]); 0: one step of the grid.
+    pub first_look: Millis,
+    /// The grid that a row joins when it is accepted; none: one of its own.
+    pub join: Option<Millis>,
 }
 
 impl Default for Timing {
@@ -33,6 +38,8 @@ impl Default for Timing {
             relist: 30 * SECOND,
             flag_training_after: 35 * MINUTE,
             give_up_after: 24 * 60 * MINUTE,
+            first_look: 0,
+            join: None,
         }
     }
 }
@@ -43,6 +50,23 @@ const BACKOFF_BASE: Millis = 1_000;
 const BACKOFF_CAP: Millis = 5 * 60 * 1_000;
 /// Longest delay between two looks at an id the vendor answers 404 for.
 pub const HOURLY: Millis = 60 * 60 * 1_000;
+
+/// The step of the poll grid: the interval and a hundredth of it, so that a look that was a little
+/// late does not bring the next one sooner than an interval after it. The view `clock` does the
+/// same.
+pub fn step(interval: Millis) -> Millis {
+    interval.max(1).saturating_add(interval / 100)
+}
+
+/// Anchor and first look of a row accepted at `now`, so that the first look is a point of the grid.
+pub fn first_look(id: Id, now: Millis, interval: Millis, timing: &Timing) -> (Millis, Millis) {
+    let (step, wait) = (step(interval), timing.first_look);
+    if let Some(anchor) = timing.join.filter(|anchor| *anchor <= now) {
+        return (anchor, grid_next(anchor, step, now.saturating_add(wait.max(1)) - 1));
+    }
+    let due = poll_anchor(id, now, interval).saturating_add(wait.max(step));
+    (due - step, due)
+}
 
 /// The first point after `now` of the grid `anchor + k * interval`.
 ///
@@ -126,6 +150,22 @@ mod tests {
             let delay = backoff(id(n), failures);
             prop_assert!((BACKOFF_BASE..=BACKOFF_CAP + BACKOFF_CAP / 4).contains(&delay));
             prop_assert!(backoff_missing(id(n), failures) <= HOURLY + HOURLY / 10);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_look_is_on_the_grid_and_not_before_its_time(
+            n in any::<u128>(), wait in 0i64..1 << 22, interval in 1i64..1 << 20,
+            join in prop::option::of(0i64..1 << 40),
+        ) {
+            let now = 1 << 40;
+            let timing = Timing { first_look: wait, join, ..Timing::default() };
+            let (anchor, due) = first_look(id(n), now, interval, &timing);
+            prop_assert_eq!((due - anchor) % step(interval), 0);
+            prop_assert!(due >= now + wait && due > now);
+            prop_assert!(due <= now + wait.max(step(interval)) + step(interval));
+            prop_assert!(join.is_none_or(|join| anchor == join));
         }
     }
 

@@ -98,7 +98,7 @@ impl Work {
             State::Running { due } if due > now => Some(due),
             State::Running { due } => Some(schedule::grid_next(
                 self.poll_anchor.unwrap_or(due),
-                self.kind.poll_interval(timing),
+                schedule::step(self.kind.poll_interval(timing)),
                 now,
             )),
             _ => self.state.due(),
@@ -348,9 +348,9 @@ impl Work {
             return self.finish(now);
         }
         let interval = self.kind.poll_interval(timing);
-        let anchor = schedule::poll_anchor(self.id, now, interval);
+        let (anchor, due) = schedule::first_look(self.id, now, interval, timing);
         self.poll_anchor = Some(anchor);
-        self.state = State::Running { due: anchor.saturating_add(interval) };
+        self.state = State::Running { due };
     }
 
     fn call_failed(&mut self, intent: i64, failure: &Failure, now: Millis, timing: &Timing) {

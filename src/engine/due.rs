@@ -1,4 +1,8 @@
 //! The loop: ask the database what is due, start it, sleep until the next thing is.
+//!
+//! A round is three statements: what became of running rows, what forbids work, what is due. It comes
+//! when something was committed, by us or by others, when a task ended, or when a due time has come;
+//! running rows are looked at beside it ([`super::looks`]) and bring none.
 
 use super::storage::{self, Room};
 use super::watch::Watch;
@@ -9,8 +13,9 @@ use crate::domain::quarantine::Quarantine;
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
-use crate::store::intents::{ClampDue, PAID_LANE};
+use crate::store::intents::ClampDue;
 use crate::store::queries::Ref;
+use crate::store::waking;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +39,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 enum Role {
     /// A side-effecting call, or the way to it.
     Send,
-    /// Reading: a poll, a download, a look at a call in doubt.
+    /// Reading: a download, a look at a call in doubt.
     Look,
 }
 
@@ -43,7 +48,6 @@ type InFlight = Arc<Mutex<HashMap<Ref, Role>>>;
 /// The running loop's own state.
 pub(super) struct Loop {
     engine: Arc<Engine>,
-    watch: Arc<Mutex<Watch>>,
     in_flight: InFlight,
     tasks: TaskTracker,
     last_event: i64,
@@ -61,10 +65,10 @@ impl Engine {
     /// # Errors
     /// When the database cannot even be read at the start.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, grace: Duration) -> Result<()> {
-        *lock(&self.watch) = Watch::default();
+        *self.watch() = Watch::default();
+        self.count_lists_from(self.store.first_boot().await?);
         let mut work = Loop {
             engine: self.clone(),
-            watch: self.watch.clone(),
             in_flight: InFlight::default(),
             tasks: TaskTracker::new(),
             last_event: self.store.newest_event().await?,
@@ -74,7 +78,8 @@ impl Engine {
         let newest = self.store.newest_event_at().await?;
         let went_back = newest.is_some_and(|at| at > self.now() + CLOCK_SET);
         work.start_watching(went_back).await?;
-        tracing::info!(watching = lock(&work.watch).len(), "the engine starts");
+        tracing::info!("the engine starts");
+        work.tasks.spawn(self.clone().look_around(work.tasks.clone(), stop.clone()));
         while !stop.is_cancelled() {
             self.mark_round();
             let pause = match work.round().await {
@@ -114,9 +119,14 @@ impl Loop {
                 "the clock went back: some rows wake now instead of hours later"
             );
         }
-        for row in self.engine.store.running().await? {
-            self.watch_from_now(row).await?;
-        }
+        let engine = self.engine.clone();
+        engine.watch().set_complete(false);
+        self.tasks.spawn(async move {
+            while let Err(error) = engine.fill_watch().await {
+                tracing::warn!("the running rows could not be read: {error}");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+        });
         Ok(())
     }
 
@@ -138,52 +148,106 @@ impl Loop {
             *lock(&self.engine.listed_at) = None;
         }
         self.clocks = clocks;
-        self.find_orphans().await?;
         self.follow_events().await?;
         let engine = self.engine.clone();
         if let Some(until) = engine.governor.closed_until() {
             return Ok(until.saturating_duration_since(tokio::time::Instant::now()));
         }
-        let pauses = engine.store.pauses().await?;
+        let waking::Holds { pauses, quarantine } = engine.store.holds().await?;
         let room = engine.look_at_disk(&pauses).await;
         // Read before the look, the pause may be the disk's own, which the look has lifted.
         let paused = pauses.spending.is_some_and(|pause| !pause.heals_by_itself());
-        let now = engine.now();
         let (may_look, may_send) = (pauses.watching.is_none(), !paused && room == Room::Enough);
         if (may_look || may_send) && !engine.may_use_account().await? {
+            engine.allow_looks(false);
             let pause = engine.until_account_question();
             return Ok(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP));
         }
-        let quarantine = engine.store.quarantine().await?;
         let may_look = may_look && !quarantine.as_ref().is_some_and(Quarantine::stops_watching);
-        if may_look {
-            self.start_looks(now, room).await?;
-        }
-        if may_send && quarantine.is_none() {
-            self.start_sends(now).await?;
-        }
-        let stored = engine.store.next_due(now).await?;
-        let watched = lock(&self.watch).next().filter(|_| may_look);
-        let next = [stored, watched].into_iter().flatten().min();
+        let may_send = may_send && quarantine.is_none();
+        engine.allow_looks(may_look);
+        let now = engine.now();
+        // A file needs room: its rows wait as they are, nothing is stored for it.
+        let files = may_look && room != Room::None;
+        let due = engine.store.due(now, &self.room(may_look, may_send, files).await?).await?;
+        self.end_orphans(&due.submitting).await?;
+        self.start_due(due.looks, due.sends);
         let most = if room == Room::Enough { LONGEST_SLEEP } else { storage::LOOK_AGAIN };
-        Ok(next.map_or(most, |at| until(at, engine.now()).min(most)))
+        Ok(due.next.map_or(most, |at| until(at, engine.now()).min(most)))
     }
 
-    /// Rows that began to run since the last round, whoever moved them.
+    /// How many rows of each sort may be started.
+    async fn room(&self, may_look: bool, may_send: bool, files: bool) -> Result<waking::Room> {
+        let upto = |most: u32, wanted: bool| if wanted { most } else { 0 };
+        let mut room = waking::Room {
+            looks: upto(ROUND, may_look),
+            downloads: upto(ROUND, files),
+            prepares: upto(ROUND, files),
+            ..waking::Room::default()
+        };
+        if !may_send {
+            return Ok(room);
+        }
+        room.models = upto(1, self.sending(Kind::Model) == 0);
+        room.uploads = upto(ROUND, self.sending(Kind::Upload) < self.uploads());
+        room.changes = ROUND;
+        if self.sending(Kind::Job) + self.sending(Kind::Training) == 0 {
+            let limits = &self.engine.config.limits;
+            room.trainings = upto(1, self.has_room(Kind::Training, limits.open_trainings).await?);
+            room.jobs = upto(1, self.has_room(Kind::Job, limits.open_jobs).await?);
+        }
+        Ok(room)
+    }
+
+    /// Whether the vendor may be given one more of a kind.
+    async fn has_room(&self, kind: Kind, most: u32) -> Result<bool> {
+        let running = self.engine.watch().running(kind);
+        match running {
+            Some(running) => Ok(running < most),
+            None => Ok(self.engine.store.runs_fewer_than(kind, most).await?),
+        }
+    }
+
+    /// Starts what is due, as far as there is room for it now.
+    fn start_due(&self, looks: Vec<Ref>, sends: Vec<Ref>) {
+        for row in looks {
+            if row.0 != Kind::Output || self.busy(Kind::Output) < self.downloads() {
+                self.start(row, Role::Look);
+            }
+        }
+        let mut uploads = self.uploads().saturating_sub(self.sending(Kind::Upload));
+        // Of trainings and jobs, the oldest.
+        let paid = sends.iter().filter(|row| row.0.is_paid()).min_by_key(|(_, id)| *id).copied();
+        for row in sends.into_iter().filter(|row| !self.is_busy(*row)) {
+            match row.0 {
+                Kind::Upload if uploads == 0 => continue,
+                Kind::Upload => uploads -= 1,
+                Kind::Training | Kind::Job if Some(row) != paid => continue,
+                _ => {}
+            }
+            self.start(row, Role::Send);
+        }
+    }
+
+    /// Rows that began or ceased to run since the last round, whoever moved them, and those that
+    /// somebody touched.
     async fn follow_events(&mut self) -> Result<()> {
-        let (started, newest) = self.engine.store.started_since(self.last_event).await?;
-        for row in started {
-            self.watch_from_now(row).await?;
+        let tail = self.engine.store.tail(self.last_event).await?;
+        let running = self.engine.rewatch(&tail.touched).await?;
+        for row in running.into_iter().filter(|row| row.row.0 == Kind::Job) {
+            if let Some(remote_id) = row.remote_id.filter(|_| tail.accepted.contains(&row.row)) {
+                tokio::spawn(self.engine.clone().measure_lag(remote_id));
+            }
         }
         // Only now: a row that could not be read is found again in the next round.
-        self.last_event = newest;
+        self.last_event = tail.newest;
         Ok(())
     }
 
     /// A call that no task waits for any more (it panicked, or its result could not be stored) is
     /// in doubt, as after a crash.
-    async fn find_orphans(&self) -> Result<()> {
-        for (kind, id) in self.engine.store.submitting().await? {
+    async fn end_orphans(&self, submitting: &[Ref]) -> Result<()> {
+        for (kind, id) in submitting.iter().copied() {
             if self.is_busy((kind, id)) {
                 continue;
             }
@@ -209,116 +273,21 @@ impl Loop {
         }
     }
 
-    async fn watch_from_now(&self, (kind, id): Ref) -> Result<()> {
-        if let Some(work) = self.readable((kind, id)).await? {
-            schedule_look(&self.engine, &self.watch, &work);
-        }
-        Ok(())
-    }
-
-    async fn start_looks(&self, now: Millis, room: Room) -> Result<()> {
-        // A file needs room: its rows wait as they are, nothing is stored for it.
-        let files = room != Room::None;
-        for kind in Kind::ALL {
-            if kind == Kind::Output && !files {
-                continue;
-            }
-            for row in self.engine.store.due_to_look(kind, now, ROUND).await? {
-                if kind == Kind::Output && self.busy(Kind::Output) >= self.downloads() {
-                    break;
-                }
-                self.start(row, Role::Look);
-            }
-        }
-        let due = lock(&self.watch).take_due(now);
-        for row in due {
-            self.start(row, Role::Look);
-        }
-        // Preparing a video's file brings home what is paid for: it belongs to watching.
-        if files {
-            self.start_all(self.engine.store.due_to_send(Kind::Output, now, ROUND).await?);
-        }
-        Ok(())
-    }
-
-    async fn start_sends(&self, now: Millis) -> Result<()> {
-        let store = &self.engine.store;
-        let lanes = store.open_lanes().await?;
-        let free = |lane: &str| !lanes.iter().any(|open| open == lane);
-        if free("models") && self.sending(Kind::Model) == 0 {
-            self.start_all(store.due_to_send(Kind::Model, now, 1).await?);
-        }
-        let room = self.uploads().saturating_sub(self.sending(Kind::Upload));
-        if room > 0 {
-            let due = store.due_uploads(now, ROUND).await?;
-            let due: Vec<Ref> = due.into_iter().filter(|row| !self.is_busy(*row)).collect();
-            self.start_all(due.into_iter().take(room).collect());
-        }
-        if free(PAID_LANE) && self.sending(Kind::Job) + self.sending(Kind::Training) == 0 {
-            self.start_paid(now).await?;
-        }
-        self.start_all(store.due_changes(now, ROUND).await?);
-        Ok(())
-    }
-
-    /// The oldest paid call whose kind has room at the vendor.
-    async fn start_paid(&self, now: Millis) -> Result<()> {
-        let store = &self.engine.store;
-        let limits = &self.engine.config.limits;
-        let mut heads = Vec::new();
-        for (kind, most) in [(Kind::Training, limits.open_trainings), (Kind::Job, limits.open_jobs)]
-        {
-            if store.count_running(kind).await? < most {
-                heads.extend(store.due_to_send(kind, now, 1).await?);
-            }
-        }
-        if let Some(row) = heads.into_iter().min_by_key(|(_, id)| *id) {
-            self.start(row, Role::Send);
-        }
-        Ok(())
-    }
-
-    fn start_all(&self, rows: Vec<Ref>) {
-        for row in rows {
-            self.start(row, Role::Send);
-        }
-    }
-
     /// Carries a row one step further in a task of its own, unless it is in flight already.
     fn start(&self, row: Ref, role: Role) {
         match lock(&self.in_flight).entry(row) {
             Entry::Occupied(_) => return,
             Entry::Vacant(free) => free.insert(role),
         };
-        let mut landing = Landing {
-            row,
-            in_flight: self.in_flight.clone(),
-            engine: self.engine.clone(),
-            watch: self.watch.clone(),
-            looked: false,
-        };
-        let (engine, watch) = (self.engine.clone(), self.watch.clone());
+        let landing =
+            Landing { row, in_flight: self.in_flight.clone(), engine: self.engine.clone() };
+        let engine = self.engine.clone();
         self.tasks.spawn(async move {
             let (kind, id) = row;
-            let performed = engine.perform(kind, id, role == Role::Send).await;
-            note_lag(&engine, &watch, row);
-            if let Err(error) = performed {
+            if let Err(error) = engine.perform(kind, id, role == Role::Send).await {
                 tracing::warn!(%kind, %id, "{kind} {id}: {error}");
                 // The row is still due; trying again at once would be a busy loop.
                 tokio::time::sleep(AFTER_ERROR).await;
-            }
-            // Whatever came of it: a row that runs has a next look.
-            match engine.store.load(kind, id).await {
-                Ok(loaded) => {
-                    schedule_look(&engine, &watch, &loaded.work);
-                    if let (Role::Send, Kind::Job, Some(remote_id)) =
-                        (role, kind, loaded.work.remote_id)
-                    {
-                        tokio::spawn(engine.clone().measure_lag(remote_id));
-                    }
-                    landing.looked = true;
-                }
-                Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),
             }
             drop(landing);
         });
@@ -346,40 +315,15 @@ impl Loop {
     }
 }
 
-/// How late a look at a running row was done; one that failed is over, too.
-fn note_lag(engine: &Engine, watch: &Mutex<Watch>, row: Ref) {
-    if let Some(due) = lock(watch).taken(row) {
-        let late = u64::try_from(engine.now().saturating_sub(due)).unwrap_or(0);
-        let late = Duration::from_millis(late);
-        metrics::histogram!("darkroom_poll_lag_seconds").record(late.as_secs_f64());
-    }
-}
-
-fn schedule_look(engine: &Engine, watch: &Mutex<Watch>, work: &crate::domain::work::Work) {
-    let row = (work.kind, work.id);
-    let mut watch = lock(watch);
-    match (work.state, work.next_look(engine.now(), engine.timing())) {
-        (State::Running { .. }, Some(at)) => watch.set(row, at),
-        _ => watch.forget(row),
-    }
-}
-
 /// Takes the row out of flight when its task ends, however it ends, and wakes the loop.
 struct Landing {
     row: Ref,
     in_flight: InFlight,
     engine: Arc<Engine>,
-    watch: Arc<Mutex<Watch>>,
-    /// Whether its next look is known; if not (a panic, an unreadable row), it is soon.
-    looked: bool,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        if !self.looked {
-            let soon = self.engine.now() + super::millis(AFTER_ERROR);
-            lock(&self.watch).set(self.row, soon);
-        }
         lock(&self.in_flight).remove(&self.row);
         self.engine.wake();
     }

@@ -45,7 +45,15 @@ pub struct Governor {
     per_second: f64,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
+    /// Held by the one patient request that has its turn coming.
+    patient: tokio::sync::Mutex<()>,
+    /// The same for reads of what is known to have ended.
+    early: tokio::sync::Mutex<()>,
 }
+
+/// A wait shorter than this is not worth keeping other patient requests behind it: a timer is no
+/// finer than a millisecond, and thousands of turns a second may be allowed.
+const SHORT: Duration = Duration::from_millis(5);
 
 impl Governor {
     /// A governor that lets `per_second` requests through.
@@ -64,6 +72,8 @@ impl Governor {
                 wait: FIRST_WAIT,
                 health,
             }),
+            patient: tokio::sync::Mutex::new(()),
+            early: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -73,18 +83,49 @@ impl Governor {
 
     /// Waits for this request's turn.
     pub async fn turn(&self) {
+        tokio::time::sleep_until(self.reserve()).await;
+    }
+
+    /// Waits for the turn of a request that can wait, a poll. Only one of these has a turn reserved
+    /// at a time, so that any other request waits for one poll at most, however many there are.
+    pub async fn patient_turn(&self) {
+        self.queued(&self.patient).await;
+    }
+
+    /// The same for the read of something that is known to have ended: polls do not delay it, and
+    /// many of them delay nothing else.
+    pub async fn early_turn(&self) {
+        self.queued(&self.early).await;
+    }
+
+    async fn queued(&self, line: &tokio::sync::Mutex<()>) {
         let at = {
-            let mut inner = self.lock();
-            let now = Instant::now();
-            let recovered =
-                now.duration_since(inner.slowed_at).as_secs_f64() / RECOVERY.as_secs_f64() / 10.0;
-            let share = (inner.share + recovered).min(1.0);
-            let gap = Duration::from_secs_f64(1.0 / (self.per_second * share));
-            let at = inner.next_slot.max(now);
-            inner.next_slot = at + gap;
+            let _first = line.lock().await;
+            let at = self.reserve();
+            if at.saturating_duration_since(Instant::now()) > SHORT {
+                tokio::time::sleep_until(at).await;
+            }
             at
         };
         tokio::time::sleep_until(at).await;
+    }
+
+    /// Takes the next free turn.
+    fn reserve(&self) -> Instant {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let recovered =
+            now.duration_since(inner.slowed_at).as_secs_f64() / RECOVERY.as_secs_f64() / 10.0;
+        let share = (inner.share + recovered).min(1.0);
+        let gap = Duration::from_secs_f64(1.0 / (self.per_second * share));
+        let at = inner.next_slot.max(now);
+        inner.next_slot = at + gap;
+        at
+    }
+
+    /// Whether the last call brought no answer: then one look at a time is enough to find out.
+    pub fn is_unsure(&self) -> bool {
+        self.lock().silent > 0
     }
 
     /// While the breaker is open: until when nothing should be tried.
@@ -167,6 +208,25 @@ mod tests {
         tokio::time::advance(FIRST_WAIT).await;
         assert!(governor.closed_until().is_none(), "one try is allowed");
         assert_eq!(governor.note(&Ok(())).unwrap().state, "ok");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_does_not_wait_behind_a_queue_of_polls() {
+        let governor = Arc::new(Governor::new(10, Arc::new(ManualClock::new(7))));
+        let start = Instant::now();
+        let polls: Vec<_> = (0..50)
+            .map(|_| {
+                let governor = governor.clone();
+                tokio::spawn(async move { governor.patient_turn().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        governor.turn().await;
+        assert!(start.elapsed() <= Duration::from_millis(201), "{:?}", start.elapsed());
+        for poll in polls {
+            poll.await.unwrap();
+        }
+        assert_eq!(start.elapsed().as_millis() / 100, 50, "and the limit holds for all of them");
     }
 
     #[tokio::test(start_paused = true)]

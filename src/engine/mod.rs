@@ -1,7 +1,8 @@
 //! The daemon's work: what is due, doing it, and storing what came of it.
 //!
 //! The database decides what to do; signals only wake. [`due`] is the loop, [`perform`] carries one
-//! row one step further through [`send`], [`poll`], [`fetch`] or [`resolve`].
+//! row one step further through [`send`], [`fetch`] or [`resolve`]. What the vendor works on is looked
+//! at beside it, by [`looks`] and [`lists`]; [`poll`] says what a look means.
 
 pub mod account;
 pub mod ask;
@@ -10,6 +11,8 @@ pub mod due;
 pub mod fetch;
 pub mod governor;
 pub mod guard;
+pub mod lists;
+pub mod looks;
 pub mod perform;
 pub mod poll;
 pub mod recurring;
@@ -54,6 +57,7 @@ pub fn timing(config: &Config) -> Timing {
         relist: millis(config.doubt.relist),
         flag_training_after: millis(config.training.flag_after),
         give_up_after: millis(config.outputs.give_up_after),
+        ..Timing::default()
     }
 }
 
@@ -107,7 +111,10 @@ pub struct Engine {
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
     storage: storage::Storage,
     /// When running rows are looked at next.
-    watch: Arc<Mutex<watch::Watch>>,
+    watch: Mutex<watch::Watch>,
+    looks: looks::Looks,
+    /// How open jobs and trainings are asked about together.
+    lists: Mutex<lists::Lists>,
     /// Whether the account is known to be ours.
     account: Mutex<account::Standing>,
     /// The entry of the chain up to which it has been checked since the start.
@@ -141,7 +148,9 @@ impl Engine {
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
             storage: storage::Storage::default(),
-            watch: Arc::default(),
+            watch: Mutex::default(),
+            looks: looks::Looks::default(),
+            lists: Mutex::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),
         }
@@ -164,7 +173,7 @@ impl Engine {
 
     /// When the most overdue look at a running row was due; `None` when none is overdue.
     pub fn oldest_look_due(&self) -> Option<Millis> {
-        let oldest = self.watch.lock().unwrap_or_else(PoisonError::into_inner).oldest();
+        let oldest = self.watch().oldest();
         oldest.filter(|at| *at < self.now())
     }
 
@@ -230,6 +239,14 @@ impl Engine {
         F: Future<Output = std::result::Result<Reply<T>, Failure>>,
     {
         self.governor.turn().await;
+        self.called(call).await
+    }
+
+    /// One vendor call whose turn has come.
+    async fn called<T, F>(&self, call: F) -> std::result::Result<Reply<T>, Failure>
+    where
+        F: Future<Output = std::result::Result<Reply<T>, Failure>>,
+    {
         // The last look before it leaves: what it brought could not be stored any more.
         if let Some(why) = self.store.writer().failure() {
             return Err(not_sent(format!("storing failed, so nothing more is asked: {why}")));
@@ -303,9 +320,20 @@ impl Engine {
 
     /// Stores an event and what was learnt with it.
     async fn apply_with(&self, kind: Kind, id: Id, event: Event, facts: Facts) -> Result<Work> {
+        self.apply_timed(kind, id, event, facts, *self.timing()).await
+    }
+
+    /// The same, with the times that are this row's own.
+    async fn apply_timed(
+        &self,
+        kind: Kind,
+        id: Id,
+        event: Event,
+        facts: Facts,
+        timing: Timing,
+    ) -> Result<Work> {
         let cause = event.name();
-        let apply =
-            Apply { kind, id, event, facts, actor: "daemon".to_owned(), timing: *self.timing() };
+        let apply = Apply { kind, id, event, facts, actor: "daemon".to_owned(), timing };
         let work = self.store.writer().write(apply).await?;
         tracing::info!(%kind, %id, cause, state = work.state.as_str(), "{kind} {id}: {cause}");
         self.wake();

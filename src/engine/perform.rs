@@ -1,4 +1,5 @@
-//! One step of one row: which one depends on its state alone.
+//! One step of one row: which one depends on its state alone. Rows that the vendor works on are
+//! looked at by [`super::looks`].
 
 use super::{Engine, Result};
 use crate::domain::ids::Id;
@@ -16,7 +17,6 @@ impl Engine {
         let work = self.store.load(kind, id).await?.work;
         match work.state {
             State::Queued { due } if may_send && due <= self.now() => self.send(&work).await,
-            State::Running { .. } => self.poll(&work).await,
             State::Fetching { due } if due <= self.now() => self.fetch(&work).await,
             State::InDoubt { intent, due } if due <= self.now() => {
                 self.resolve(&work, intent).await

@@ -1,16 +1,19 @@
-//! Looking at what the vendor works on.
+//! What the vendor says of something it works on, and what that means for the row.
 //!
-//! An unchanged look writes nothing, and a look that failed in passing is simply repeated at the
-//! next point of the grid.
+//! Only a look that found something new comes here ([`super::looks`]); one that failed in passing is
+//! simply repeated at the next point of the grid.
 
 use super::{Engine, Result};
+use crate::domain::duration::Took;
 use crate::domain::event::{Event, Reason};
 use crate::domain::failure::Failure;
-use crate::domain::ids::{RemoteJobId, RemoteModelId, RemoteVideoId};
+use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, Work};
 use crate::store::apply::{Facts, NewOutput, Observe};
-use crate::vendor::{DownloadState, JobStatus, ModelStatus, RemoteJob};
+use crate::vendor::{
+    DownloadState, DownloadStatus, JobStatus, ModelStatus, RemoteJob, RemoteModel,
+};
 
 /// `success` without media is read again for this many poll intervals, a minute by default, before
 /// it counts (vendor-api.md 2.14). The time must have passed and the reads must have happened: a
@@ -46,29 +49,35 @@ pub(super) fn is_past_new(status: &ModelStatus) -> bool {
     }
 }
 
-impl Engine {
-    /// Looks at a running row.
-    pub(super) async fn poll(&self, work: &Work) -> Result<()> {
-        let Some(remote_id) = work.remote_id.as_deref() else {
-            // Only an output can run without one of its own; its vendor id is in the row.
-            return self.poll_download(work).await;
-        };
-        match work.kind {
-            Kind::Training => self.poll_training(work, remote_id).await,
-            Kind::Job => self.poll_job(work, remote_id).await,
-            Kind::Output => self.poll_download(work).await,
-            Kind::Model => self.poll_import(work, remote_id).await,
-            Kind::Upload | Kind::Change => Ok(()),
-        }
-    }
+/// Whether a job is at work as documented.
+pub(super) fn job_goes_on(status: &JobStatus) -> bool {
+    matches!(status, JobStatus::Created | JobStatus::Queued | JobStatus::Running)
+}
 
-    async fn poll_training(&self, work: &Work, remote_id: &str) -> Result<()> {
-        let reply = self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await;
-        let reply = match reply {
-            Ok(reply) => reply.value,
-            Err(failure) => return self.poll_failed(work, &failure).await,
-        };
-        let (status, evidence) = (reply.status.clone(), clip(&reply));
+/// Whether a training is at work as documented.
+pub(super) fn training_goes_on(status: &ModelStatus) -> bool {
+    matches!(status, ModelStatus::New | ModelStatus::Training)
+}
+
+/// Whether the preparation of a video's file has taken too long.
+pub(super) fn prepare_stalls(time: Millis, timing: &schedule::Timing) -> bool {
+    time > PREPARE_STALLS * timing.poll_download
+}
+
+/// Whether the vendor's word for a preparation means that it failed.
+pub(super) fn is_prepare_error(word: &str) -> bool {
+    matches!(word, "error" | "errored" | "failed")
+}
+
+impl Engine {
+    /// What the vendor's record of its model means for a training.
+    pub(super) async fn training_seen(
+        &self,
+        work: &Work,
+        reply: &RemoteModel,
+        took: Option<Took>,
+    ) -> Result<()> {
+        let (status, evidence) = (reply.status.clone(), clip(reply));
         let word = model_word(&status);
         let before = self.store.training_status(work.id).await?;
         let facts = Facts {
@@ -101,27 +110,29 @@ impl Engine {
         if let Some(event) = event {
             // A model that fell back keeps the word it fell from: looking again must see it again.
             let fell_back = matches!(event, Event::NeedsPerson { .. });
-            let facts = if fell_back { Facts::default() } else { facts };
+            let took = took.filter(|_| matches!(event, Event::VendorDone { .. }));
+            let facts = if fell_back { Facts::default() } else { Facts { took, ..facts } };
             return self.apply_with(Kind::Training, work.id, event, facts).await.map(drop);
         }
         if before.as_deref() != Some(word.as_str()) {
-            self.observe(work, &word, true).await?;
+            self.observe(work.kind, work.id, &word).await?;
         }
         self.going_on(work, training_flag(work, &word, self.now(), self.timing())).await
     }
 
-    async fn poll_job(&self, work: &Work, remote_id: &str) -> Result<()> {
-        let reply = self.call(self.client.get_job(&RemoteJobId(remote_id.to_owned()))).await;
-        let job = match reply {
-            Ok(reply) => reply.value,
-            Err(failure) => return self.poll_failed(work, &failure).await,
-        };
+    /// What the vendor's record means for a job.
+    pub(super) async fn job_seen(
+        &self,
+        work: &Work,
+        job: &RemoteJob,
+        took: Option<Took>,
+    ) -> Result<()> {
         let flag = match &job.status {
-            JobStatus::Success => return self.job_succeeded(work, &job).await,
+            JobStatus::Success => return self.job_succeeded(work, job, took).await,
             JobStatus::Failed => {
                 let reason = job.error.as_deref().unwrap_or("it gave no reason");
                 let message = format!("the vendor says that the job failed: {reason}");
-                let event = Event::VendorFailed { message, no_output: false, reply: clip(&job) };
+                let event = Event::VendorFailed { message, no_output: false, reply: clip(job) };
                 let facts = Facts { remote_status: Some("failed".to_owned()), ..Facts::default() };
                 return self.apply_with(Kind::Job, work.id, event, facts).await.map(drop);
             }
@@ -130,12 +141,12 @@ impl Engine {
         };
         let word = job_word(&job.status);
         if self.store.job_status(work.id).await?.as_deref() != Some(word.as_str()) {
-            self.observe(work, &word, false).await?;
+            self.observe(work.kind, work.id, &word).await?;
         }
         self.going_on(work, flag).await
     }
 
-    async fn job_succeeded(&self, work: &Work, job: &RemoteJob) -> Result<()> {
+    async fn job_succeeded(&self, work: &Work, job: &RemoteJob, took: Option<Took>) -> Result<()> {
         let images = job.images.iter().map(|image| NewOutput {
             id: crate::clock::new_id(),
             video: false,
@@ -153,7 +164,9 @@ impl Engine {
         let Ok(count @ 1..) = u32::try_from(outputs.len()) else {
             return self.success_without_media(work, job).await;
         };
-        let facts = Facts { remote_status, outputs, ..Facts::default() };
+        // After a success that brought nothing at first, nobody knows when it ended.
+        let took = took.filter(|_| work.trouble_since.is_none());
+        let facts = Facts { remote_status, outputs, took, ..Facts::default() };
         let event = Event::VendorDone { outputs: count };
         self.apply_with(Kind::Job, work.id, event, facts).await.map(drop)
     }
@@ -192,31 +205,21 @@ impl Engine {
         self.apply(Kind::Job, work.id, event).await.map(drop)
     }
 
-    async fn poll_download(&self, work: &Work) -> Result<()> {
-        let row = self.store.output(work.id).await?;
-        let video = RemoteVideoId(row.remote_id);
-        let download = match self.call(self.client.get_download(&video)).await {
-            Ok(reply) => reply.value,
-            // Not prepared, or forgotten: asking for it again is harmless.
-            Err(failure) if failure.http_status.is_some_and(|status| status == 404) => {
-                let note = format!("the vendor has no prepared file ({})", failure.message);
-                return self.prepare_again(work, note).await;
-            }
-            Err(failure) => return self.poll_failed(work, &failure).await,
-        };
+    /// What the state of a video's file means for its output.
+    pub(super) async fn download_seen(&self, work: &Work, download: DownloadStatus) -> Result<()> {
         if let (DownloadState::Ready, Some(url)) = (&download.status, download.url) {
             let facts = Facts { url: Some(url), ..Facts::default() };
             let event = Event::VendorDone { outputs: 0 };
             return self.apply_with(Kind::Output, work.id, event, facts).await.map(drop);
         }
         if let DownloadState::Other(word) = &download.status
-            && matches!(word.as_str(), "error" | "errored" | "failed")
+            && is_prepare_error(word)
         {
             let note = "the vendor failed to prepare the video's file".to_owned();
             return self.prepare_again(work, note).await;
         }
         let since = work.poll_anchor.unwrap_or_else(|| self.now());
-        if self.now() - since > PREPARE_STALLS * self.timing().poll_download {
+        if prepare_stalls(self.now() - since, self.timing()) {
             let note = "preparing the video's file takes too long".to_owned();
             return self.prepare_again(work, note).await;
         }
@@ -230,39 +233,36 @@ impl Engine {
         self.apply(Kind::Output, work.id, Event::PrepareAgain { note }).await.map(drop)
     }
 
-    /// A model that a user takes over: the vendor has to know it.
-    async fn poll_import(&self, work: &Work, remote_id: &str) -> Result<()> {
-        match self.call(self.client.get_model(&RemoteModelId(remote_id.to_owned()))).await {
-            Ok(reply) => {
-                let model_status = Some(model_word(&reply.value.status));
-                let facts = Facts { model_status, ..Facts::default() };
-                let event = Event::VendorDone { outputs: 0 };
-                self.apply_with(Kind::Model, work.id, event, facts).await.map(drop)
-            }
-            Err(failure) if failure.is_not_found() => {
-                let message = format!("the vendor knows no model {remote_id} for this key");
-                let reply = failure.reply.clone().unwrap_or_default();
-                let event = Event::VendorFailed { message, no_output: false, reply };
-                self.apply(Kind::Model, work.id, event).await.map(drop)
-            }
-            Err(failure) => self.poll_failed(work, &failure).await,
-        }
+    /// A model that a user takes over: the vendor knows it.
+    pub(super) async fn import_seen(&self, work: &Work, model: &RemoteModel) -> Result<()> {
+        let model_status = Some(model_word(&model.status));
+        let facts = Facts { model_status, ..Facts::default() };
+        let event = Event::VendorDone { outputs: 0 };
+        self.apply_with(Kind::Model, work.id, event, facts).await.map(drop)
     }
 
     /// The vendor forgot an id it gave us, or could not answer.
-    async fn poll_failed(&self, work: &Work, failure: &Failure) -> Result<()> {
-        let Some(status) = failure.http_status else {
-            // Nobody answered: the breaker and the next point of the grid take care of it.
-            return Ok(());
-        };
-        if matches!(status, 401 | 429) {
-            // Everything pauses, or slows down.
-            return Ok(());
-        }
-        if let Some(event) =
-            self.unfetched(work, &failure.message).filter(|_| work.kind == Kind::Output)
-        {
-            return self.apply(Kind::Output, work.id, event).await.map(drop);
+    pub(super) async fn look_failed(&self, work: &Work, failure: &Failure) -> Result<()> {
+        match work.kind {
+            // Not prepared, or forgotten: asking for it again is harmless.
+            Kind::Output if failure.http_status == Some(404) => {
+                let note = format!("the vendor has no prepared file ({})", failure.message);
+                return self.prepare_again(work, note).await;
+            }
+            Kind::Output => {
+                if let Some(event) = self.unfetched(work, &failure.message) {
+                    return self.apply(Kind::Output, work.id, event).await.map(drop);
+                }
+            }
+            // What a user wants to take over does not exist.
+            Kind::Model if failure.is_not_found() => {
+                let remote_id = work.remote_id.as_deref().unwrap_or_default();
+                let message = format!("the vendor knows no model {remote_id} for this key");
+                let reply = failure.reply.clone().unwrap_or_default();
+                let event = Event::VendorFailed { message, no_output: false, reply };
+                return self.apply(Kind::Model, work.id, event).await.map(drop);
+            }
+            _ => {}
         }
         let (now, missing) = (self.now(), failure.is_not_found());
         let since = if missing && work.note.as_deref() != Some(NOT_KNOWN) {
@@ -317,9 +317,14 @@ impl Engine {
         }
     }
 
-    async fn observe(&self, work: &Work, word: &str, model: bool) -> Result<()> {
-        let observed =
-            Observe { kind: work.kind, id: work.id, remote_status: word.to_owned(), model };
+    /// Stores the vendor's word for a job that goes on.
+    pub(super) async fn observe_job(&self, id: Id, word: &str) -> Result<()> {
+        self.observe(Kind::Job, id, word).await
+    }
+
+    async fn observe(&self, kind: Kind, id: Id, word: &str) -> Result<()> {
+        let model = kind == Kind::Training;
+        let observed = Observe { kind, id, remote_status: word.to_owned(), model };
         self.store.writer().write(observed).await?;
         Ok(())
     }
@@ -330,7 +335,7 @@ fn clip(record: &impl std::fmt::Debug) -> String {
     format!("{record:?}").chars().take(2_000).collect()
 }
 
-fn job_word(status: &JobStatus) -> String {
+pub(super) fn job_word(status: &JobStatus) -> String {
     match status {
         JobStatus::Created => "created",
         JobStatus::Queued => "queued",

@@ -138,10 +138,15 @@ impl Engine {
                 (Event::CallFailed { failure }, facts)
             }
         };
+        let timing = match &event {
+            Event::Accepted { .. } => self.placed(work).await,
+            _ => *self.timing(),
+        };
         let (mut kept, mut tried) = (None, false);
         // What the vendor said is worth more than any patience: without it there is only doubt.
         let settled = loop {
-            let stored = self.apply_with(work.kind, work.id, event.clone(), facts.clone()).await;
+            let (news, learnt) = (event.clone(), facts.clone());
+            let stored = self.apply_timed(work.kind, work.id, news, learnt, timing).await;
             match stored {
                 Err(EngineError::Store(error)) if error.is_passing() || error.is_final() => {
                     // Before any patience: a crash may come first.

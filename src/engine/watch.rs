@@ -1,98 +1,312 @@
-//! When running rows are looked at next. Only these are in memory: an unchanged look writes
-//! nothing, so the database holds where the grid starts and this holds where it is.
+//! When running rows are looked at next, and what a look needs. Only these are in memory: an
+//! unchanged look neither reads nor writes the database, which holds where the grid starts while
+//! this holds where it is. About 170 bytes a row (`what_a_row_costs` below counts them).
 
-use crate::domain::ids::Millis;
+use crate::domain::ids::{Id, Millis};
+use crate::domain::schedule;
+use crate::domain::work::Kind;
 use crate::store::queries::Ref;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use crate::store::waking::Watched;
+use std::collections::{BTreeSet, HashMap};
+
+/// Not looked at since the daemon started.
+const NEVER: Millis = Millis::MIN;
+
+/// A vendor's id: most are UUIDs, which take a third of their text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Remote {
+    /// A UUID in its usual spelling.
+    Uuid([u8; 16]),
+    /// Anything else.
+    Text(Box<str>),
+}
+
+impl Remote {
+    /// Takes an id in.
+    pub fn new(text: &str) -> Self {
+        match Id::parse(text) {
+            Some(id) if id.to_string() == text => Self::Uuid(*id.0.as_bytes()),
+            _ => Self::Text(text.into()),
+        }
+    }
+
+    /// The id as the vendor spelt it.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
+            Self::Text(text) => text.to_string(),
+        }
+    }
+}
+
+/// A vendor's word for a state, as a number: the documented ones, a hash of any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(u32);
+
+impl Word {
+    /// Takes a word in; none is stored before the first look.
+    pub fn new(word: Option<&str>) -> Self {
+        let Some(word) = word else { return Self(0) };
+        // FNV-1a; that two unknown words of one row agree in it is not worth a thought.
+        let hash = word
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Self(hash.max(1))
+    }
+}
+
+/// What is known of a running row.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The next look (Unix ms); of a row being looked at, when that look was due.
+    pub at: Millis,
+    /// When it was last asked about (ms of the monotonic clock).
+    seen: Millis,
+    /// When the vendor took it (Unix ms).
+    pub accepted: Millis,
+    /// Where its grid starts (Unix ms).
+    pub anchor: Millis,
+    /// The vendor's id.
+    pub remote: Remote,
+    /// The vendor's word last stored.
+    pub word: Word,
+    /// Nothing to clear when it goes on as before.
+    pub plain: bool,
+    /// It is being looked at.
+    busy: bool,
+    /// Whether the look at `seen` found it unfinished; before that, whether it is certain that
+    /// nobody has looked at it at all.
+    sure: bool,
+    /// A complete list did not show it, so it is asked about by itself.
+    pub missing: bool,
+}
+
+impl Entry {
+    /// When it was last asked about (monotonic ms), by this daemon.
+    pub fn seen(&self) -> Option<Millis> {
+        (self.seen != NEVER).then_some(self.seen)
+    }
+
+    /// Whether the coming look is its first one ever.
+    pub fn is_fresh(&self) -> bool {
+        self.sure && self.seen == NEVER
+    }
+
+    /// The last look that found it unfinished (monotonic ms), none if there has been no look; nothing
+    /// if it cannot be told.
+    pub fn last_open(&self) -> Option<Option<Millis>> {
+        self.sure.then(|| self.seen())
+    }
+
+    /// The next look: a point of the grid, but never sooner than an interval after it was last
+    /// asked about.
+    fn next(&self, interval: Millis, at: Moment) -> Millis {
+        let grid = schedule::grid_next(self.anchor, schedule::step(interval), at.now);
+        self.not_too_soon(grid, interval, at)
+    }
+
+    fn not_too_soon(&self, look: Millis, interval: Millis, at: Moment) -> Millis {
+        let least = self.seen().map(|seen| at.now.saturating_add(seen + interval - at.steady));
+        least.map_or(look, |least| look.max(least))
+    }
+}
+
+/// The two clocks at one moment, in ms: the wall clock, which grids follow, and the monotonic one,
+/// by which intervals are kept whatever somebody sets the wall clock to.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Unix ms.
+    pub now: Millis,
+    /// Monotonic ms.
+    pub steady: Millis,
+}
 
 /// Running rows by their next look.
 #[derive(Debug, Default)]
 pub struct Watch {
-    heap: BinaryHeap<Reverse<(Millis, Ref)>>,
-    at: HashMap<Ref, Millis>,
+    rows: HashMap<Ref, Entry>,
+    queue: BTreeSet<(Millis, Ref)>,
     /// Looks that were taken and are not done, with the time they were due.
     taken: HashMap<Ref, Millis>,
+    counts: [u32; Kind::ALL.len()],
+    /// Every row that runs has been read from the database.
+    complete: bool,
 }
 
 impl Watch {
-    /// Sets the next look at a row.
-    pub fn set(&mut self, row: Ref, at: Millis) {
-        self.taken.remove(&row);
-        self.at.insert(row, at);
-        self.heap.push(Reverse((at, row)));
+    /// Puts a row in, or brings what is known of it up to date.
+    pub fn put(&mut self, row: Watched, interval: Millis, at: Moment) {
+        let known = self.rows.get(&row.row);
+        let (busy, seen) = known.map_or((false, NEVER), |known| (known.busy, known.seen));
+        let untouched = row.plain && row.due > at.now && row.accepted_at.is_some();
+        let mut entry = Entry {
+            at: 0,
+            seen,
+            accepted: row.accepted_at.unwrap_or(row.anchor),
+            anchor: row.anchor,
+            remote: Remote::new(row.remote_id.as_deref().unwrap_or_default()),
+            word: Word::new(row.word.as_deref()),
+            plain: row.plain,
+            busy,
+            sure: known.map_or(untouched, |known| known.sure),
+            missing: false,
+        };
+        entry.at = match known {
+            Some(known) if busy => known.at,
+            _ if row.due > at.now => entry.not_too_soon(row.due, interval, at),
+            _ => entry.next(interval, at),
+        };
+        match known {
+            Some(known) => {
+                self.queue.remove(&(known.at, row.row));
+            }
+            None => self.count(row.row.0, 1),
+        }
+        if !busy {
+            self.queue.insert((entry.at, row.row));
+        }
+        self.rows.insert(row.row, entry);
     }
 
     /// Forgets a row that runs no more.
     pub fn forget(&mut self, row: Ref) {
-        self.at.remove(&row);
+        if let Some(entry) = self.rows.remove(&row) {
+            self.queue.remove(&(entry.at, row));
+            self.count(row.0, -1);
+        }
         self.taken.remove(&row);
     }
 
-    /// Takes every row whose look is due.
-    pub fn take_due(&mut self, now: Millis) -> Vec<Ref> {
-        let mut due = Vec::new();
-        while let Some(Reverse((at, row))) = self.heap.peek().copied() {
-            if at > now {
-                break;
-            }
-            self.heap.pop();
-            // An older entry of a row that was set anew is void.
-            if self.at.get(&row) == Some(&at) {
-                self.at.remove(&row);
-                self.taken.insert(row, at);
-                due.push(row);
-            }
+    fn count(&mut self, kind: Kind, by: i32) {
+        if let Some(count) = self.counts.get_mut(kind as usize) {
+            *count = count.saturating_add_signed(by);
         }
-        due
     }
 
-    /// The earliest look, which may be a void one: waking for nothing is harmless.
+    /// The row whose look is due first, if it is due.
+    pub fn first_due(&self, now: Millis) -> Option<Ref> {
+        self.queue.first().filter(|(at, _)| *at <= now).map(|(_, row)| *row)
+    }
+
+    /// Takes a row for a look; none when it is unknown or being looked at.
+    pub fn take(&mut self, row: Ref) -> Option<Entry> {
+        let entry = self.rows.get_mut(&row).filter(|entry| !entry.busy)?;
+        entry.busy = true;
+        self.queue.remove(&(entry.at, row));
+        self.taken.insert(row, entry.at);
+        Some(entry.clone())
+    }
+
+    /// The rows of these kinds that are due by `until`, nobody looking at them.
+    pub fn due_by(&self, kinds: &[Kind], until: Millis) -> Vec<Ref> {
+        let due = self.queue.iter().take_while(|(at, _)| *at <= until);
+        due.map(|(_, row)| *row).filter(|row| kinds.contains(&row.0)).collect()
+    }
+
+    /// The row was asked about at this moment (monotonic ms).
+    pub fn asked(&mut self, row: Ref, steady: Millis) {
+        if let Some(entry) = self.rows.get_mut(&row) {
+            entry.seen = entry.seen.max(steady);
+            entry.sure = false;
+        }
+    }
+
+    /// What was asked last found the row unfinished.
+    pub fn found_open(&mut self, row: Ref, word: Word) {
+        if let Some(entry) = self.rows.get_mut(&row) {
+            (entry.sure, entry.missing, entry.word) = (true, false, word);
+        }
+    }
+
+    /// The look at a row is done: the next one is on its grid, or at `not_before`.
+    pub fn done(&mut self, row: Ref, interval: Millis, at: Moment, not_before: Option<Millis>) {
+        self.taken.remove(&row);
+        let Some(entry) = self.rows.get_mut(&row) else { return };
+        entry.busy = false;
+        let next = entry.next(interval, at);
+        let next = not_before.map_or(next, |least| next.max(least));
+        // It may have been brought up to date meanwhile.
+        self.queue.remove(&(entry.at, row));
+        entry.at = next;
+        self.queue.insert((next, row));
+    }
+
+    /// Moves the next look of a row that nobody looks at.
+    pub fn put_off(&mut self, row: Ref, to: Millis) {
+        if let Some(entry) = self.rows.get_mut(&row).filter(|entry| !entry.busy) {
+            self.queue.remove(&(entry.at, row));
+            entry.at = to;
+            self.queue.insert((to, row));
+        }
+    }
+
+    /// What is known of a row.
+    pub fn get(&self, row: Ref) -> Option<&Entry> {
+        self.rows.get(&row)
+    }
+
+    /// A complete list did not show the row: it is looked at by itself, now.
+    pub fn miss(&mut self, row: Ref, now: Millis) {
+        if let Some(entry) = self.rows.get_mut(&row).filter(|entry| !entry.busy) {
+            entry.missing = true;
+            self.put_off(row, now);
+        }
+    }
+
+    /// Every row of a kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = (Ref, &Entry)> {
+        self.rows.iter().filter(move |(row, _)| row.0 == kind).map(|(row, entry)| (*row, entry))
+    }
+
+    /// Rows of a kind that were left to a list are looked at by themselves again: an interval after
+    /// they were last seen, or at the next point of their grid.
+    pub fn back_to_single(&mut self, kind: Kind, interval: Millis, at: Moment) {
+        let single = |entry: &Entry| match entry.seen() {
+            Some(_) => entry.not_too_soon(at.now, interval, at),
+            None => entry.next(interval, at),
+        };
+        let sooner: Vec<(Ref, Millis)> = self
+            .of(kind)
+            .filter(|(_, entry)| !entry.busy && entry.plain && !entry.is_fresh())
+            .map(|(row, entry)| (row, entry.at, single(entry)))
+            .filter_map(|(row, old, new)| (new < old).then_some((row, new)))
+            .collect();
+        for (row, new) in sooner {
+            self.put_off(row, new);
+        }
+    }
+
+    /// The earliest look.
     pub fn next(&self) -> Option<Millis> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
-    }
-
-    /// When a look that was taken and is not done was due.
-    pub fn taken(&self, row: Ref) -> Option<Millis> {
-        self.taken.get(&row).copied()
+        self.queue.first().map(|(at, _)| *at)
     }
 
     /// When the most overdue look was or will be due.
     pub fn oldest(&self) -> Option<Millis> {
-        self.at.values().chain(self.taken.values()).min().copied()
+        self.next().into_iter().chain(self.taken.values().copied()).min()
     }
 
     /// How many rows are watched.
     pub fn len(&self) -> usize {
-        self.at.len()
+        self.rows.len()
     }
 
     /// Whether no row is watched.
     pub fn is_empty(&self) -> bool {
-        self.at.is_empty()
+        self.rows.is_empty()
+    }
+
+    /// How many rows of a kind run; unknown until all of them have been read.
+    pub fn running(&self, kind: Kind) -> Option<u32> {
+        self.counts.get(kind as usize).copied().filter(|_| self.complete)
+    }
+
+    /// Says whether every row that runs has been read from the database.
+    pub fn set_complete(&mut self, complete: bool) {
+        self.complete = complete;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::Id;
-    use crate::domain::work::Kind;
-
-    #[test]
-    fn a_row_is_due_once_at_its_newest_time() {
-        let row = (Kind::Job, Id(uuid::Uuid::from_u128(1)));
-        let mut watch = Watch::default();
-        watch.set(row, 10);
-        watch.set(row, 20);
-        assert!(watch.take_due(15).is_empty());
-        assert_eq!(watch.take_due(20), vec![row]);
-        assert!(watch.take_due(99).is_empty() && watch.is_empty());
-        assert_eq!((watch.taken(row), watch.oldest()), (Some(20), Some(20)));
-        watch.set(row, 30);
-        assert_eq!((watch.taken(row), watch.oldest()), (None, Some(30)));
-        watch.forget(row);
-        assert_eq!(watch.oldest(), None);
-        assert!(watch.take_due(99).is_empty());
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

@@ -2,11 +2,13 @@
 //! follows for other rows. All of it is one transaction.
 
 use super::chain;
+use super::durations;
 use super::intents::{self, Look};
 use super::ledger;
 use super::settings::{self, Switch};
 use super::writer::{Tx, Write};
 use super::{Result, StoreError, table};
+use crate::domain::duration::Took;
 use crate::domain::event::{Event, Reason};
 use crate::domain::ids::Id;
 use crate::domain::schedule::Timing;
@@ -64,6 +66,8 @@ pub struct Facts {
     pub evidence: Option<serde_json::Value>,
     /// The call, taken for absent before, that this is about after all.
     pub late_of: Option<i64>,
+    /// How long the vendor took for it.
+    pub took: Option<Took>,
 }
 
 /// An event for one row.
@@ -265,6 +269,9 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     }
     for (switch, by, reason) in &facts.pause {
         settings::set_pause(tx, *switch, reason, by).await?;
+    }
+    if let Some(took) = facts.took {
+        durations::learn(tx, work, took).await?;
     }
     Ok(())
 }

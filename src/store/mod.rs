@@ -19,6 +19,7 @@ pub mod audit;
 pub mod cancel;
 pub mod chain;
 pub mod deletion;
+mod durations;
 pub mod idempotency;
 pub mod intents;
 mod ledger;
@@ -37,6 +38,7 @@ pub mod served;
 pub mod settings;
 pub mod submit;
 mod tx;
+pub mod waking;
 pub mod writer;
 
 #[cfg(test)]

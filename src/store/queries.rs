@@ -1,11 +1,11 @@
 //! What the engine reads: what is due, and the facts it needs to act.
 
 use super::rows::{self, Loaded};
-use super::{Result, Store, StoreError, table};
+use super::{Result, Store, StoreError};
 use crate::domain::ids::{Id, Millis};
 use crate::domain::request::{Gender, Identity, JobRequest};
 use crate::domain::work::Kind;
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::FromRow;
 
 /// A row that something should happen to.
 pub type Ref = (Kind, Id);
@@ -154,147 +154,6 @@ impl Store {
     pub async fn load(&self, kind: Kind, id: Id) -> Result<Loaded> {
         let mut conn = self.readers().acquire().await?;
         rows::load(&mut conn, kind, id).await
-    }
-
-    async fn refs(&self, kind: Kind, sql: String, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(now)
-            .bind(limit)
-            .fetch_all(self.readers())
-            .await?;
-        ids.iter().map(|id| Ok((kind, rows::id(id, table(kind))?))).collect()
-    }
-
-    /// Queued rows of a kind that may be sent now, oldest due first.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn due_to_send(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let sql = format!(
-            "SELECT id FROM {} WHERE state = 'queued' AND due_at <= $1 \
-             ORDER BY due_at, id LIMIT $2",
-            table(kind)
-        );
-        self.refs(kind, sql, now, limit).await
-    }
-
-    /// The oldest due upload of every model whose lane for uploads is free.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn due_uploads(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let sql = "SELECT min(id) FROM uploads t INDEXED BY uploads_lane \
-             WHERE state = 'queued' AND due_at <= $1 \
-             AND NOT EXISTS (SELECT 1 FROM intents i \
-               WHERE i.lane = 'uploads:' || t.model_id AND i.settled_at IS NULL) \
-             GROUP BY model_id ORDER BY 1 LIMIT $2";
-        self.refs(Kind::Upload, sql.to_owned(), now, limit).await
-    }
-
-    /// The oldest open change of every target, if it is due: changes never overtake each other.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn due_changes(&self, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let sql = "SELECT id FROM changes t WHERE state = 'queued' AND due_at <= $1 \
-             AND NOT EXISTS (SELECT 1 FROM changes o WHERE o.target = t.target \
-               AND o.id < t.id AND o.state IN ('queued','submitting')) \
-             AND NOT EXISTS (SELECT 1 FROM intents i \
-               WHERE i.lane = 'changes:' || t.target AND i.settled_at IS NULL) \
-             ORDER BY due_at, id LIMIT $2";
-        self.refs(Kind::Change, sql.to_owned(), now, limit).await
-    }
-
-    /// Rows whose call is out.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn submitting(&self) -> Result<Vec<Ref>> {
-        self.in_state("submitting").await
-    }
-
-    /// Rows in doubt, and outputs to fetch, whose time has come.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn due_to_look(&self, kind: Kind, now: Millis, limit: u32) -> Result<Vec<Ref>> {
-        let sql = format!(
-            "SELECT id FROM {} WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL \
-             AND due_at <= $1 ORDER BY due_at, id LIMIT $2",
-            table(kind)
-        );
-        self.refs(kind, sql, now, limit).await
-    }
-
-    /// The earliest stored due time after `now` of anything but running rows.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn next_due(&self, now: Millis) -> Result<Option<Millis>> {
-        let mut parts = Vec::new();
-        for kind in Kind::ALL {
-            let table = table(kind);
-            parts.push(format!(
-                "SELECT min(due_at) AS due FROM {table} WHERE state = 'queued' AND due_at > $1"
-            ));
-            parts.push(format!(
-                "SELECT min(due_at) FROM {table} WHERE state IN ('in_doubt','collecting') \
-                 AND due_at IS NOT NULL AND due_at > $1"
-            ));
-        }
-        let sql = format!("SELECT min(due) FROM ({})", parts.join(" UNION ALL "));
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(now).fetch_one(self.readers()).await?)
-    }
-
-    /// Every row that the vendor works on.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn running(&self) -> Result<Vec<Ref>> {
-        self.in_state("running").await
-    }
-
-    async fn in_state(&self, state: &'static str) -> Result<Vec<Ref>> {
-        let mut out = Vec::new();
-        for kind in Kind::ALL {
-            // Written out, so that the partial index of the state is used.
-            let sql = format!("SELECT id FROM {} WHERE state = '{state}'", table(kind));
-            let ids: Vec<String> =
-                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
-            for id in ids {
-                out.push((kind, rows::id(&id, table(kind))?));
-            }
-        }
-        Ok(out)
-    }
-
-    /// How many rows of a kind the vendor works on.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn count_running(&self, kind: Kind) -> Result<u32> {
-        let sql = format!("SELECT count(*) FROM {} WHERE state = 'running'", table(kind));
-        Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(self.readers()).await?)
-    }
-
-    /// Rows that became `running` by events after `seq`, and the newest event's number.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn started_since(&self, seq: i64) -> Result<(Vec<Ref>, i64)> {
-        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
-            "SELECT seq, kind, subject, to_state FROM events WHERE seq > $1 ORDER BY seq",
-        )
-        .bind(seq)
-        .fetch_all(self.readers())
-        .await?;
-        let newest = rows.last().map_or(seq, |row| row.0);
-        let started = rows
-            .into_iter()
-            .filter(|row| row.3 == "running")
-            .filter_map(|row| Some((Kind::parse(&row.1)?, Id::parse(&row.2)?)))
-            .collect();
-        Ok((started, newest))
     }
 
     /// The number of the newest event.

@@ -163,7 +163,7 @@ pub(super) async fn read<T: DeserializeOwned>(
     value.map(|text| parse(name, &text)).transpose()
 }
 
-fn parse<T: DeserializeOwned>(name: &'static str, text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(name: &'static str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
         table: "settings",
         row: name.to_owned(),

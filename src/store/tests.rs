@@ -34,11 +34,11 @@ impl Bench {
         Self { store, boot, _folder: folder }
     }
 
-    async fn apply(&self, kind: Kind, id: Id, event: Event) -> Result<Work, StoreError> {
+    pub(super) async fn apply(&self, kind: Kind, id: Id, event: Event) -> Result<Work, StoreError> {
         self.apply_with(kind, id, event, Facts::default()).await
     }
 
-    async fn apply_with(
+    pub(super) async fn apply_with(
         &self,
         kind: Kind,
         id: Id,

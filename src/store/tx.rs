@@ -122,6 +122,12 @@ impl<'a> Tx<'a> {
         &mut *self.conn
     }
 
+    /// The same for a statement that changes only what nothing of a batch ever puts off or knows.
+    pub(super) fn aside_to_write(&mut self) -> &mut SqliteConnection {
+        self.batch.touched = true;
+        &mut *self.conn
+    }
+
     /// What is put off, to add to it.
     pub(super) fn pending(&mut self) -> &mut Pending {
         self.batch.touched = true;

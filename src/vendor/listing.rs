@@ -59,39 +59,68 @@ impl Client {
         start: Millis,
         end: Millis,
     ) -> Result<Reply<Vec<ListedJob>>, Failure> {
-        let mut jobs = Found::default();
+        let mut found = Found::default();
         let mut vendor_time = None;
-        for (from, to) in windows(start, end) {
-            let first = self.read_window(from, to, &mut jobs).await?;
-            vendor_time = vendor_time.or(first);
+        let mut pages = JobPages::new(start, end);
+        while !pages.is_over() {
+            let page = pages.next(self).await?;
+            vendor_time = vendor_time.or(page.vendor_time);
+            page.value.into_iter().for_each(|job| found.put(job));
         }
-        Ok(Reply { value: jobs.jobs, vendor_time })
+        Ok(Reply { value: found.jobs, vendor_time })
+    }
+}
+
+/// The job list from a time to another, page by page: only one page is in memory, and each is a
+/// request of its own. An entry at the border of two windows comes twice.
+#[derive(Debug)]
+pub struct JobPages {
+    /// Windows that are still to be read, the next one last.
+    windows: Vec<(Millis, Millis)>,
+    /// Where the window being read goes on.
+    token: Option<String>,
+    /// Tokens seen in that window, to notice a list that runs in circles.
+    tokens: HashSet<String>,
+}
+
+impl JobPages {
+    /// The list of the jobs created from `start` to `end` (Unix milliseconds); asks nothing yet.
+    pub fn new(start: Millis, end: Millis) -> Self {
+        let mut windows: Vec<_> = windows(start, end).collect();
+        windows.reverse();
+        Self { windows, token: None, tokens: HashSet::new() }
     }
 
-    /// One window to its end; returns the vendor's time of its first page.
-    async fn read_window(
-        &self,
-        from: Millis,
-        to: Millis,
-        jobs: &mut Found,
-    ) -> Result<Option<Millis>, Failure> {
+    /// The next page, by one request; after the last one an empty page, by none.
+    ///
+    /// # Errors
+    /// When the page cannot be read, or the list does not end.
+    pub async fn next(&mut self, client: &Client) -> Result<Reply<Vec<ListedJob>>, Failure> {
+        let Some((from, to)) = self.windows.last().copied() else {
+            return Ok(Reply { value: Vec::new(), vendor_time: None });
+        };
         let call = Call::read("Listing the jobs");
-        let mut vendor_time = None;
-        let mut tokens: HashSet<String> = HashSet::new();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_JOB_PAGES {
-            let page = self.list_jobs(from, to, token.as_deref()).await?;
-            vendor_time = vendor_time.or(page.vendor_time);
-            page.value.jobs.into_iter().for_each(|job| jobs.put(job));
-            match page.value.next_page_token {
-                None => return Ok(vendor_time),
-                Some(next) if tokens.insert(next.clone()) => token = Some(next),
-                Some(_) => {
-                    return Err(call.senseless("got the same page token twice"));
-                }
+        let page = client.list_jobs(from, to, self.token.as_deref()).await?;
+        self.token = page.value.next_page_token.clone();
+        match &self.token {
+            None => {
+                self.windows.pop();
+                self.tokens.clear();
             }
+            Some(next) if !self.tokens.insert(next.clone()) => {
+                return Err(call.senseless("got the same page token twice"));
+            }
+            Some(_) if self.tokens.len() >= MAX_JOB_PAGES => {
+                return Err(call.senseless(&format!("did not end after {MAX_JOB_PAGES} pages")));
+            }
+            Some(_) => {}
         }
-        Err(call.senseless(&format!("did not end after {MAX_JOB_PAGES} pages")))
+        Ok(page.map(|page| page.jobs))
+    }
+
+    /// Whether the list has been read to its end: only then is it complete.
+    pub fn is_over(&self) -> bool {
+        self.windows.is_empty()
     }
 }
 

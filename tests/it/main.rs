@@ -16,6 +16,7 @@ mod killpoints;
 mod main_job;
 mod mended;
 mod ops;
+mod polling;
 mod quarantine;
 mod reading;
 mod restart;

@@ -346,7 +346,7 @@ impl World {
         }
     }
 
-    /// `Engine::poll`.
+    /// `Engine::take_in` of `src/engine/looks.rs`.
     fn poll(&mut self, row: usize) {
         let State::Running { .. } = self.db.work(row).state else { return };
         if !self.answers(Fault::ReadFails) {

@@ -1,0 +1,179 @@
+//! How often the vendor is asked about what it works on: the simulator counts the calls.
+
+use crate::support::{World, eventually, http_with_token};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a heron"];
+/// The simulator's name for a read of one job.
+const JOB: &str = "getJobStatus";
+const RUNNING: &str = "select count(*) from jobs where state = 'running'";
+
+/// The configuration with this job interval and room for many jobs.
+fn world(interval: &str, vendor: &[&str]) -> World {
+    let world = World::new(vendor);
+    world.configure("open_jobs = 5000\nopen_trainings = 9\n[sweep]\nevery = \"1h\"\n");
+    let config = world.folder.path().join("darkroom.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replacen("job = \"100ms\"", &format!("job = \"{interval}\""), 1);
+    std::fs::write(&config, text.replacen("per_second = 200", "per_second = 2000", 1)).unwrap();
+    world
+}
+
+/// Calls of one operation so far.
+fn calls(world: &World, op: &str) -> i64 {
+    let report = world.vendor.get("/_sim/requests?since=999999999");
+    report["ops"][op]["calls"].as_i64().unwrap_or(0)
+}
+
+/// The calls of one operation: path and the vendor's time.
+fn each(world: &World, op: &str) -> Vec<(String, i64)> {
+    let report = world.vendor.get(&format!("/_sim/requests?op={op}"));
+    let call =
+        |call: &Value| (call["path"].as_str().unwrap().to_owned(), call["at"].as_i64().unwrap());
+    report["last"].as_array().unwrap().iter().map(call).collect()
+}
+
+/// The shortest time between two questions about one id.
+fn closest(calls: &[(String, i64)]) -> i64 {
+    let mut last: HashMap<&str, i64> = HashMap::new();
+    let mut closest = i64::MAX;
+    for (path, at) in calls {
+        if let Some(before) = last.insert(path, *at) {
+            closest = closest.min(at - before);
+        }
+    }
+    closest
+}
+
+/// So many jobs that the vendor works on until it is released.
+fn open_jobs(world: &World, count: usize) {
+    world.vendor.post("/_sim/hold", &json!({}));
+    let url = format!("{}/v1/jobs", world.daemon().address);
+    let order = json!({ "type": "image", "model": "nanobanana", "prompt": "a heron" });
+    for _ in 0..count {
+        let token = world.token("admin");
+        let reply = http_with_token("POST", &url, Some(&token), Some(&order));
+        assert!(reply["id"].is_string(), "{reply}");
+    }
+    world.until(RUNNING, &count.to_string());
+}
+
+/// Twenty-four open jobs: the list is asked about all of them, and only an ended one by itself.
+#[test]
+fn many_open_jobs_are_asked_about_through_the_list() {
+    let mut world = world("500ms", &[]);
+    world.serve();
+    open_jobs(&world, 24);
+    eventually("the list is in use", || (calls(&world, "listJobs") > 3).then_some(()));
+    let (lists, singles) = (calls(&world, "listJobs"), calls(&world, JOB));
+    eventually("ten more rounds", || (calls(&world, "listJobs") >= lists + 10).then_some(()));
+    let more = calls(&world, JOB) - singles;
+    assert!(more <= 24, "{more} single reads during ten lists of 24 jobs");
+    // What is being read while the lists are counted may still come.
+    let looks = each(&world, JOB);
+    assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
+    let before = calls(&world, JOB);
+    world.vendor.post("/_sim/release", &json!({}));
+    world.until("select count(*) from jobs where state = 'succeeded'", "24");
+    let ended = calls(&world, JOB) - before;
+    assert!((24..60).contains(&ended), "{ended} reads of 24 ended jobs");
+}
+
+/// Jobs that the list never shows are asked about by themselves.
+#[test]
+fn what_the_list_does_not_show_is_still_watched() {
+    let mut world = world("200ms", &["--fault", "list-lag=1h"]);
+    world.serve();
+    open_jobs(&world, 8);
+    eventually("a list is tried", || (calls(&world, "listJobs") > 1).then_some(()));
+    world.vendor.post("/_sim/release", &json!({}));
+    world.until("select count(*) from jobs where state = 'succeeded'", "8");
+}
+
+/// Trainings that are due together are one question.
+#[test]
+fn trainings_share_one_question() {
+    let mut world = world("100ms", &["--max-trainings", "9"]);
+    world.serve();
+    world.vendor.post("/_sim/hold", &json!({}));
+    for name in ["Ada", "Ben", "Cleo"] {
+        world.order_training(name);
+    }
+    world.until("select count(*) from trainings where state = 'running'", "3");
+    let (lists, singles) = (calls(&world, "listModels"), calls(&world, "getModel"));
+    eventually("six more", || (calls(&world, "listModels") >= lists + 6).then_some(()));
+    let more = calls(&world, "getModel") - singles;
+    assert!(more <= 3, "{more} single reads beside six lists of three trainings");
+    world.vendor.post("/_sim/release", &json!({}));
+    world.until("select count(*) from trainings where state = 'succeeded'", "3");
+}
+
+/// Once it is known how long jobs take, none is asked about before it can have ended.
+#[test]
+fn learnt_durations_leave_out_looks_that_find_nothing() {
+    // A second and a half, in steps of 100 ms.
+    let mut world = world("100ms", &["--speed", "10", "--fault", "job-time=15s"]);
+    world.serve();
+    world.json(&NANO, 0);
+    world.until("select count(*) from jobs where state = 'succeeded'", "1");
+    let before = calls(&world, JOB);
+    assert!(before >= 6, "{before} looks at a job of fifteen intervals");
+    assert_eq!(world.sql("select count(*) from durations").as_deref(), Some("1"));
+    assert_eq!(world.stop(), Some(0));
+    // As if many had taken so long.
+    let path = world.data().join("darkroom.db");
+    let learnt = "update durations set learnt = '{\"open\":[1300,1300,1300,1300],\"blind\":0}'";
+    let done = std::process::Command::new("sqlite3").arg(&path).arg(learnt).status().unwrap();
+    assert!(done.success());
+    world.serve();
+    let id = world.order(&NANO);
+    world.until(RUNNING, "1");
+    // A restart neither asks early nor forgets the time.
+    world.kill();
+    world.serve();
+    let wait = format!("select due_at - accepted_at >= 1300 from jobs where id = '{id}'");
+    assert_eq!(world.sql(&wait).as_deref(), Some("1"));
+    let shown = format!("select next_at - accepted_at >= 1300 from work where id = '{id}'");
+    assert_eq!(world.sql(&shown).as_deref(), Some("1"), "people see the same");
+    world.until("select count(*) from jobs where state = 'succeeded'", "2");
+    let accepted = format!("select accepted_at from jobs where id = '{id}'");
+    let accepted: i64 = world.sql(&accepted).unwrap().parse().unwrap();
+    let remote = world.sql(&format!("select remote_id from jobs where id = '{id}'")).unwrap();
+    let looks: Vec<i64> = each(&world, JOB)
+        .into_iter()
+        .filter(|(path, _)| path.ends_with(&remote))
+        .map(|(_, at)| at - accepted)
+        .collect();
+    assert!(looks.iter().all(|at| *at >= 1_290), "looked at after {looks:?} ms");
+}
+
+/// A restart in the middle brings no look before its time and none too many.
+#[test]
+fn restarts_bring_no_look_of_their_own() {
+    let mut world = world("500ms", &[]);
+    world.serve();
+    // At a start, the account is proved by an id that it knows: a finished job's, then.
+    world.json(&NANO, 0);
+    world.until("select count(*) from jobs where state = 'succeeded'", "1");
+    let first = world.sql("select remote_id from jobs").unwrap();
+    open_jobs(&world, 2);
+    let running = "select min(accepted_at) from jobs where state = 'running'";
+    let accepted: i64 = world.sql(running).unwrap().parse().unwrap();
+    for _ in 0..5 {
+        world.kill();
+        world.serve();
+    }
+    let looks = |world: &World| {
+        let mut looks = each(world, JOB);
+        looks.retain(|(path, _)| !path.ends_with(&first));
+        looks
+    };
+    let before = looks(&world).len();
+    eventually("two more looks at each", || (looks(&world).len() >= before + 4).then_some(()));
+    let looks = looks(&world);
+    let took = looks.iter().map(|(_, at)| at - accepted).max().unwrap();
+    let most = 2 * (took / 500 + 1);
+    assert!(looks.len() as i64 <= most, "{} looks in {took} ms", looks.len());
+    assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
+}

@@ -6,15 +6,17 @@ pub mod drill;
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
+use crate::engine::recurring::ClockFollower;
 use crate::engine::{self, Engine, EngineError};
 use crate::http;
 use crate::simulator;
 use crate::store::intents::Recover;
+use crate::store::notice::Commits;
 use crate::store::open::lock_for_daemon;
-use crate::store::settings::{Boot, Halt, PutSetting};
+use crate::store::settings::{Boot, Halt};
 use crate::store::{Fault, Store, StoreError};
 use crate::telemetry;
-use crate::vendor::{Client, ClientConfig, MediaClient, MediaConfig};
+use crate::vendor::{BuildError, Client, ClientConfig, MediaClient, MediaConfig};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -68,7 +70,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     http::ops::recorder::install()
         .map_err(|error| CliError::Error(format!("metrics cannot be noted: {error}")))?;
     let listen = checked_address(context)?;
-    let (client, media) = vendor(context)?;
+    let vendor = vendor(context)?;
     let data_dir = context.paths.data_dir();
     context.check_owner()?;
     let _lock = lock_for_daemon(data_dir)?;
@@ -87,9 +89,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     }
     patiently(|| prepare_folders(context)).await?;
     patiently(|| engine::guard::at_boot(&store)).await?;
-    let boot = || store.writer().write(Boot { version: env!("CARGO_PKG_VERSION") });
-    let boot = patiently(boot).await?;
-    patiently(|| remember_settings(context, &store)).await?;
+    let boot = patiently(|| record_boot(context, &store)).await?;
     let recover = || store.writer().write(Recover { timing: context.timing() });
     let recovered = patiently(recover).await?;
     for (kind, id) in &recovered {
@@ -101,9 +101,14 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
         ))
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?;
+    let (client, media) = vendor
+        .await
+        .map_err(|error| CliError::Error(error.to_string()))?
+        .map_err(|error| CliError::Usage(error.to_string()))?;
     let engine =
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     patiently(|| adopt_kept(&engine)).await?;
+    patiently(|| ask_account_first(&engine)).await?;
     let signals = Signals::catch()?;
     patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
@@ -164,12 +169,21 @@ fn storing_failed(why: &str) -> String {
 
 /// Takes over the ids that the last daemon could not store.
 async fn adopt_kept(engine: &Engine) -> Result<(), StoreError> {
-    engine.adopt_kept().await.map_err(|error| match error {
+    engine.adopt_kept().await.map_err(of_start)
+}
+
+/// Sends the question that every other one waits for.
+async fn ask_account_first(engine: &Arc<Engine>) -> Result<(), StoreError> {
+    engine.ask_account_first().await.map_err(of_start)
+}
+
+fn of_start(error: EngineError) -> StoreError {
+    match error {
         EngineError::Store(error) => error,
         EngineError::Io { path, source } => StoreError::Io { path, source },
-        // It asks the vendor nothing.
+        // No step of the start waits for the vendor.
         EngineError::Vendor(failure) => StoreError::Refused(failure.message),
-    })
+    }
 }
 
 /// Everything that runs side by side, until it is told to stop.
@@ -182,7 +196,7 @@ async fn work(
     signals: Signals,
 ) -> Result<u8, CliError> {
     let stop = CancellationToken::new();
-    let asked = store.with_own_readers().await?;
+    let asked = store.with_own_readers();
     let served = Arc::new(http::App {
         engine: engine.clone(),
         store: asked.clone(),
@@ -195,10 +209,10 @@ async fn work(
     });
     tokio::spawn(http::ops::recorder::upkeep(stop.clone()));
     let server = tokio::spawn(http::server::serve(listener, served));
-    let notice = tokio::spawn(notice_others(store.clone(), engine.clone(), stop.clone()));
-    let mut tasks = engine::recurring::start(engine.clone())
+    let (mut tasks, clock) = engine::recurring::start(engine.clone())
         .await
         .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
+    let notice = tokio::spawn(notice(store.commits(), clock, engine.clone(), stop.clone()));
     let probe = engine.clone();
     tokio::spawn(async move { probe.probe_key().await });
     let signals = tokio::spawn(wait_for_signal(signals, stop.clone()));
@@ -211,11 +225,9 @@ async fn work(
     let worked = engine.run(stop.clone(), context.config.daemon.grace).await;
     stop.cancel();
     let _ = tasks.shutdown().await;
-    for task in [signals, watchdog] {
+    for task in [signals, watchdog, notice] {
         task.abort();
     }
-    // It ends by itself and closes its connection.
-    let _ = tokio::time::timeout(Duration::from_secs(1), notice).await;
     // Health requests are short; one that hangs must not hold up the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), asked.close_readers()).await;
@@ -238,7 +250,11 @@ fn checked_address(context: &Context) -> Result<SocketAddr, CliError> {
     )))
 }
 
-fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
+/// The clients that a start has begun to make.
+type Making = tokio::task::JoinHandle<Result<(Client, MediaClient), BuildError>>;
+
+/// Begins to make the vendor's clients: reading the certificates goes on beside the database.
+fn vendor(context: &Context) -> Result<Making, CliError> {
     let config = &context.config.vendor;
     let key = context.config.api_key(&context.env)?.ok_or_else(|| {
         CliError::Usage(
@@ -259,8 +275,7 @@ fn vendor(context: &Context) -> Result<(Client, MediaClient), CliError> {
         proxy: config.proxy.url().cloned(),
         ..MediaConfig::new(base_url)
     };
-    let bad = |error: crate::vendor::BuildError| CliError::Usage(error.to_string());
-    Ok((Client::new(&client).map_err(bad)?, MediaClient::new(&media).map_err(bad)?))
+    Ok(tokio::task::spawn_blocking(move || Ok((Client::new(&client)?, MediaClient::new(&media)?))))
 }
 
 /// A folder that was there before keeps its mode; it may not be ours alone.
@@ -298,23 +313,22 @@ async fn prepare_folders(context: &Context) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The views show when a row is looked at next; they read the intervals from here.
-async fn remember_settings(context: &Context, store: &Store) -> Result<(), StoreError> {
+/// One commit for all that a start has to store.
+async fn record_boot(context: &Context, store: &Store) -> Result<i64, StoreError> {
     let timing = context.timing();
-    let value = json!({
+    // The views show when a row is looked at next; they read the intervals from here.
+    let poll = json!({
         "training": timing.poll_training, "job": timing.poll_job,
         "download": timing.poll_download,
     });
-    store.writer().write(PutSetting { name: "poll", value }).await?;
     // What an earlier daemon saw of the vendor is no longer known.
-    let value = json!({ "state": "ok", "since": store.now(), "problem": null });
-    store.writer().write(PutSetting { name: "vendor.health", value }).await?;
+    let health = json!({ "state": "ok", "since": store.now(), "problem": null });
     let limits = &context.config.limits;
-    let value = json!({
+    let limits = json!({
         "open_jobs": limits.open_jobs, "open_trainings": limits.open_trainings,
     });
-    store.writer().write(PutSetting { name: "limits", value }).await?;
-    Ok(())
+    let settings = vec![("poll", poll), ("vendor.health", health), ("limits", limits)];
+    store.writer().write(Boot { version: env!("CARGO_PKG_VERSION"), settings }).await
 }
 
 /// Says in a file for `darkroom health` where the daemon listens.
@@ -324,37 +338,32 @@ fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), Store
     std::fs::write(&path, content.to_string()).map_err(|source| StoreError::Io { path, source })
 }
 
-/// Wakes the engine when another process has written, be it the command line or `sqlite3`.
-async fn notice_others(store: Store, engine: Arc<Engine>, stop: CancellationToken) {
-    let mut observer = None;
-    let mut seen = None;
+/// Wakes the engine when another process has written, be it the command line or `sqlite3`, and
+/// follows the wall clock: what is looked at regularly is looked at here, in one wake-up.
+async fn notice(
+    mut commits: Commits,
+    mut clock: ClockFollower,
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+) {
+    let mut said = false;
     while !stop.is_cancelled() {
-        let conn = match &mut observer {
-            Some(conn) => conn,
-            None => match store.observer().await {
-                Ok(conn) => observer.insert(conn),
-                Err(error) => {
-                    tracing::warn!("the database cannot be observed: {error}");
-                    tokio::time::sleep(NOTICE_OTHERS).await;
-                    continue;
+        match commits.changed() {
+            Ok(false) => {}
+            Ok(true) => engine.wake(),
+            Err(error) => {
+                if !said {
+                    tracing::warn!("commits of others cannot be seen at once: {error}");
+                    said = true;
                 }
-            },
-        };
-        match Store::data_version(conn).await {
-            Ok(version) if seen == Some(version) => {}
-            Ok(version) => {
-                seen = Some(version);
                 engine.wake();
             }
-            Err(_) => observer = None,
         }
+        clock.look().await;
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(NOTICE_OTHERS) => {}
         }
-    }
-    if let Some(conn) = observer {
-        Store::close_observer(conn).await;
     }
 }
 

@@ -9,7 +9,9 @@ fn main() -> ExitCode {
     // Photos, prompts and results are the user's own business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             return report(&CliError::Error(format!("the runtime cannot start: {error}")));
@@ -22,6 +24,12 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => report(&error),
     }
+}
+
+/// The work is waiting; what computes (SQLite, hashes, pictures) has threads of its own. A thread
+/// per core would cost memory on a large machine and gain nothing.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
 }
 
 fn report(error: &CliError) -> ExitCode {

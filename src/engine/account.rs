@@ -85,6 +85,19 @@ impl Engine {
         Ok(false)
     }
 
+    /// Asks about the account before the loop is there: until the answer is in, nothing else may be
+    /// asked, so the first thing that a start waits for is this.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn ask_account_first(self: &Arc<Self>) -> Result<()> {
+        let pauses = self.store.pauses().await?;
+        if pauses.watching.is_none() || pauses.spending.is_none() {
+            self.may_use_account().await?;
+        }
+        Ok(())
+    }
+
     fn standing(&self) -> Standing {
         *self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,9 +2,8 @@
 
 use super::Engine;
 use crate::domain::ids::Millis;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 /// Every minute: the cron expression of tasks whose own interval is a minute or longer.
@@ -15,8 +14,6 @@ const EVERY_SECOND: &str = "* * * * * *";
 const KEY_PROBE: Millis = 5 * 60 * 1000;
 /// How often the write-ahead log is folded back into the database.
 const CHECKPOINT: Millis = 60 * 60 * 1000;
-/// How often it is checked whether the wall clock went back.
-const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// A task that runs when its interval has passed, however often it is asked.
 struct Every {
@@ -38,11 +35,14 @@ impl Every {
     }
 }
 
-/// Starts the recurring tasks; they end with the scheduler.
+/// Starts the recurring tasks; they end with the scheduler. The second value wants to be called
+/// every second or more often.
 ///
 /// # Errors
 /// When the scheduler cannot be set up.
-pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerError> {
+pub async fn start(
+    engine: Arc<Engine>,
+) -> Result<(JobScheduler, ClockFollower), JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let first = engine.clone();
     tokio::spawn(async move { first.scrub().await });
@@ -53,7 +53,7 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
     let probe = Every::new(KEY_PROBE, now);
     let checkpoint = Every::new(CHECKPOINT, now);
     let tick = if sweep.interval < 60_000 { EVERY_SECOND } else { EVERY_MINUTE };
-    let weak = Arc::downgrade(&engine);
+    let asking = engine.clone();
     let job = Job::new_async(tick, move |_, _| {
         let engine = engine.clone();
         let (sweep, probe, checkpoint) = (sweep.clone(), probe.clone(), checkpoint.clone());
@@ -80,30 +80,34 @@ pub async fn start(engine: Arc<Engine>) -> Result<JobScheduler, JobSchedulerErro
     })?;
     let id = scheduler.add(job).await?;
     scheduler.start().await?;
-    tokio::spawn(follow_the_clock(weak, scheduler.clone(), id));
-    Ok(scheduler)
+    let before = Millis::MIN;
+    let follower = ClockFollower { engine: asking, scheduler: scheduler.clone(), job: id, before };
+    Ok((scheduler, follower))
 }
 
 /// The scheduler waits for the wall clock to reach the job's next time; when the clock has gone
 /// back two hours, that is two hours away. Then the job is due at once, and every minute after that.
-async fn follow_the_clock(engine: Weak<Engine>, scheduler: JobScheduler, job: uuid::Uuid) {
-    let mut before = Millis::MIN;
-    loop {
-        // A clock that went back by less than this silences nothing for long.
-        tokio::time::sleep(CLOCK_LOOK).await;
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        let now = engine.now();
-        if now < before {
-            let context = scheduler.context();
+pub struct ClockFollower {
+    engine: Arc<Engine>,
+    scheduler: JobScheduler,
+    job: uuid::Uuid,
+    before: Millis,
+}
+
+impl ClockFollower {
+    /// Looks whether the wall clock went back. A clock that went back by less than the time between
+    /// two looks silences nothing for long.
+    pub async fn look(&mut self) {
+        let now = self.engine.now();
+        if now < self.before {
+            let context = self.scheduler.context();
             let mut jobs = context.metadata_storage.write().await;
             let due = chrono::DateTime::from_timestamp_millis(now);
-            if let Err(error) = jobs.set_next_and_last_tick(job, due, None).await {
+            if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
                 tracing::warn!("the recurring tasks could not follow the clock: {error}");
             }
         }
-        before = now;
+        self.before = now;
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`writer`]: group commit; `tx`, `pending`: what a batch knows and puts off
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
+//! - [`notice`]: that anybody has committed
 //! - [`lookup`]: what a command line refers to
 //! - [`deletion`]: what may be deleted at the vendor
 //! - [`once`]: work that must not be stored twice, however often it is asked for
@@ -25,6 +26,7 @@ pub mod intents;
 mod ledger;
 pub mod listing;
 pub mod lookup;
+pub mod notice;
 pub mod once;
 pub mod open;
 mod parents;

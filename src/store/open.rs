@@ -17,6 +17,11 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers beside the writer; enough for the engine, the API and a few commands.
 const READERS: u32 = 4;
+/// Pages that one reader keeps to itself, as SQLite counts: minus KiB.
+const READER_CACHE: &str = "-512";
+/// A reader that nobody has needed for this long is closed.
+/// The engine looks every minute at the latest: its one does not come and go.
+const READER_IDLE: Duration = Duration::from_secs(150);
 /// What brings the schema up to date.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// A command that only looks whether a daemon runs may hold the lock for an instant.
@@ -167,7 +172,7 @@ impl Store {
             migrate(data_dir, &path).await?;
         }
         let frozen = found == Found::Frozen;
-        let readers = open_readers(&path, frozen).await?;
+        let readers = readers_of(&path, frozen);
         let writer = Writer::start(path, clock.clone());
         Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf(), frozen })
     }
@@ -189,12 +194,8 @@ impl Store {
 
     /// The same database with readers of its own: whoever asks much over HTTP must not keep the
     /// engine from reading.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn with_own_readers(&self) -> Result<Self> {
-        let readers = open_readers(&db_path(&self.data_dir), self.frozen).await?;
-        Ok(Self { readers, ..self.clone() })
+    pub fn with_own_readers(&self) -> Self {
+        Self { readers: readers_of(&db_path(&self.data_dir), self.frozen), ..self.clone() }
     }
 
     /// Closes the readers only.
@@ -238,28 +239,6 @@ impl Store {
         Ok(())
     }
 
-    /// A connection that notices every commit of other connections.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn observer(&self) -> Result<SqliteConnection> {
-        let options = options(&db_path(&self.data_dir)).read_only(true).immutable(self.frozen);
-        Ok(SqliteConnection::connect_with(&options).await?)
-    }
-
-    /// Closes an observer; returns once its connection is gone, so that the last one folds the log.
-    pub async fn close_observer(observer: SqliteConnection) {
-        let _ = observer.close().await;
-    }
-
-    /// A number that differs after every commit of any other connection.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn data_version(observer: &mut SqliteConnection) -> Result<i64> {
-        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(observer).await?)
-    }
-
     /// Closes the readers, and the writer after what is queued.
     pub async fn close(&self) {
         // The writer last: the last connection of all folds the log back into the database.
@@ -268,12 +247,22 @@ impl Store {
     }
 }
 
-async fn open_readers(path: &Path, frozen: bool) -> Result<SqlitePool> {
-    Ok(SqlitePoolOptions::new()
+/// Connections for reading; each is opened when it is first needed.
+fn readers_of(path: &Path, frozen: bool) -> SqlitePool {
+    let options = options(path)
+        .read_only(true)
+        .immutable(frozen)
+        // Many short questions: the kernel keeps the file's pages, once for all connections.
+        .pragma("cache_size", READER_CACHE);
+    SqlitePoolOptions::new()
         .max_connections(READERS)
         .min_connections(0)
-        .connect_with(options(path).read_only(true).immutable(frozen))
-        .await?)
+        .idle_timeout(READER_IDLE)
+        // Whoever asks all the time keeps its connection.
+        .max_lifetime(None)
+        // A file does not hang up.
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
 }
 
 /// Brings the schema up to date.

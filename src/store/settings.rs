@@ -213,10 +213,12 @@ impl Write for PutSetting {
     }
 }
 
-/// Records the start of a daemon. Answers the boot's number.
+/// Records the start of a daemon, and what it works by. Answers the boot's number.
 pub struct Boot {
     /// The program's version.
     pub version: &'static str,
+    /// Settings to store with it, by name, each as JSON.
+    pub settings: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl Write for Boot {
@@ -231,6 +233,9 @@ impl Write for Boot {
                     .bind(self.version)
                     .execute(tx.conn().await?)
                     .await?;
+            for (name, value) in &self.settings {
+                put(tx, name, value).await?;
+            }
             Ok(done.last_insert_rowid())
         })
     }

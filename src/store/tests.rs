@@ -30,7 +30,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let store = Store::open(folder.path(), clock, Timing::default()).await.unwrap();
-        let boot = store.writer().write(Boot { version: "test" }).await.unwrap();
+        let boot = store.writer().write(Boot { version: "test", settings: vec![] }).await.unwrap();
         Self { store, boot, _folder: folder }
     }
 

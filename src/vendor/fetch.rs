@@ -1,13 +1,15 @@
-//! Media downloads: a second client, which has never heard of the key.
+//! Media downloads: a client of their own, which has never heard of the key.
 
 use super::address::{self, PrivateAddress, PublicOnly};
-use super::transport::{BuildError, describe, http_error};
+use super::lazy::{Lazy, without_roots};
+use super::transport::{BuildError, describe};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
-use reqwest::{Response, redirect, retry};
+use reqwest::{ClientBuilder, Response, redirect, retry};
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -136,7 +138,9 @@ impl From<RefusedMedia> for FetchError {
 
 /// Downloads media. Cheap to share behind an `Arc`.
 pub struct MediaClient {
-    http: reqwest::Client,
+    http: Lazy,
+    /// The same for `local` over plain http, which needs no certificates.
+    plain: Option<Lazy>,
     /// The one place on this machine that media may come from.
     local: Option<Url>,
 }
@@ -151,25 +155,20 @@ impl MediaClient {
     /// Builds the client; sends nothing.
     pub fn new(config: &MediaConfig) -> Result<Self, BuildError> {
         let local = Some(&config.base_url).filter(|url| address::is_loopback_host(url)).cloned();
-        let exempt = [local.as_ref(), config.proxy.as_ref()]
+        let exempt: Vec<String> = [local.as_ref(), config.proxy.as_ref()]
             .into_iter()
             .flatten()
             .filter_map(|url| url.host_str().map(str::to_owned))
             .collect();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(&config.user_agent)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .connect_timeout(config.connect_timeout)
-            .read_timeout(config.idle_timeout)
-            .dns_resolver(PublicOnly { exempt })
-            .no_proxy();
-        if let Some(url) = &config.proxy {
-            let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| BuildError::Proxy)?;
-            builder = builder.proxy(proxy);
-        }
-        Ok(Self { http: builder.build().map_err(http_error)?, local })
+        let tls_to_proxy = config.proxy.as_ref().is_some_and(|url| url.scheme() != "http");
+        let common = Arc::new((config.clone(), exempt));
+        let shared = common.clone();
+        let plain = match tls_to_proxy {
+            true => None,
+            false => Some(Lazy::new(move || Ok(without_roots(settings(&shared.0, &shared.1)?)))?),
+        };
+        let http = Lazy::new(move || settings(&common.0, &common.1))?;
+        Ok(Self { http, plain, local })
     }
 
     /// Streams what is at `url` into the sink, at most `cap` bytes. After an error the sink may
@@ -199,7 +198,11 @@ impl MediaClient {
         let mut url = Url::parse(url).map_err(|_| RefusedMedia::BadUrl)?;
         for _ in 0..=MAX_REDIRECTS {
             self.check_hop(&url)?;
-            let response = self.http.get(url.clone()).send().await.map_err(request_error)?;
+            let http = self.http_for(&url).get().await.map_err(|error| FetchError::Retryable {
+                problem: error.to_string(),
+                status: None,
+            })?;
+            let response = http.get(url.clone()).send().await.map_err(request_error)?;
             let status = response.status();
             if status.is_redirection() {
                 let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -219,6 +222,14 @@ impl MediaClient {
         Err(RefusedMedia::TooManyRedirects.into())
     }
 
+    /// Only the local place passes [`Self::check_hop`] with plain http.
+    fn http_for(&self, url: &Url) -> &Lazy {
+        match &self.plain {
+            Some(plain) if url.scheme() == "http" => plain,
+            _ => &self.http,
+        }
+    }
+
     fn check_hop(&self, url: &Url) -> Result<(), RefusedMedia> {
         if !url.username().is_empty() || url.password().is_some() || url.host().is_none() {
             return Err(RefusedMedia::BadUrl);
@@ -235,6 +246,24 @@ impl MediaClient {
             return Err(RefusedMedia::Scheme);
         }
         if address::host_may_be_public(url) { Ok(()) } else { Err(RefusedMedia::PrivateAddress) }
+    }
+}
+
+fn settings(config: &MediaConfig, exempt: &[String]) -> Result<ClientBuilder, BuildError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(&config.user_agent)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .connect_timeout(config.connect_timeout)
+        .read_timeout(config.idle_timeout)
+        .dns_resolver(PublicOnly { exempt: exempt.to_vec() })
+        .no_proxy();
+    match &config.proxy {
+        None => Ok(builder),
+        Some(url) => {
+            Ok(builder.proxy(reqwest::Proxy::all(url.clone()).map_err(|_| BuildError::Proxy)?))
+        }
     }
 }
 

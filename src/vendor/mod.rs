@@ -12,6 +12,7 @@ mod address;
 mod body;
 mod calls;
 mod fetch;
+mod lazy;
 mod lenient;
 mod listing;
 mod redact;

@@ -1,5 +1,6 @@
 //! The two HTTP clients behind [`Client`], and the one place where a request is sent.
 
+use super::lazy::{Lazy, without_roots};
 use super::redact::Redactor;
 use super::reply::{Call, CallKind, HttpReply, Transport, settle};
 use super::{reply, wire};
@@ -16,6 +17,9 @@ use url::Url;
 /// Replies larger than this are not read to the end. A page of jobs is some kilobytes; the cap
 /// only keeps a misbehaving proxy from filling the memory.
 const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Connections for reads that are kept when nothing is asked; more may be open while it is.
+const IDLE_CONNECTIONS: usize = 8;
 
 /// How to reach the vendor.
 #[derive(Clone)]
@@ -108,7 +112,7 @@ pub struct Client {
     /// Keep-alive connections; safe reads only.
     reads: reqwest::Client,
     /// A fresh connection per call, so that a stale one can never be the reason for doubt.
-    effects: reqwest::Client,
+    effects: Lazy,
     redactor: Redactor,
     /// The last `Date` seen, and when we saw it.
     clock: Mutex<Option<(Millis, Instant)>>,
@@ -121,18 +125,22 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Builds both HTTP clients; sends nothing.
+    /// Checks the settings and builds the client for reads; sends nothing.
     pub fn new(config: &ClientConfig) -> Result<Self, BuildError> {
         check_base_url(&config.base_url)?;
         let headers = fixed_headers(&config.api_key)?;
-        let reads = common(config, headers.clone())?.build().map_err(http_error)?;
-        let effects = common(config, headers)?
-            .pool_max_idle_per_host(0)
-            // HTTP/2 brings its own notion of "refused stream, send again"; one request on one
-            // HTTP/1.1 connection has a single meaning.
-            .http1_only()
+        let reads = common(config, headers.clone())?
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build()
             .map_err(http_error)?;
+        let settings = config.clone();
+        let effects = Lazy::new(move || {
+            Ok(common(&settings, headers.clone())?
+                .pool_max_idle_per_host(0)
+                // HTTP/2 brings its own notion of "refused stream, send again"; one request on one
+                // HTTP/1.1 connection has a single meaning.
+                .http1_only())
+        })?;
         Ok(Self {
             base_url: config.base_url.clone(),
             reads,
@@ -152,7 +160,8 @@ impl Client {
         })
     }
 
-    /// A request to `base_url` + `segments`, on the HTTP client that belongs to the kind of call.
+    /// A request to `base_url` + `segments`; [`Client::send`] picks the HTTP client that belongs to
+    /// the kind of call, whose headers it gets there.
     pub(super) fn request(
         &self,
         call: Call,
@@ -160,11 +169,7 @@ impl Client {
         segments: &[&str],
     ) -> Result<RequestBuilder, Failure> {
         let url = self.endpoint(call, segments)?;
-        let http = match call.kind {
-            CallKind::Read => &self.reads,
-            CallKind::Effect => &self.effects,
-        };
-        Ok(http.request(method, url))
+        Ok(self.reads.request(method, url))
     }
 
     /// Ids are opaque, so each becomes exactly one percent-encoded path segment. An id that a URL
@@ -257,7 +262,10 @@ impl Client {
     async fn exchange(&self, kind: CallKind, request: Request) -> Transport {
         let http = match kind {
             CallKind::Read => &self.reads,
-            CallKind::Effect => &self.effects,
+            CallKind::Effect => match self.effects.get().await {
+                Ok(effects) => effects,
+                Err(error) => return Transport::NotSent(error.to_string()),
+            },
         };
         let response = match http.execute(request).await {
             Ok(response) => response,
@@ -337,13 +345,19 @@ fn common(config: &ClientConfig, headers: HeaderMap) -> Result<reqwest::ClientBu
         .connect_timeout(config.connect_timeout)
         .timeout(config.request_timeout)
         .no_proxy();
-    match &config.proxy {
-        None => Ok(builder),
+    let builder = match &config.proxy {
+        None => builder,
         Some(url) => {
             let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| BuildError::Proxy)?;
-            Ok(builder.proxy(proxy))
+            builder.proxy(proxy)
         }
-    }
+    };
+    // Redirects are not followed, so a vendor over plain http is all that this ever speaks to.
+    let plain = [Some(&config.base_url), config.proxy.as_ref()]
+        .into_iter()
+        .flatten()
+        .all(|url| url.scheme() == "http");
+    Ok(if plain { without_roots(builder) } else { builder })
 }
 
 /// The two headers that the guides require on every call, ping included (vendor-api.md section 1,

@@ -37,7 +37,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock::new());
         let store = Store::open(dir.path(), clock, Timing::default()).await.unwrap();
-        let boot = store.writer().write(Boot { version: "test" }).await.unwrap();
+        let boot = store.writer().write(Boot { version: "test", settings: vec![] }).await.unwrap();
         Self { dir, store, boot }
     }
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Looks at the same time, each of them one request on its way.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: u32 = 32;
 /// Rows read from the database at a time when the watch is filled.
 const PAGE: u32 = 1_000;
 /// The timer goes off at least this often, so that a lost signal merely delays.

@@ -20,7 +20,7 @@ use crate::vendor::{BuildError, Client, ClientConfig, MediaClient, MediaConfig};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 /// While the disk is full, the start looks again this often.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
+/// The key is tried after the question about the account, which must not wait for its turn behind
+/// it; unless that takes longer than this.
+const ASKED_FIRST: Duration = Duration::from_secs(1);
 /// How often another process's commits are looked for (design section 3.3).
 const NOTICE_OTHERS: Duration = Duration::from_millis(250);
 
@@ -108,7 +111,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let engine =
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     patiently(|| adopt_kept(&engine)).await?;
-    patiently(|| ask_account_first(&engine)).await?;
+    patiently(|| ask_first(&engine)).await?;
     let signals = Signals::catch()?;
     patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
@@ -172,9 +175,15 @@ async fn adopt_kept(engine: &Engine) -> Result<(), StoreError> {
     engine.adopt_kept().await.map_err(of_start)
 }
 
-/// Sends the question that every other one waits for.
-async fn ask_account_first(engine: &Arc<Engine>) -> Result<(), StoreError> {
-    engine.ask_account_first().await.map_err(of_start)
+/// Sends the question that every other one waits for, and then tries the key.
+async fn ask_first(engine: &Arc<Engine>) -> Result<(), StoreError> {
+    let asked = engine.ask_account_first(ASKED_FIRST).await.map_err(of_start)?;
+    let engine = engine.clone();
+    tokio::spawn(async move {
+        asked.await;
+        engine.probe_key().await;
+    });
+    Ok(())
 }
 
 fn of_start(error: EngineError) -> StoreError {
@@ -212,9 +221,8 @@ async fn work(
     let (mut tasks, clock) = engine::recurring::start(engine.clone())
         .await
         .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
-    let notice = tokio::spawn(notice(store.commits(), clock, engine.clone(), stop.clone()));
-    let probe = engine.clone();
-    tokio::spawn(async move { probe.probe_key().await });
+    let noticing = notice(store.commits(), clock, engine.clone())
+        .map_err(|error| CliError::Error(format!("no thread can be started: {error}")))?;
     let signals = tokio::spawn(wait_for_signal(signals, stop.clone()));
     let failed = store.writer().failed().clone();
     let broken = stop.clone();
@@ -225,9 +233,10 @@ async fn work(
     let worked = engine.run(stop.clone(), context.config.daemon.grace).await;
     stop.cancel();
     let _ = tasks.shutdown().await;
-    for task in [signals, watchdog, notice] {
+    for task in [signals, watchdog] {
         task.abort();
     }
+    drop(noticing);
     // Health requests are short; one that hangs must not hold up the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), asked.close_readers()).await;
@@ -339,32 +348,38 @@ fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), Store
 }
 
 /// Wakes the engine when another process has written, be it the command line or `sqlite3`, and
-/// follows the wall clock: what is looked at regularly is looked at here, in one wake-up.
-async fn notice(
+/// follows the wall clock: what is looked at regularly is looked at here, in one wake-up. It ends
+/// when what it returns is dropped.
+///
+/// A thread, because one that sleeps wakes once per look; a timer of the runtime costs two or three
+/// wake-ups, as it moves from wheel to wheel.
+fn notice(
     mut commits: Commits,
     mut clock: ClockFollower,
     engine: Arc<Engine>,
-    stop: CancellationToken,
-) {
-    let mut said = false;
-    while !stop.is_cancelled() {
-        match commits.changed() {
-            Ok(false) => {}
-            Ok(true) => engine.wake(),
-            Err(error) => {
-                if !said {
-                    tracing::warn!("commits of others cannot be seen at once: {error}");
-                    said = true;
-                }
+) -> std::io::Result<mpsc::Sender<()>> {
+    let (stop, stopped) = mpsc::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let look = move || {
+        let mut said = false;
+        while stopped.recv_timeout(NOTICE_OTHERS) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let changed = commits.changed();
+            if let Err(error) = &changed
+                && !said
+            {
+                tracing::warn!("commits of others cannot be seen at once: {error}");
+                said = true;
+            }
+            if changed.unwrap_or(true) {
                 engine.wake();
             }
+            if clock.went_back() {
+                runtime.block_on(clock.follow());
+            }
         }
-        clock.look().await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(NOTICE_OTHERS) => {}
-        }
-    }
+    };
+    std::thread::Builder::new().name("notice".to_owned()).spawn(look)?;
+    Ok(stop)
 }
 
 /// The signals that end a process in an orderly way. They are caught from the moment this exists:

@@ -77,25 +77,42 @@ impl Engine {
                 }
                 return Ok(released);
             }
-            Standing::Unknown(Some(at), _) if at > Instant::now() => return Ok(false),
-            Standing::Unknown(_, wait) => self.stand(Standing::Asked(wait)),
+            Standing::Unknown(..) => {}
         }
-        let asking = Asking { engine: self.clone() };
-        tokio::spawn(async move { asking.engine.ask_account().await });
+        self.begin_asking();
         Ok(false)
     }
 
     /// Asks about the account before the loop is there: until the answer is in, nothing else may be
-    /// asked, so the first thing that a start waits for is this.
+    /// asked, so the first thing that a start waits for is this. Answers once the question is over,
+    /// or after `patience`.
     ///
     /// # Errors
     /// A database error.
-    pub async fn ask_account_first(self: &Arc<Self>) -> Result<()> {
+    pub async fn ask_account_first(
+        self: &Arc<Self>,
+        patience: Duration,
+    ) -> Result<impl Future<Output = ()> + Send + 'static> {
         let pauses = self.store.pauses().await?;
-        if pauses.watching.is_none() || pauses.spending.is_none() {
-            self.may_use_account().await?;
+        let both = pauses.watching.is_some() && pauses.spending.is_some();
+        let asked = if both { None } else { self.begin_asking() };
+        Ok(async move {
+            if let Some(asked) = asked {
+                let _ = tokio::time::timeout(patience, asked).await;
+            }
+        })
+    }
+
+    /// Sends the question; `None` when it need not be, or is out.
+    fn begin_asking(self: &Arc<Self>) -> Option<tokio::task::JoinHandle<()>> {
+        match self.standing() {
+            Standing::Unknown(at, wait) if at.is_none_or(|at| at <= Instant::now()) => {
+                self.stand(Standing::Asked(wait));
+            }
+            _ => return None,
         }
-        Ok(())
+        let asking = Asking { engine: self.clone() };
+        Some(tokio::spawn(async move { asking.engine.ask_account().await }))
     }
 
     fn standing(&self) -> Standing {

@@ -35,7 +35,7 @@ impl Every {
     }
 }
 
-/// Starts the recurring tasks; they end with the scheduler. The second value wants to be called
+/// Starts the recurring tasks; they end with the scheduler. The second value wants to be asked
 /// every second or more often.
 ///
 /// # Errors
@@ -95,19 +95,23 @@ pub struct ClockFollower {
 }
 
 impl ClockFollower {
-    /// Looks whether the wall clock went back. A clock that went back by less than the time between
-    /// two looks silences nothing for long.
-    pub async fn look(&mut self) {
+    /// Whether the wall clock went back since the last look. One that went back by less than the
+    /// time between two looks silences nothing for long.
+    pub fn went_back(&mut self) -> bool {
         let now = self.engine.now();
-        if now < self.before {
-            let context = self.scheduler.context();
-            let mut jobs = context.metadata_storage.write().await;
-            let due = chrono::DateTime::from_timestamp_millis(now);
-            if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
-                tracing::warn!("the recurring tasks could not follow the clock: {error}");
-            }
-        }
+        let back = now < self.before;
         self.before = now;
+        back
+    }
+
+    /// Makes the tasks due at once.
+    pub async fn follow(&self) {
+        let context = self.scheduler.context();
+        let mut jobs = context.metadata_storage.write().await;
+        let due = chrono::DateTime::from_timestamp_millis(self.engine.now());
+        if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
+            tracing::warn!("the recurring tasks could not follow the clock: {error}");
+        }
     }
 }
 

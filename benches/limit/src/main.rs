@@ -21,7 +21,10 @@ fn main() -> Result<()> {
         "burst" => queue::burst(text(1)?, number(2)?, number(3)?),
         "fill" => queue::fill(text(1)?, number(2)?),
         "restart" => queue::restart(text(1)?),
-        "track" => tracker::run(text(1)?, text(2)?, text(3)?, number(4)?, number(5)?),
+        "track" => {
+            let times = (number(4)?, number(5)?);
+            tracker::run(text(1)?, text(2)?, text(3)?, times, text(6).is_ok())
+        }
         other => Err(format!("no command {other}").into()),
     }
 }

@@ -15,21 +15,36 @@ type Heap = Arc<Mutex<BinaryHeap<Reverse<(Instant, Arc<str>)>>>>;
 
 /// Polls the jobs named in a file (one id a line) every `interval` seconds and prints what it cost
 /// over `window` seconds, after one interval to get going: BASE IDS DATABASE INTERVAL WINDOW.
-pub(crate) fn run(base: &str, ids: &str, db: &str, interval: usize, window: usize) -> Result<()> {
+///
+/// The looks are spread evenly over the interval, as jobs are that were ordered one after the other;
+/// `together` has all of them at once, which costs least.
+pub(crate) fn run(
+    base: &str,
+    ids: &str,
+    db: &str,
+    (interval, window): (usize, usize),
+    together: bool,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(track(base, ids, db, interval, window))
+    runtime.block_on(track(base, ids, db, (interval, window), together))
 }
 
-async fn track(base: &str, ids: &str, db: &str, interval: usize, window: usize) -> Result<()> {
+async fn track(
+    base: &str,
+    ids: &str,
+    db: &str,
+    (interval, window): (usize, usize),
+    together: bool,
+) -> Result<()> {
     let bare = memory_kib("VmRSS")?;
     let interval = Duration::from_secs(interval as u64);
     let heap = Heap::default();
     let ids: Vec<Arc<str>> = std::fs::read_to_string(ids)?.lines().map(Into::into).collect();
     let count = ids.len() as f64;
     let start = Instant::now();
-    // Spread over the interval from the first moment.
+    let spread = if together { Duration::ZERO } else { interval };
     for (n, id) in ids.into_iter().enumerate() {
-        lock(&heap).push(Reverse((start + interval.mul_f64(n as f64 / count), id)));
+        lock(&heap).push(Reverse((start + spread.mul_f64(n as f64 / count), id)));
     }
     let (ended, inbox) = mpsc::unbounded_channel();
     let path = db.to_owned();

@@ -69,7 +69,7 @@ async fn jobs_through_the_store(folder: &Path, jobs: usize, at_once: usize) -> R
     let notes = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
     let commits = || commits(&notes.render());
     let store = Store::open(&data, Arc::new(SystemClock::new()), Timing::default()).await?;
-    let boot = store.writer().write(Boot { version: "bench" }).await?;
+    let boot = store.writer().write(Boot { version: "bench", settings: Vec::new() }).await?;
     let models = seed::models(&store, jobs).await?;
     let pid = std::process::id();
     let before = commits();

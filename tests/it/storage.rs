@@ -371,7 +371,7 @@ fn survives_a_broken_log(when: &str) -> bool {
 #[test]
 fn a_sync_of_the_log_that_fails_ends_the_process_and_the_next_start_recovers() {
     // Before the call's intent, at it, after it; once and for ever.
-    for when in ["2", "7+", "8", "9+"] {
+    for when in ["2", "6+", "7", "8+"] {
         assert!(survives_a_broken_log(when), "when={when}: nothing failed, so nothing was proven");
     }
 }

@@ -27,12 +27,13 @@ const ROUNDS: usize = 3;
 /// Accept, claim and finish through the library, beside the queue that does nothing else.
 pub(crate) fn burst(bench: &mut Bench) -> Result<()> {
     let jobs = if bench.quick { 4_000 } else { 20_000 };
-    let (mut ours, mut limits) = (Vec::new(), Vec::new());
+    let (mut ours, mut limits, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let folder = bench.folder("burst")?;
         let db = folder.join("limit.db");
         let at_once = AT_ONCE.to_string();
         limits.push(bench.limit(&["burst", &db.to_string_lossy(), &jobs.to_string(), &at_once])?);
+        rows.push(bench.limit(&["rows", &db.to_string_lossy(), &jobs.to_string(), &at_once])?);
         let mut command = Command::new(std::env::current_exe()?);
         ours.push(run(command.arg("burst-inner").arg(&folder).args([jobs.to_string(), at_once]))?);
     }
@@ -50,6 +51,13 @@ pub(crate) fn burst(bench: &mut Bench) -> Result<()> {
     bench.report.add(figure("accept alone", "jobs/s", "accepts_s")?);
     bench.report.add(figure("CPU per job", "us", "cpu_us_per_job")?.at_most(2.0));
     bench.report.add(figure("commits per job", "", "commits_per_job")?);
+    let by_hand = "the same rows by hand";
+    for (metric, unit, name) in
+        [("accept, claim and finish", "jobs/s", "jobs_s"), ("CPU per job", "us", "cpu_us_per_job")]
+    {
+        let figure = Figure::new(metric, unit, of(&ours, name)?);
+        bench.report.add(figure.against(by_hand, of(&rows, name)?));
+    }
     Ok(())
 }
 
@@ -74,7 +82,9 @@ async fn jobs_through_the_store(folder: &Path, jobs: usize, at_once: usize) -> R
     let pid = std::process::id();
     let before = commits();
     let (cpu, begun) = (proc::cpu_seconds(pid)?, Instant::now());
-    let shares: Vec<Vec<Id>> = models.chunks(jobs.div_ceil(at_once)).map(<[Id]>::to_vec).collect();
+    // Work that is under way at the same time was ordered at about the same time.
+    let shares = (0..at_once).map(|n| models.iter().skip(n).step_by(at_once).copied().collect());
+    let shares: Vec<Vec<Id>> = shares.collect();
     let mut tasks = tokio::task::JoinSet::new();
     for models in shares {
         let store = store.clone();

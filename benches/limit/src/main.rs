@@ -4,6 +4,7 @@
 //! None of it is a product: no retries, no back-off, no limits, no interface, one table.
 
 mod queue;
+mod rows;
 mod tracker;
 
 use std::io::{Seek, SeekFrom, Write};
@@ -19,6 +20,7 @@ fn main() -> Result<()> {
     match text(0)? {
         "fsync" => fsync(text(1)?, number(2)?, number(3)?),
         "burst" => queue::burst(text(1)?, number(2)?, number(3)?),
+        "rows" => rows::burst(text(1)?, number(2)?, number(3)?),
         "fill" => queue::fill(text(1)?, number(2)?),
         "restart" => queue::restart(text(1)?),
         "track" => {

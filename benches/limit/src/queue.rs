@@ -21,7 +21,7 @@ fn open(path: &str, synchronous: &str) -> Result<Connection> {
     Ok(conn)
 }
 
-fn remove(path: &str) {
+pub(crate) fn remove(path: &str) {
     for suffix in ["", "-wal", "-shm"] {
         // What is not there need not go.
         let _ = std::fs::remove_file(format!("{path}{suffix}"));

@@ -2,16 +2,16 @@
 
 use clap::Parser;
 use darkroom::app;
-use darkroom::cli::{self, Cli, CliError};
+use darkroom::cli::{self, Cli, CliError, Command};
+use std::num::NonZero;
 use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     // Photos, prompts and results are the user's own business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = Cli::parse();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => {
             return report(&CliError::Error(format!("the runtime cannot start: {error}")));
@@ -26,10 +26,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// The work is waiting; what computes (SQLite, hashes, pictures) has threads of its own. A thread
-/// per core would cost memory on a large machine and gain nothing.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+/// The daemon waits, for the vendor, the disk and its callers, and what computes (SQLite, pictures,
+/// file operations) has threads of its own: with one thread for the rest, nothing is ever handed
+/// from one to another, which costs more than the work itself. The simulator draws pictures, and a
+/// demonstration runs everything in one process: those take a few threads.
+fn runtime(command: &Command) -> std::io::Result<Runtime> {
+    match command {
+        Command::Serve(_) => Builder::new_current_thread().enable_all().build(),
+        _ => {
+            let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+            Builder::new_multi_thread().worker_threads(cores.clamp(2, 4)).enable_all().build()
+        }
+    }
 }
 
 fn report(error: &CliError) -> ExitCode {

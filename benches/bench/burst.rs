@@ -67,7 +67,8 @@ pub(crate) fn inner(args: &[String]) -> Result<()> {
         return Err("burst-inner FOLDER JOBS AT_ONCE".into());
     };
     let (jobs, at_once) = (jobs.parse::<usize>()?, at_once.parse::<usize>()?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As the daemon's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(jobs_through_the_store(Path::new(folder), jobs, at_once))
 }
 

@@ -33,6 +33,8 @@ const FOLLOW_UPS: usize = 64;
 /// A row left to the list is taken up again by its own timer after so many steps, in case no list
 /// is read.
 const LEFT_FOR: Millis = 4;
+/// Longest wait for what is known about durations.
+const PLACING: Duration = Duration::from_millis(20);
 /// A list is read within this share of the interval. Powers of two of pages keep the pace, so that a
 /// job's page comes at the same time in each round although the number of pages varies: what is seen
 /// later than the last time is noticed later than an interval.
@@ -118,11 +120,11 @@ impl Engine {
         let Some(from) = lists.from else { return false };
         drop(lists);
         let mut watch = self.watch();
-        let left = watch
-            .get(row)
-            .is_some_and(|entry| entry.plain && !entry.missing && entry.accepted >= from);
+        let left = watch.get(row).is_some_and(|entry| {
+            entry.plain && !entry.missing && !entry.left && entry.accepted >= from
+        });
         if left {
-            watch.put_off(row, at.now + LEFT_FOR * step);
+            watch.leave(row, at.now + LEFT_FOR * step);
         }
         left
     }
@@ -156,12 +158,15 @@ impl Engine {
     /// The times of a row that the vendor has just accepted: its first look comes when its like have
     /// ended, and a training joins the grid of those that run, so that one question serves all.
     pub(super) async fn placed(&self, work: &Work) -> schedule::Timing {
-        let first_look = match self.store.first_look(work.kind, work.id).await {
-            Ok(wait) => wait,
-            Err(error) => {
+        let asked = self.store.first_look(work.kind, work.id);
+        // What the vendor has just said is still to be stored: nothing here is worth waiting for.
+        let first_look = match tokio::time::timeout(PLACING, asked).await {
+            Ok(Ok(wait)) => wait,
+            Ok(Err(error)) => {
                 tracing::debug!("how long the vendor takes is not known: {error}");
                 0
             }
+            Err(_) => 0,
         };
         let watch = self.watch();
         let join = match work.kind {
@@ -200,21 +205,17 @@ impl Engine {
     async fn look_at_models(&self, looks: Vec<Look>) {
         self.governor.patient_turn().await;
         let steady = self.both_clocks().steady;
-        let listed = match self.called(self.client.list_models()).await {
-            Ok(reply) => Ok(reply.value),
-            Err(failure) if goes_for_all(&failure) => Err(failure),
-            Err(failure) => {
-                tracing::info!("models are read one by one: {}", failure.message);
-                Ok(Vec::new())
-            }
-        };
-        let models = match listed {
-            Ok(models) => models,
-            Err(failure) => {
+        let models = match self.called(self.client.list_models()).await {
+            Ok(reply) => reply.value,
+            Err(failure) if goes_for_all(&failure) => {
                 for look in looks {
                     look.end(Sighting::Failed(failure.clone())).await;
                 }
                 return;
+            }
+            Err(failure) => {
+                tracing::info!("this time models are read one by one: {}", failure.message);
+                Vec::new()
             }
         };
         let mut known: HashMap<&str, &RemoteModel> = HashMap::new();
@@ -223,19 +224,29 @@ impl Engine {
         let mut shown = 0;
         for look in looks {
             let model = known.get(look.entry.remote.text().as_str()).copied();
+            shown += u32::from(model.is_some());
             let seen = match model {
-                Some(model) => {
-                    shown += 1;
+                Some(model) if goes_on_as_listed(&look, model) => {
                     self.watch().asked(look.row, steady);
                     Sighting::Model(model.clone())
                 }
-                None => look.ask().await,
+                // The model's own record is the source of truth (vendor-api.md 2.4): whatever
+                // would move the row is read there.
+                _ => look.ask().await,
             };
             look.end(seen).await;
         }
         // Whether its records carry id and status is undocumented.
-        self.lists().models_useless |= shown == 0;
+        self.lists().models_useless |= shown == 0 && !models.is_empty();
     }
+}
+
+/// Whether the list shows a training that simply goes on: it is `training`, or as it was.
+fn goes_on_as_listed(look: &Look, model: &RemoteModel) -> bool {
+    let word = Word::new(Some(&super::poll::model_word(&model.status)));
+    look.row.0 == Kind::Training
+        && (model.status == ModelStatus::Training
+            || (model.status == ModelStatus::New && word == look.entry.word))
 }
 
 /// Whether a failed question says nothing about what was asked: nobody answered, or everything

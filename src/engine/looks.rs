@@ -39,6 +39,9 @@ pub(super) struct Looks {
     news: Notify,
     /// Looks under way at the same time, lists aside.
     slots: Arc<Semaphore>,
+    /// Held from reading rows in the database until the watch has taken them in: what was read
+    /// earlier must not replace what was read later.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Default for Looks {
@@ -47,6 +50,7 @@ impl Default for Looks {
             allowed: AtomicBool::new(false),
             news: Notify::new(),
             slots: Arc::new(Semaphore::new(AT_ONCE as usize)),
+            reading: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -110,6 +114,7 @@ impl Engine {
         for kind in WATCHED {
             let mut after = None;
             loop {
+                let _turn = self.looks.reading.lock().await;
                 let (rows, next) = self.store.running_page(kind, after, PAGE).await?;
                 self.put_in_watch(rows);
                 after = next;
@@ -127,6 +132,7 @@ impl Engine {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        let _turn = self.looks.reading.lock().await;
         let running = self.store.watched(rows).await?;
         {
             let mut watch = self.watch();

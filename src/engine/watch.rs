@@ -79,6 +79,8 @@ pub struct Entry {
     sure: bool,
     /// A complete list did not show it, so it is asked about by itself.
     pub missing: bool,
+    /// Its look was left to a list, and it has not been asked about since.
+    pub left: bool,
 }
 
 impl Entry {
@@ -150,6 +152,7 @@ impl Watch {
             busy,
             sure: known.map_or(untouched, |known| known.sure),
             missing: false,
+            left: false,
         };
         entry.at = match known {
             Some(known) if busy => known.at,
@@ -207,7 +210,7 @@ impl Watch {
     pub fn asked(&mut self, row: Ref, steady: Millis) {
         if let Some(entry) = self.rows.get_mut(&row) {
             entry.seen = entry.seen.max(steady);
-            entry.sure = false;
+            (entry.sure, entry.left) = (false, false);
         }
     }
 
@@ -238,6 +241,14 @@ impl Watch {
             entry.at = to;
             self.queue.insert((to, row));
         }
+    }
+
+    /// Leaves the look of a row to a list; if none shows it by then, it is looked at by itself.
+    pub fn leave(&mut self, row: Ref, until: Millis) {
+        if let Some(entry) = self.rows.get_mut(&row) {
+            entry.left = true;
+        }
+        self.put_off(row, until);
     }
 
     /// What is known of a row.

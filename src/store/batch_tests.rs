@@ -363,3 +363,40 @@ async fn a_batch_leaves_what_its_writes_would_leave_one_by_one() {
     // The dice reach far enough to show something.
     assert!(kept > 400 && succeeded > 40, "{kept} writes stood, {succeeded} rows speak of success");
 }
+
+#[tokio::test]
+async fn a_dependency_damaged_by_hand_stops_only_its_own_parent() {
+    let bench = Bench::new().await;
+    let (a, b) = (id(Kind::Job, 1), id(Kind::Job, 2));
+    let mut other = super::open::writing_connection(&super::open::db_path(bench.store.data_dir()))
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO dependencies VALUES ('x', 'nonsense', $1, 'job', NULL)")
+        .bind(a.to_string())
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let put = |id| Apply {
+        kind: Kind::Job,
+        id,
+        event: Event::Recovered,
+        facts: Facts::default(),
+        actor: "t".to_owned(),
+        timing: Timing::default(),
+    };
+    let (_, b) =
+        tokio::join!(bench.store.writer().write(put(a)), bench.store.writer().write(put(b)));
+    let said = b.unwrap_err().to_string();
+    assert!(!said.contains("nonsense"), "the neighbour got: {said}");
+}
+
+#[tokio::test]
+async fn nul_survives_the_way_through_json() {
+    let bench = Bench::new().await;
+    let text: String = sqlx::query_scalar("SELECT hex(value ->> 0) FROM jsonb_each($1)")
+        .bind(json!([["a\0b"]]).to_string())
+        .fetch_one(bench.store.readers())
+        .await
+        .unwrap();
+    assert_eq!(text, "610062");
+}

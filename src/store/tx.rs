@@ -353,7 +353,11 @@ impl<'a> Tx<'a> {
                  (SELECT json_group_array(lane) FROM intents WHERE settled_at IS NULL)";
             let (last, listed, open): (i64, i64, String) =
                 sqlx::query_as(sql).fetch_one(self.reading().await?).await?;
-            let open = serde_json::from_str(&open).unwrap_or_default();
+            let open = serde_json::from_str(&open).map_err(|error| StoreError::Corrupt {
+                table: "intents",
+                row: "those that are open".to_owned(),
+                problem: error.to_string(),
+            })?;
             self.batch.calls = Some(Calls { last, listed, open });
         }
         let missing = || StoreError::Refused("the calls are not known".to_owned());

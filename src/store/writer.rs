@@ -386,7 +386,13 @@ async fn together(
     let mut tx = Tx::new(conn, now, &mut known);
     if batch.len() > 1 {
         let rows: Vec<Ref> = batch.iter().flat_map(|task| task.rows()).collect();
-        tx.prefetch(&rows).await.map_err(|error| Broken::before_commit(&error))?;
+        if let Err(error) = tx.prefetch(&rows).await {
+            // A row that cannot be read is no concern of the others.
+            return match error.fault() {
+                Some(fault) => Err(Broken::of(fault, error.to_string())),
+                None => Ok(None),
+            };
+        }
     }
     let mut kept = 0usize;
     for task in batch.iter_mut() {

@@ -88,6 +88,8 @@ pub(crate) struct Job {
     pub(super) finished_at: Option<Wall>,
     /// When a reply first said that it was over.
     pub(super) told_at: Option<Wall>,
+    /// When the record itself was first read as ended.
+    pub(super) read_at: Option<Wall>,
     pub(super) born: Progress,
     pub(super) length: Progress,
     pub(super) done_at: Progress,
@@ -228,6 +230,7 @@ impl World {
         let over = job.is_over();
         if over {
             job.told_at.get_or_insert(wall);
+            job.read_at.get_or_insert(wall);
         }
         let hidden = over && job.empty_reads > 0;
         if hidden && job.empty_reads != FOR_EVER {
@@ -279,7 +282,10 @@ impl World {
     /// Jobs in the order in which they ended, without the first `since`.
     pub(crate) fn finished_report(&self, since: usize) -> Value {
         let ended = self.finished.iter().skip(since).filter_map(|index| self.jobs.get(*index));
-        let each = |job: &Job| json!({ "id": job.id, "at": job.finished_at, "told": job.told_at });
+        let each = |job: &Job| {
+            json!({ "id": job.id, "at": job.finished_at, "told": job.told_at,
+            "read": job.read_at })
+        };
         json!({ "count": self.finished.len(), "jobs": ended.map(each).collect::<Vec<_>>() })
     }
 

@@ -91,6 +91,7 @@ impl World {
             listed_at: at,
             finished_at: None,
             told_at: None,
+            read_at: None,
             born,
             length,
             done_at: born.saturating_add(length),

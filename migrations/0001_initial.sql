@@ -126,7 +126,7 @@ CREATE TABLE models (
 ) STRICT;
 CREATE INDEX models_queued  ON models(due_at, id) WHERE state = 'queued';
 CREATE INDEX models_look    ON models(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX models_running ON models(id) WHERE state = 'running';
+CREATE INDEX models_running ON models(id, due_at) WHERE state = 'running';
 CREATE INDEX models_submitting ON models(id) WHERE state = 'submitting';
 CREATE INDEX models_by_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX models_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
@@ -183,7 +183,7 @@ CREATE TABLE uploads (
 ) STRICT;
 CREATE INDEX uploads_queued  ON uploads(due_at, id) WHERE state = 'queued';
 CREATE INDEX uploads_look    ON uploads(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX uploads_running ON uploads(id) WHERE state = 'running';
+CREATE INDEX uploads_running ON uploads(id, due_at) WHERE state = 'running';
 CREATE INDEX uploads_submitting ON uploads(id) WHERE state = 'submitting';
 CREATE INDEX uploads_by_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX uploads_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
@@ -237,7 +237,7 @@ CREATE TABLE trainings (
 ) STRICT;
 CREATE INDEX trainings_queued  ON trainings(due_at, id) WHERE state = 'queued';
 CREATE INDEX trainings_look    ON trainings(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX trainings_running ON trainings(id) WHERE state = 'running';
+CREATE INDEX trainings_running ON trainings(id, due_at) WHERE state = 'running';
 CREATE INDEX trainings_submitting ON trainings(id) WHERE state = 'submitting';
 CREATE INDEX trainings_model ON trainings(model_id);
 -- A second purchase of the same training must be impossible while one is open.
@@ -298,10 +298,12 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_queued  ON jobs(due_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_look    ON jobs(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX jobs_running ON jobs(id) WHERE state = 'running';
+CREATE INDEX jobs_running ON jobs(id, due_at) WHERE state = 'running';
 CREATE INDEX jobs_submitting ON jobs(id) WHERE state = 'submitting';
 CREATE INDEX jobs_by_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX jobs_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
+-- What the vendor must know still, newest first.
+CREATE INDEX jobs_known ON jobs(accepted_at) WHERE remote_id IS NOT NULL AND retried_by IS NULL AND state <> 'running';
 CREATE INDEX jobs_created ON jobs(created_at, id);
 CREATE INDEX jobs_of_model ON jobs(model_id) WHERE model_id IS NOT NULL;
 -- What an upscale enlarges.
@@ -365,7 +367,7 @@ CREATE TABLE outputs (
 ) STRICT;
 CREATE INDEX outputs_queued  ON outputs(due_at, id) WHERE state = 'queued';
 CREATE INDEX outputs_look    ON outputs(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX outputs_running ON outputs(id) WHERE state = 'running';
+CREATE INDEX outputs_running ON outputs(id, due_at) WHERE state = 'running';
 CREATE INDEX outputs_submitting ON outputs(id) WHERE state = 'submitting';
 CREATE INDEX outputs_remote_id ON outputs(remote_id);
 CREATE INDEX outputs_videos ON outputs(created_at, id) WHERE media = 'video';
@@ -425,7 +427,7 @@ CREATE TABLE changes (
 ) STRICT;
 CREATE INDEX changes_queued  ON changes(due_at, id) WHERE state = 'queued';
 CREATE INDEX changes_look    ON changes(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
-CREATE INDEX changes_running ON changes(id) WHERE state = 'running';
+CREATE INDEX changes_running ON changes(id, due_at) WHERE state = 'running';
 CREATE INDEX changes_submitting ON changes(id) WHERE state = 'submitting';
 CREATE INDEX changes_lane ON changes(target, id) WHERE state IN ('queued','submitting');
 CREATE INDEX changes_target ON changes(target, action);

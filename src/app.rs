@@ -6,14 +6,17 @@ pub mod drill;
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
+use crate::domain::ids::Id;
+use crate::domain::work::Kind;
 use crate::engine::recurring::ClockFollower;
 use crate::engine::{self, Engine, EngineError};
 use crate::http;
 use crate::simulator;
-use crate::store::intents::Recover;
+use crate::store::intents::{Recover, Start};
 use crate::store::notice::Commits;
 use crate::store::open::lock_for_daemon;
 use crate::store::settings::{Boot, Halt};
+use crate::store::writer::Nothing;
 use crate::store::{Fault, Store, StoreError};
 use crate::telemetry;
 use crate::vendor::{BuildError, Client, ClientConfig, MediaClient, MediaConfig};
@@ -78,23 +81,18 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     context.check_owner()?;
     let _lock = lock_for_daemon(data_dir)?;
     warn_if_readable(data_dir);
-    let tokens =
-        http::token::Tokens::load(data_dir).map_err(|error| CliError::Error(error.to_string()))?;
     let clock = Arc::new(SystemClock::new());
     let open = || Store::open(data_dir, clock.clone(), context.timing());
     let store = patiently(open).await?;
-    // What the last daemon could not sync is in the log at best as far as the kernel remembers it:
-    // copied into the database, it is written and synced anew.
-    if let Err(error) = store.checkpoint().await
-        && error.fault() == Some(Fault::Broken)
-    {
-        return Err(of_daemon(error));
-    }
-    patiently(|| prepare_folders(context)).await?;
-    patiently(|| engine::guard::at_boot(&store)).await?;
-    let boot = patiently(|| record_boot(context, &store)).await?;
-    let recover = || store.writer().write(Recover { timing: context.timing() });
-    let recovered = patiently(recover).await?;
+    let writer = store.writer().clone();
+    // Beside the comparison the writer opens its connection; an error shows at the next write.
+    tokio::spawn(async move { writer.write(Nothing).await });
+    let holds = patiently(|| engine::guard::at_boot(&store)).await?;
+    let (started, ()) = tokio::try_join!(
+        patiently(|| record_start(context, &store)),
+        patiently(|| engine::guard::raise_at_boot(&store, holds.as_ref())),
+    )?;
+    let (boot, recovered) = started;
     for (kind, id) in &recovered {
         tracing::info!(%kind, %id, "{kind} {id}: the last daemon ended while its call was out");
     }
@@ -112,6 +110,12 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     patiently(|| adopt_kept(&engine)).await?;
     patiently(|| ask_first(&engine)).await?;
+    // Everything else waits for that answer, so the rest of the start runs beside it.
+    let (tokens, ..) = tokio::try_join!(
+        load_tokens(data_dir),
+        patiently(|| prepare_folders(context)),
+        sync_anew(&store),
+    )?;
     let signals = Signals::catch()?;
     patiently(|| std::future::ready(announce(data_dir, address, boot))).await?;
     crate::cli::out::line(&format!("darkroom listening on http://{address}"))?;
@@ -168,6 +172,20 @@ fn storing_failed(why: &str) -> String {
         "{why}; nothing more was decided and no call left after it, and starting the daemon again \
          recovers"
     )
+}
+
+/// What the last daemon could not sync is in the log at best as far as the kernel remembers it:
+/// copied into the database, it is written and synced anew. Before that nothing with an effect goes
+/// out, and nothing is looked at but the account.
+async fn sync_anew(store: &Store) -> Result<(), CliError> {
+    match store.checkpoint().await {
+        Err(error) if error.fault() == Some(Fault::Broken) => Err(of_daemon(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn load_tokens(data_dir: &Path) -> Result<http::token::Tokens, CliError> {
+    http::token::Tokens::load(data_dir).map_err(|error| CliError::Error(error.to_string()))
 }
 
 /// Takes over the ids that the last daemon could not store.
@@ -323,7 +341,10 @@ async fn prepare_folders(context: &Context) -> Result<(), StoreError> {
 }
 
 /// One commit for all that a start has to store.
-async fn record_boot(context: &Context, store: &Store) -> Result<i64, StoreError> {
+async fn record_start(
+    context: &Context,
+    store: &Store,
+) -> Result<(i64, Vec<(Kind, Id)>), StoreError> {
     let timing = context.timing();
     // The views show when a row is looked at next; they read the intervals from here.
     let poll = json!({
@@ -337,7 +358,8 @@ async fn record_boot(context: &Context, store: &Store) -> Result<i64, StoreError
         "open_jobs": limits.open_jobs, "open_trainings": limits.open_trainings,
     });
     let settings = vec![("poll", poll), ("vendor.health", health), ("limits", limits)];
-    store.writer().write(Boot { version: env!("CARGO_PKG_VERSION"), settings }).await
+    let boot = Boot { version: env!("CARGO_PKG_VERSION"), settings };
+    store.writer().write(Start { boot, recover: Recover { timing } }).await
 }
 
 /// Says in a file for `darkroom health` where the daemon listens.

@@ -3,9 +3,14 @@
 use clap::Parser;
 use darkroom::app;
 use darkroom::cli::{self, Cli, CliError, Command};
+use std::future::Future;
 use std::num::NonZero;
+use std::pin::Pin;
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
+
+/// What a command line comes to.
+type Running = Pin<Box<dyn Future<Output = Result<u8, CliError>>>>;
 
 fn main() -> ExitCode {
     // Photos, prompts and results are the user's own business.
@@ -17,7 +22,8 @@ fn main() -> ExitCode {
             return report(&CliError::Error(format!("the runtime cannot start: {error}")));
         }
     };
-    let result = runtime.block_on(app::run(cli));
+    // Boxed: the runtime would make one copy of all this code per way of running a future.
+    let result = runtime.block_on(Box::pin(app::run(cli)) as Running);
     // A blocked file operation must not hold up the exit; nothing depends on it any more.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     match result {

@@ -93,7 +93,7 @@ impl Engine {
         self: &Arc<Self>,
         patience: Duration,
     ) -> Result<impl Future<Output = ()> + Send + 'static> {
-        let pauses = self.store.pauses().await?;
+        let pauses = self.store.holds().await?.pauses;
         let both = pauses.watching.is_some() && pauses.spending.is_some();
         let asked = if both { None } else { self.begin_asking() };
         Ok(async move {

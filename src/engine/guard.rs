@@ -43,29 +43,38 @@ pub async fn assess(store: &Store) -> Result<Assessment, StoreError> {
     Ok(Assessment { file, chain, verdict })
 }
 
-/// Before anything is sent or recovered: puts the database into quarantine if it has to be, else
-/// brings the file up to it. Answers the quarantine that holds.
+/// Before anything is sent or recovered: puts the database into quarantine if it has to be. Answers
+/// the one that holds. Without one, [`raise_at_boot`] comes next.
 ///
 /// # Errors
-/// A database error, or a file that cannot be made.
+/// A database error.
 pub async fn at_boot(store: &Store) -> Result<Option<Quarantine>, StoreError> {
     if let Some(found) = assess(store).await?.verdict {
         set(store, found).await?;
     }
     let holds = store.quarantine().await?;
-    match &holds {
-        // The file is evidence until a person has decided.
-        Some(quarantine) => tracing::error!(
+    if let Some(quarantine) = &holds {
+        tracing::error!(
             class = quarantine.class.as_str(),
             "in quarantine, so nothing is sent: {}; `darkroom doctor` explains, `darkroom \
              release` opens it",
             quarantine.reason
-        ),
-        None => raise(store)
-            .await
-            .map_err(|source| StoreError::Io { path: highwater::path(store.data_dir()), source })?,
+        );
     }
     Ok(holds)
+}
+
+/// Before anything is sent: brings the file up to the database. In quarantine it is evidence until
+/// a person has decided.
+///
+/// # Errors
+/// A file that cannot be made, or a database error.
+pub async fn raise_at_boot(store: &Store, holds: Option<&Quarantine>) -> Result<(), StoreError> {
+    if holds.is_some() {
+        return Ok(());
+    }
+    let failed = |source| StoreError::Io { path: highwater::path(store.data_dir()), source };
+    raise(store).await.map_err(failed)
 }
 
 async fn set(store: &Store, quarantine: Quarantine) -> Result<bool, StoreError> {
@@ -157,32 +166,38 @@ mod tests {
     use crate::store::quarantine::Release;
     use std::sync::Arc;
 
+    async fn boot(store: &Store) -> Option<Quarantine> {
+        let holds = at_boot(store).await.unwrap();
+        raise_at_boot(store, holds.as_ref()).await.unwrap();
+        holds
+    }
+
     #[tokio::test]
     async fn a_release_that_is_cut_off_leaves_it_closed_and_one_that_is_whole_opens_it() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(7));
         let store = Store::open(dir.path(), clock, Timing::default()).await.unwrap();
-        assert_eq!(at_boot(&store).await.unwrap(), None);
+        assert_eq!(boot(&store).await, None);
         let fresh = HighWater::At(quarantine::Mark::default());
         assert_eq!(highwater::read(dir.path()), fresh, "a fresh one gets its file");
 
         highwater::write(dir.path(), &quarantine::Mark { counter: 9, ..Default::default() })
             .unwrap();
-        let found = at_boot(&store).await.unwrap().unwrap();
+        let found = boot(&store).await.unwrap();
         assert_eq!((found.class, found.facts.file), (Class::Behind, Some(9)));
         let evidence = highwater::read(dir.path());
-        assert_eq!(at_boot(&store).await.unwrap(), Some(found.clone()), "every boot finds it");
+        assert_eq!(boot(&store).await, Some(found.clone()), "every boot finds it");
         assert_eq!(highwater::read(dir.path()), evidence, "and leaves the evidence alone");
 
         accept(&store).await.unwrap();
         assert_eq!(highwater::read(dir.path()), fresh);
-        assert_eq!(at_boot(&store).await.unwrap(), Some(found.clone()), "cut off half-way");
+        assert_eq!(boot(&store).await, Some(found.clone()), "cut off half-way");
         let release = || Release { by: "test".to_owned(), reason: None, listed: true };
         assert_eq!(store.writer().write(release()).await.unwrap(), Some(found));
         assert_eq!(store.writer().write(release()).await.unwrap(), None);
-        assert_eq!(at_boot(&store).await.unwrap(), None);
+        assert_eq!(boot(&store).await, None);
         assert_eq!(highwater::read(dir.path()).counter(), Some(1), "the release is an entry");
         std::fs::remove_file(highwater::path(dir.path())).unwrap();
-        assert_eq!(at_boot(&store).await.unwrap().unwrap().class, Class::Missing);
+        assert_eq!(boot(&store).await.unwrap().class, Class::Missing);
     }
 }

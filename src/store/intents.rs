@@ -5,6 +5,7 @@ use super::chain;
 use super::ledger;
 use super::quarantine;
 use super::rows;
+use super::settings::Boot;
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::event::Event;
@@ -153,6 +154,22 @@ impl Write for Recover {
             }
             Ok(out)
         })
+    }
+}
+
+/// All that a start has to store, in one commit: the boot, and what the last daemon left open.
+pub struct Start {
+    /// The boot.
+    pub boot: Boot,
+    /// What is to be recovered.
+    pub recover: Recover,
+}
+
+impl Write for Start {
+    type Output = (i64, Vec<(Kind, Id)>);
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>> {
+        Box::pin(async move { Ok((self.boot.run(tx).await?, self.recover.run(tx).await?)) })
     }
 }
 

@@ -74,19 +74,21 @@ pub(super) async fn writing_connection(path: &Path) -> Result<SqliteConnection> 
 
 /// Two well-known peers believe they run WAL or FULL and do not: ask.
 async fn assert_pragmas(conn: &mut SqliteConnection) -> Result<()> {
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *conn).await?;
+    let (journal, synchronous, foreign, version): (String, i64, i64, String) = sqlx::query_as(
+        "SELECT journal_mode, synchronous, foreign_keys, sqlite_version() \
+         FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
+    )
+    .fetch_one(conn)
+    .await?;
     if journal != "wal" {
         return Err(StoreError::Pragma(format!("journal_mode = wal (it says {journal})")));
     }
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *conn).await?;
     if synchronous != 2 {
         return Err(StoreError::Pragma(format!("synchronous = FULL (it says {synchronous})")));
     }
-    let foreign: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *conn).await?;
     if foreign != 1 {
         return Err(StoreError::Pragma("foreign_keys = on".to_owned()));
     }
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(conn).await?;
     let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
     if parts.as_slice() < [3, 51, 3].as_slice() {
         return Err(StoreError::Pragma(format!(
@@ -167,12 +169,14 @@ impl Store {
         create_data_dir(data_dir)?;
         let path = db_path(data_dir);
         // Nothing is written where nothing is to be changed: reading works on a full disk too.
-        let found = look_at(&path).await?;
-        if found == Found::Old {
-            migrate(data_dir, &path).await?;
-        }
-        let frozen = found == Found::Frozen;
-        let readers = readers_of(&path, frozen);
+        let (readers, frozen) = match look_at(&path).await? {
+            Found::Current(readers) => (readers, false),
+            Found::Frozen(readers) => (readers, true),
+            Found::Old => {
+                migrate(data_dir, &path).await?;
+                (readers_of(&path, false), false)
+            }
+        };
         let writer = Writer::start(path, clock.clone());
         Ok(Self { readers, writer, clock, timing, data_dir: data_dir.to_path_buf(), frozen })
     }
@@ -249,9 +253,13 @@ impl Store {
 
 /// Connections for reading; each is opened when it is first needed.
 fn readers_of(path: &Path, frozen: bool) -> SqlitePool {
-    let options = options(path)
+    let options = SqliteConnectOptions::new()
+        .filename(path)
         .read_only(true)
         .immutable(frozen)
+        .busy_timeout(BUSY_TIMEOUT)
+        .optimize_on_close(false, None)
+        .disable_statement_logging()
         // Many short questions: the kernel keeps the file's pages, once for all connections.
         .pragma("cache_size", READER_CACHE);
     SqlitePoolOptions::new()
@@ -279,14 +287,14 @@ async fn migrate(data_dir: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What there is before anything is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What there is before anything is changed. Each connection reads the whole schema, which takes
+/// milliseconds: the one that looked stays, as the first reader.
 enum Found {
     /// In WAL mode, with just our migrations.
-    Current,
+    Current(SqlitePool),
     /// The same, but there is no room for the log's index, which every reader needs. With nobody
     /// writing and no log left, the file alone is the database.
-    Frozen,
+    Frozen(SqlitePool),
     /// Nothing yet, or something for the migrator.
     Old,
 }
@@ -296,18 +304,25 @@ async fn look_at(path: &Path) -> Result<Found> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(Found::Old);
     }
-    match is_current(path, false).await {
-        Ok(true) => Ok(Found::Current),
-        Ok(false) => Ok(Found::Old),
-        Err(error) if error.fault() == Some(Fault::Full) && nobody_writes(path) => {
-            // A log that went on after all brings back the first error.
-            match is_current(path, true).await {
-                Ok(true) => Ok(Found::Frozen),
-                _ => Err(error),
-            }
+    let readers = readers_of(path, false);
+    let error = match is_current(path, &readers, false).await {
+        Ok(true) => return Ok(Found::Current(readers)),
+        Ok(false) => {
+            readers.close().await;
+            return Ok(Found::Old);
         }
-        Err(error) => Err(error),
+        Err(error) => error,
+    };
+    readers.close().await;
+    if error.fault() == Some(Fault::Full) && nobody_writes(path) {
+        let frozen = readers_of(path, true);
+        // A log that went on after all brings back the first error.
+        if let Ok(true) = is_current(path, &frozen, true).await {
+            return Ok(Found::Frozen(frozen));
+        }
+        frozen.close().await;
     }
+    Err(error)
 }
 
 /// Whether there is no log to read and no daemon that could begin one.
@@ -318,38 +333,28 @@ fn nobody_writes(path: &Path) -> bool {
         && path.parent().is_some_and(|data_dir| !daemon_is_running(data_dir))
 }
 
-async fn is_current(path: &Path, frozen: bool) -> Result<bool> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(frozen);
-    let mut conn = SqliteConnection::connect_with(&options.busy_timeout(BUSY_TIMEOUT)).await?;
-    let ours: bool = sqlx::query_scalar(
+async fn is_current(path: &Path, readers: &SqlitePool, frozen: bool) -> Result<bool> {
+    let mut conn = readers.acquire().await?;
+    let (ours, journal): (bool, String) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations') \
-         OR NOT EXISTS (SELECT 1 FROM sqlite_master)",
+         OR NOT EXISTS (SELECT 1 FROM sqlite_master), journal_mode FROM pragma_journal_mode",
     )
-    .fetch_one(&mut conn)
+    .fetch_one(&mut *conn)
     .await?;
-    let current = ours && has_our_migrations(&mut conn, frozen).await;
-    conn.close().await?;
-    if ours {
-        return Ok(current);
+    if !ours {
+        return Err(StoreError::Refused(format!(
+            "{} is a database of another program; name another folder with --data-dir",
+            path.display()
+        )));
     }
-    Err(StoreError::Refused(format!(
-        "{} is a database of another program; name another folder with --data-dir",
-        path.display()
-    )))
-}
-
-/// Anything but a plain yes is left to the migrator, which knows what to say.
-async fn has_our_migrations(conn: &mut SqliteConnection, frozen: bool) -> bool {
-    let journal: Option<String> =
-        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *conn).await.ok();
+    // Anything but a plain yes is left to the migrator, which knows what to say.
     let applied: Result<Vec<(i64, Vec<u8>, bool)>, _> =
         sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await;
     let ours = MIGRATIONS.iter().map(|ours| (ours.version, ours.checksum.to_vec(), true));
     // Without its log a file does not know its mode.
-    let wal = frozen || journal.as_deref() == Some("wal");
-    wal && applied.is_ok_and(|applied| ours.eq(applied))
+    Ok((frozen || journal == "wal") && applied.is_ok_and(|applied| ours.eq(applied)))
 }
 
 /// Makes an empty private file where there is none; an existing one is left as it is.

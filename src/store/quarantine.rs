@@ -21,6 +21,9 @@ const SINCE: &str = "account.since";
 const RECENT: Millis = 7 * 24 * 60 * 60 * 1000;
 /// So many known ids are enough to tell an account by.
 const KNOWN: u32 = 3;
+/// So many of what the vendor listed last are looked through for jobs of ours, and so many of our
+/// newest models for those it must know: a start must not read the whole history.
+const LOOKED_THROUGH: u32 = 64;
 
 fn json<T: Serialize>(value: &T) -> Result<serde_json::Value> {
     serde_json::to_value(value)
@@ -175,10 +178,32 @@ impl Write for Release {
     }
 }
 
-#[derive(Deserialize)]
-struct Since {
-    at: Millis,
-}
+/// Each arm stops at its limit: they read as much with a million ended jobs as with ten.
+const KNOWN_IDS: &str = "\
+    WITH since(at) AS (SELECT coalesce((SELECT json_extract(value, '$.at') FROM settings \
+                                        WHERE name = $1), 0)), \
+      ours(kind, remote_id, accepted_at, watched, listed) AS ( \
+        SELECT * FROM (SELECT 'job', j.remote_id, j.accepted_at, j.state = 'running', 1 \
+          FROM (SELECT remote_id FROM listed_jobs ORDER BY seq DESC LIMIT $4) l \
+          CROSS JOIN jobs j ON j.remote_id = l.remote_id \
+          WHERE j.retried_by IS NULL AND (j.state = 'running' OR j.accepted_at > $2)) \
+        UNION ALL \
+        SELECT * FROM (SELECT 'job', remote_id, accepted_at, 0, 0 \
+          FROM jobs INDEXED BY jobs_known WHERE remote_id IS NOT NULL AND retried_by IS NULL \
+            AND state <> 'running' AND accepted_at > $2 ORDER BY accepted_at DESC LIMIT $3) \
+        UNION ALL \
+        SELECT * FROM (SELECT 'job', remote_id, accepted_at, 1, 0 \
+          FROM jobs INDEXED BY jobs_running WHERE state = 'running' AND remote_id IS NOT NULL \
+            AND retried_by IS NULL ORDER BY id DESC LIMIT $3) \
+        UNION ALL \
+        SELECT * FROM (SELECT 'model', m.remote_id, coalesce(m.accepted_at, m.created_at), \
+            EXISTS (SELECT 1 FROM trainings t WHERE t.model_id = m.id AND t.state = 'running'), 0 \
+          FROM models m WHERE m.remote_id IS NOT NULL AND m.state = 'succeeded' \
+            AND m.retried_by IS NULL AND coalesce(m.remote_status, '') <> 'deleted' \
+          ORDER BY m.id DESC LIMIT $4)) \
+    SELECT kind, remote_id, max(accepted_at) AS accepted_at, watched FROM ours \
+    WHERE accepted_at > (SELECT at FROM since) GROUP BY kind, remote_id \
+    ORDER BY watched, max(listed) DESC, kind, accepted_at DESC LIMIT $3";
 
 /// What this database knows of its account.
 #[derive(Clone, Debug, Deserialize)]
@@ -237,27 +262,13 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn known_ids(&self) -> Result<Vec<KnownId>> {
-        let since = self.setting::<Since>(SINCE).await?.map_or(0, |since| since.at);
-        Ok(sqlx::query_as(
-            "SELECT kind, remote_id, accepted_at, watched FROM ( \
-               SELECT 'job' AS kind, j.remote_id, j.accepted_at, j.state = 'running' AS watched, \
-                 EXISTS (SELECT 1 FROM listed_jobs l WHERE l.remote_id = j.remote_id) AS listed \
-               FROM jobs j WHERE j.remote_id IS NOT NULL AND j.retried_by IS NULL \
-                 AND j.accepted_at > $1 AND (j.state = 'running' OR j.accepted_at > $2) \
-               UNION ALL \
-               SELECT 'model', m.remote_id, coalesce(m.accepted_at, m.created_at), \
-                 EXISTS (SELECT 1 FROM trainings t \
-                         WHERE t.model_id = m.id AND t.state = 'running'), 0 \
-               FROM models m WHERE m.remote_id IS NOT NULL AND m.state = 'succeeded' \
-                 AND m.retried_by IS NULL AND coalesce(m.remote_status, '') <> 'deleted' \
-                 AND coalesce(m.accepted_at, m.created_at) > $1) \
-             ORDER BY watched, listed DESC, kind, accepted_at DESC LIMIT $3",
-        )
-        .bind(since)
-        .bind(self.now() - RECENT)
-        .bind(KNOWN)
-        .fetch_all(self.readers())
-        .await?)
+        Ok(sqlx::query_as(KNOWN_IDS)
+            .bind(SINCE)
+            .bind(self.now() - RECENT)
+            .bind(KNOWN)
+            .bind(LOOKED_THROUGH)
+            .fetch_all(self.readers())
+            .await?)
     }
 
     /// Paid work that a release sets going, oldest first.

@@ -336,7 +336,7 @@ async fn dump(store: &Store) -> Vec<String> {
 #[tokio::test]
 async fn a_batch_leaves_what_its_writes_would_leave_one_by_one() {
     let (mut kept, mut succeeded) = (0, 0);
-    for seed in 1..=8_u64 {
+    for seed in 1..=5_u64 {
         let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
         let (alone, together) = (Bench::new().await, Bench::new().await);
         for _ in 0..40 {
@@ -361,7 +361,7 @@ async fn a_batch_leaves_what_its_writes_would_leave_one_by_one() {
         succeeded += left.iter().filter(|row| row.contains("\"succeeded\"")).count();
     }
     // The dice reach far enough to show something.
-    assert!(kept > 400 && succeeded > 40, "{kept} writes stood, {succeeded} rows speak of success");
+    assert!(kept > 250 && succeeded > 25, "{kept} writes stood, {succeeded} rows speak of success");
 }
 
 #[tokio::test]

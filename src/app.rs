@@ -36,6 +36,8 @@ const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
 const ASKED_FIRST: Duration = Duration::from_secs(1);
 /// How often another process's commits are looked for (design section 3.3).
 const NOTICE_OTHERS: Duration = Duration::from_millis(250);
+/// Every so many of those looks, what the metrics have noted is folded together: every 5 seconds.
+const FOLD_METRICS: u32 = 20;
 
 /// Runs what the command line asks for and answers the exit code.
 ///
@@ -73,8 +75,6 @@ pub async fn run(cli: Cli) -> Result<u8, CliError> {
 /// # Errors
 /// Bad configuration or a second daemon (exit 2), anything else (exit 1).
 async fn serve(context: &Context) -> Result<u8, CliError> {
-    http::ops::recorder::install()
-        .map_err(|error| CliError::Error(format!("metrics cannot be noted: {error}")))?;
     let listen = checked_address(context)?;
     let vendor = vendor(context)?;
     let data_dir = context.paths.data_dir();
@@ -87,10 +87,10 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let writer = store.writer().clone();
     // Beside the comparison the writer opens its connection; an error shows at the next write.
     tokio::spawn(async move { writer.write(Nothing).await });
-    let holds = patiently(|| engine::guard::at_boot(&store)).await?;
+    let found = patiently(|| engine::guard::at_boot(&store)).await?;
     let (started, ()) = tokio::try_join!(
         patiently(|| record_start(context, &store)),
-        patiently(|| engine::guard::raise_at_boot(&store, holds.as_ref())),
+        patiently(|| engine::guard::raise_at_boot(&store, found.as_ref())),
     )?;
     let (boot, recovered) = started;
     for (kind, id) in &recovered {
@@ -234,8 +234,10 @@ async fn work(
         listen: listener.local_addr().map_err(|error| CliError::Error(error.to_string()))?,
         stop: stop.clone(),
     });
-    tokio::spawn(http::ops::recorder::upkeep(stop.clone()));
-    let server = tokio::spawn(http::server::serve(listener, served));
+    let server = tokio::spawn(async move {
+        note_metrics().await;
+        http::server::serve(listener, served).await
+    });
     let (mut tasks, clock) = engine::recurring::start(engine.clone())
         .await
         .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
@@ -264,6 +266,18 @@ async fn work(
     worked.map_err(|error| CliError::Error(error.to_string()))?;
     tracing::info!("stopped");
     Ok(crate::cli::exit::DONE)
+}
+
+/// Starts noting metrics, which computes for a while: beside the first calls, before the first
+/// request is answered.
+async fn note_metrics() {
+    let installed = tokio::task::spawn_blocking(http::ops::recorder::install).await;
+    let problem = match installed {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!("metrics cannot be noted: {problem}");
 }
 
 fn checked_address(context: &Context) -> Result<SocketAddr, CliError> {
@@ -383,7 +397,7 @@ fn notice(
     let (stop, stopped) = mpsc::channel();
     let runtime = tokio::runtime::Handle::current();
     let look = move || {
-        let mut said = false;
+        let (mut said, mut looks) = (false, 0_u32);
         while stopped.recv_timeout(NOTICE_OTHERS) == Err(mpsc::RecvTimeoutError::Timeout) {
             let changed = commits.changed();
             if let Err(error) = &changed
@@ -395,8 +409,10 @@ fn notice(
             if changed.unwrap_or(true) {
                 engine.wake();
             }
-            if clock.went_back() {
-                runtime.block_on(clock.follow());
+            clock.look(&runtime);
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(FOLD_METRICS) {
+                http::ops::recorder::fold();
             }
         }
     };

@@ -2,7 +2,7 @@
 //! the chain with the high-water file, at boot, before each paid call, and bit by bit in between.
 
 use super::Engine;
-use crate::domain::quarantine::{self, Chain, Class, Facts, HighWater, Quarantine};
+use crate::domain::quarantine::{self, Chain, Class, Facts, HighWater, Mark, Quarantine};
 use crate::files::highwater;
 use crate::store::quarantine::SetQuarantine;
 use crate::store::{Store, StoreError};
@@ -20,6 +20,8 @@ pub struct Assessment {
     pub chain: Chain,
     /// What follows from it; a quarantine that is stored already is another matter.
     pub verdict: Option<Quarantine>,
+    /// The one that is stored already.
+    pub stored: Option<Quarantine>,
 }
 
 async fn blocking<T: Send + 'static>(
@@ -38,21 +40,25 @@ pub async fn assess(store: &Store) -> Result<Assessment, StoreError> {
     let file = blocking(move || Ok(highwater::read(&dir)))
         .await
         .unwrap_or_else(|error| HighWater::Unreadable(error.to_string()));
-    let chain = store.chain_facts(file.counter()).await?;
+    let (chain, stored) = store.chain_facts(file.counter()).await?;
     let verdict = quarantine::judge(&file, &chain, store.now());
-    Ok(Assessment { file, chain, verdict })
+    Ok(Assessment { file, chain, verdict, stored })
 }
 
 /// Before anything is sent or recovered: puts the database into quarantine if it has to be. Answers
-/// the one that holds. Without one, [`raise_at_boot`] comes next.
+/// what the file has to say next, which [`raise_at_boot`] sees to; nothing in quarantine.
 ///
 /// # Errors
 /// A database error.
-pub async fn at_boot(store: &Store) -> Result<Option<Quarantine>, StoreError> {
-    if let Some(found) = assess(store).await?.verdict {
-        set(store, found).await?;
-    }
-    let holds = store.quarantine().await?;
+pub async fn at_boot(store: &Store) -> Result<Option<Mark>, StoreError> {
+    let found = assess(store).await?;
+    let holds = match found.verdict {
+        Some(verdict) => {
+            set(store, verdict).await?;
+            store.quarantine().await?
+        }
+        None => found.stored,
+    };
     if let Some(quarantine) = &holds {
         tracing::error!(
             class = quarantine.class.as_str(),
@@ -60,21 +66,21 @@ pub async fn at_boot(store: &Store) -> Result<Option<Quarantine>, StoreError> {
              release` opens it",
             quarantine.reason
         );
+        return Ok(None);
     }
-    Ok(holds)
+    Ok(Some(found.chain.tip))
 }
 
-/// Before anything is sent: brings the file up to the database. In quarantine it is evidence until
-/// a person has decided.
+/// Before anything is sent: brings the file up to the database as it was found. In quarantine it is
+/// evidence until a person has decided.
 ///
 /// # Errors
-/// A file that cannot be made, or a database error.
-pub async fn raise_at_boot(store: &Store, holds: Option<&Quarantine>) -> Result<(), StoreError> {
-    if holds.is_some() {
-        return Ok(());
-    }
+/// A file that cannot be made.
+pub async fn raise_at_boot(store: &Store, found: Option<&Mark>) -> Result<(), StoreError> {
+    let Some(mark) = found.cloned() else { return Ok(()) };
     let failed = |source| StoreError::Io { path: highwater::path(store.data_dir()), source };
-    raise(store).await.map_err(failed)
+    let dir = store.data_dir().to_path_buf();
+    blocking(move || highwater::write(&dir, &mark)).await.map_err(failed)
 }
 
 async fn set(store: &Store, quarantine: Quarantine) -> Result<bool, StoreError> {
@@ -167,8 +173,10 @@ mod tests {
     use std::sync::Arc;
 
     async fn boot(store: &Store) -> Option<Quarantine> {
-        let holds = at_boot(store).await.unwrap();
-        raise_at_boot(store, holds.as_ref()).await.unwrap();
+        let found = at_boot(store).await.unwrap();
+        raise_at_boot(store, found.as_ref()).await.unwrap();
+        let holds = store.quarantine().await.unwrap();
+        assert_eq!(found.is_some(), holds.is_none());
         holds
     }
 

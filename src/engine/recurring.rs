@@ -4,7 +4,9 @@ use super::Engine;
 use crate::domain::ids::Millis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedRwLockWriteGuard;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError, MetaDataStorage};
 
 /// Every minute: the cron expression of tasks whose own interval is a minute or longer.
 const EVERY_MINUTE: &str = "0 * * * * *";
@@ -14,6 +16,8 @@ const EVERY_SECOND: &str = "* * * * * *";
 const KEY_PROBE: Millis = 5 * 60 * 1000;
 /// How often the write-ahead log is folded back into the database.
 const CHECKPOINT: Millis = 60 * 60 * 1000;
+/// A shorter time to the next task is left to the scheduler.
+const WORTH_RESTING: Millis = 2_000;
 
 /// A task that runs when its interval has passed, however often it is asked.
 struct Every {
@@ -35,8 +39,8 @@ impl Every {
     }
 }
 
-/// Starts the recurring tasks; they end with the scheduler. The second value wants to be asked
-/// every second or more often.
+/// Starts the recurring tasks; they end with the scheduler. The second value wants to look at the
+/// clock every second or more often.
 ///
 /// # Errors
 /// When the scheduler cannot be set up.
@@ -81,37 +85,63 @@ pub async fn start(
     let id = scheduler.add(job).await?;
     scheduler.start().await?;
     let before = Millis::MIN;
-    let follower = ClockFollower { engine: asking, scheduler: scheduler.clone(), job: id, before };
+    let follower =
+        ClockFollower { engine: asking, scheduler: scheduler.clone(), job: id, before, rest: None };
     Ok((scheduler, follower))
 }
 
-/// The scheduler waits for the wall clock to reach the job's next time; when the clock has gone
-/// back two hours, that is two hours away. Then the job is due at once, and every minute after that.
+/// Keeps the scheduler in step with the wall clock. Left alone it looks at the time twice a second,
+/// and when the clock has gone back two hours, its job's next time is two hours away. So it is kept
+/// from looking while nothing is due, and after a step back the job is due at once, and every
+/// minute after that.
 pub struct ClockFollower {
     engine: Arc<Engine>,
     scheduler: JobScheduler,
     job: uuid::Uuid,
     before: Millis,
+    rest: Option<Rest>,
+}
+
+/// While it exists, the scheduler waits for the list of its jobs and looks at nothing.
+struct Rest {
+    jobs: OwnedRwLockWriteGuard<Box<dyn MetaDataStorage + Send + Sync>>,
+    until: Millis,
 }
 
 impl ClockFollower {
-    /// Whether the wall clock went back since the last look. One that went back by less than the
-    /// time between two looks silences nothing for long.
-    pub fn went_back(&mut self) -> bool {
+    /// Looks at the wall clock; wants to be asked every second or more often.
+    pub fn look(&mut self, runtime: &Handle) {
         let now = self.engine.now();
+        // One that went back by less than the time between two looks silences nothing for long.
         let back = now < self.before;
         self.before = now;
-        back
+        match self.rest.take() {
+            rest if back => runtime.block_on(self.catch_up(rest)),
+            Some(rest) if now < rest.until => self.rest = Some(rest),
+            // The scheduler finds its job due, and the next look when it is due again.
+            Some(_) => {}
+            None => self.rest = runtime.block_on(self.rest(now)),
+        }
     }
 
     /// Makes the tasks due at once.
-    pub async fn follow(&self) {
-        let context = self.scheduler.context();
-        let mut jobs = context.metadata_storage.write().await;
+    async fn catch_up(&self, rest: Option<Rest>) {
+        let mut jobs = match rest {
+            Some(rest) => rest.jobs,
+            None => self.scheduler.context().metadata_storage.clone().write_owned().await,
+        };
         let due = chrono::DateTime::from_timestamp_millis(self.engine.now());
         if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
             tracing::warn!("the recurring tasks could not follow the clock: {error}");
         }
+    }
+
+    /// Lets the scheduler rest if its job is far enough away.
+    async fn rest(&self, now: Millis) -> Option<Rest> {
+        let mut jobs = self.scheduler.context().metadata_storage.clone().write_owned().await;
+        // Whole seconds; nothing for a job that is due and has not been found yet.
+        let left = super::millis(jobs.time_till_next_job().await.ok().flatten()?);
+        (left >= WORTH_RESTING).then_some(Rest { jobs, until: now + left })
     }
 }
 

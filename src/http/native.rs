@@ -22,48 +22,58 @@ mod upload;
 
 use super::Shared;
 use super::guard::{Scope, scoped};
-use super::openapi::{Op, anything, finish};
+use super::openapi::{Op, Routes, anything, finish};
+use super::refusal::{Area, Refusal};
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use utoipa::openapi::HttpMethod;
-use utoipa_axum::router::OpenApiRouter;
 
 /// The routes below `/v1`.
 pub fn router() -> Router<Shared> {
-    // Its own description is part of it, so that the text is there only after all routes are.
-    let text = Arc::new(OnceLock::new());
-    let looking = lists::routes()
-        .merge(content::looking())
-        .merge(events::routes())
-        .merge(daemon::looking())
-        .merge(description(text.clone()));
-    let ordering = models::ordering()
-        .merge(upload::ordering())
-        .merge(jobs::ordering())
-        .merge(control::ordering());
-    let deciding = models::deciding().merge(control::deciding()).merge(daemon::deciding());
-    let (looking, looks) = looking.split_for_parts();
-    let (ordering, orders) = ordering.split_for_parts();
-    let (deciding, decisions) = deciding.split_for_parts();
-    let parts = vec![(Scope::Read, looks), (Scope::Submit, orders), (Scope::Admin, decisions)];
-    let _ = text.set(Bytes::from(finish(parts).to_string()));
-    scoped(looking, Scope::Read)
-        .merge(scoped(ordering, Scope::Submit))
-        .merge(scoped(deciding, Scope::Admin))
+    let scopes = parts(Routes::served);
+    scopes
+        .into_iter()
+        .fold(Router::new(), |all, (scope, routes)| all.merge(scoped(routes.into_router(), scope)))
 }
 
-fn description(text: Arc<OnceLock<Bytes>>) -> OpenApiRouter<Shared> {
+/// All routes, by the scope that a token needs for them.
+fn parts(begin: fn() -> Routes) -> [(Scope, Routes); 3] {
+    let looking = daemon::looking(events::routes(content::looking(lists::routes(begin()))));
+    let ordering = upload::ordering(models::ordering(begin()));
+    let ordering = control::ordering(jobs::ordering(ordering));
+    let deciding = daemon::deciding(control::deciding(models::deciding(begin())));
+    [(Scope::Read, description(looking)), (Scope::Submit, ordering), (Scope::Admin, deciding)]
+}
+
+fn description(into: Routes) -> Routes {
     let itself = Op::new("openapi", "daemon", "This description, as OpenAPI 3.1.").answers_with(
         200,
         "The description.",
         anything(),
     );
-    let served = get(move || async move {
-        let text = text.get().cloned().unwrap_or_default();
-        ([(header::CONTENT_TYPE, "application/json")], text)
+    into.route(itself.at(HttpMethod::Get, "/v1/openapi.json", get(described)))
+}
+
+/// The document, put together when it is first asked for.
+async fn described() -> impl IntoResponse {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = tokio::task::spawn_blocking(|| {
+        TEXT.get_or_init(|| {
+            let parts = parts(Routes::described);
+            let parts = parts.map(|(scope, routes)| (scope, routes.into_document()));
+            Bytes::from(finish(parts).to_string())
+        })
+        .clone()
     });
-    OpenApiRouter::new().routes(itself.at(HttpMethod::Get, "/v1/openapi.json", served))
+    match text.await {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => {
+            let problem = format!("the description could not be put together: {error}");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, problem).answer(Area::Native)
+        }
+    }
 }

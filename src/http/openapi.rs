@@ -5,9 +5,11 @@
 //! so that what is described is what is there.
 
 mod document;
+mod routes;
 mod rows;
 
 pub use document::finish;
+pub use routes::{Route, Routes};
 pub use rows::schema_name;
 
 use super::Shared;
@@ -17,25 +19,20 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::MethodRouter;
+use routes::Schemas;
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use utoipa::openapi::path::{
-    Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
-};
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response as Answer, ResponseBuilder};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Content, ContentBuilder, HttpMethod, Ref, RefOr, Required, Schema};
-use utoipa_axum::router::UtoipaMethodRouter;
-
-/// Named schemas.
-type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// One operation on its way into router and document.
 pub struct Op {
     operation: OperationBuilder,
-    schemas: Schemas,
+    schemas: Vec<fn(&mut Schemas)>,
     query: Vec<&'static str>,
 }
 
@@ -233,27 +230,22 @@ impl Op {
 
     /// Further named schemas that it refers to.
     pub fn knows<T: ToSchema>(mut self) -> Self {
-        T::schemas(&mut self.schemas);
-        self.schemas.push((T::name().into_owned(), T::schema()));
+        self.schemas.push(|all| {
+            T::schemas(all);
+            all.push((T::name().into_owned(), T::schema()));
+        });
         self
     }
 
     /// The operation with its handler under this address.
-    pub fn at(
-        self,
-        method: HttpMethod,
-        path: &str,
-        handler: MethodRouter<Shared>,
-    ) -> UtoipaMethodRouter<Shared> {
+    pub fn at(self, method: HttpMethod, path: &str, handler: MethodRouter<Shared>) -> Route {
         let known: Arc<[&'static str]> = self.query.into();
         let handler = handler.route_layer(from_fn(move |request: Request, next: Next| {
             let known = known.clone();
             async move { only_known(&known, request, next).await }
         }));
-        let operation: Operation = self.operation.build();
-        let mut paths = utoipa::openapi::Paths::new();
-        paths.add_path_operation(path, vec![method], operation);
-        (self.schemas, paths, handler)
+        let (operation, schemas) = (self.operation.build(), self.schemas);
+        Route { method, path: path.to_owned(), operation, schemas, handler }
     }
 }
 

@@ -5,12 +5,12 @@
 //! the head alone, kept in the high-water file, stands for the whole history.
 
 use super::writer::Tx;
-use super::{Result, Store};
+use super::{Result, Store, settings};
 use crate::domain::ids::Millis;
-use crate::domain::quarantine::{Chain, Mark};
+use crate::domain::quarantine::{Chain, Mark, Quarantine};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteConnection};
 
 /// How many of the newest entries are checked before anything is sent.
 pub const TAIL: u32 = 1000;
@@ -238,39 +238,25 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn chain_tip(&self) -> Result<Mark> {
-        let tip: Option<(i64, String, i64)> = sqlx::query_as(
-            "SELECT seq, head, (SELECT coalesce(max(seq), 0) FROM intents) FROM chain \
-             ORDER BY seq DESC LIMIT 1",
-        )
-        .fetch_optional(self.readers())
-        .await?;
-        Ok(tip.map_or_else(Mark::default, |(counter, head, intent)| Mark { counter, intent, head }))
+        tip(&mut *self.readers().acquire().await?).await
     }
 
-    /// The head of one entry.
+    /// What is to be compared with a file whose counter is `file`, and the quarantine that is
+    /// stored. Asked through one connection: each one that a start opens reads the whole schema.
     ///
     /// # Errors
-    /// A database error.
-    pub async fn chain_head(&self, seq: i64) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar("SELECT head FROM chain WHERE seq = $1")
-            .bind(seq)
-            .fetch_optional(self.readers())
-            .await?)
-    }
-
-    /// What is to be compared with a file whose counter is `file`.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn chain_facts(&self, file: Option<i64>) -> Result<Chain> {
-        let tip = self.chain_tip().await?;
+    /// A database error, or a stored value of another shape.
+    pub async fn chain_facts(&self, file: Option<i64>) -> Result<(Chain, Option<Quarantine>)> {
+        let conn = &mut *self.readers().acquire().await?;
+        let tip = tip(conn).await?;
         let head_at_file = match file {
-            Some(counter) => self.chain_head(counter).await?,
+            Some(counter) => head_of(conn, counter).await?,
             None => None,
         };
         // One more, so that the end is seen to be the end.
-        let fault = self.check_chain(tip.counter - i64::from(TAIL), TAIL + 1).await?.fault;
-        Ok(Chain { tip, head_at_file, fault })
+        let fault = checked(conn, tip.counter - i64::from(TAIL), TAIL + 1).await?.fault;
+        let quarantine = settings::stored(conn, super::quarantine::NAME).await?;
+        Ok((Chain { tip, head_at_file, fault }, quarantine))
     }
 
     /// Checks at most `limit` entries after `seq` against each other and against the calls they
@@ -280,72 +266,94 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn check_chain(&self, seq: i64, limit: u32) -> Result<Checked> {
-        let (released, intents): (i64, i64) = sqlx::query_as(
-            "SELECT coalesce(max(seq), 1) - 1, \
-             coalesce((SELECT json_extract(note, '$.intent') FROM chain WHERE what = 'released' \
-               ORDER BY seq DESC LIMIT 1), 0) \
-             FROM chain WHERE what = 'released'",
-        )
-        .fetch_one(self.readers())
-        .await?;
-        let from = seq.max(released).max(0);
-        let head = match self.chain_head(from).await? {
-            Some(head) => head,
-            None if from == 0 => String::new(),
-            // A release follows from whatever was there, if only a gap.
-            None => {
-                let before = "SELECT head FROM chain WHERE seq < $1 ORDER BY seq DESC LIMIT 1";
-                let before: Option<String> =
-                    sqlx::query_scalar(before).bind(from).fetch_optional(self.readers()).await?;
-                before.unwrap_or_default()
-            }
-        };
-        let sql = format!(
-            "SELECT c.seq AS number, c.what, c.note, c.digest, c.head, c.intent, \
-             EXISTS (SELECT 1 FROM chain e WHERE e.intent = c.intent AND e.what = 'settled') \
-               AS ended, {INTENT_FACTS} \
-             FROM chain c LEFT JOIN intents i ON i.seq = c.intent \
-             WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"
-        );
-        let entries: Vec<Entry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(from)
-            .bind(limit)
-            .fetch_all(self.readers())
-            .await?;
-        let at_end = entries.len() < usize::try_from(limit).unwrap_or(usize::MAX);
-        let upto = entries.last().map_or(from, |entry| entry.number);
-        let fault = match fault_in(from, head, &entries) {
-            Some(fault) => Some(fault),
-            None => self.unrecorded(&entries, intents, at_end).await?,
-        };
-        Ok(Checked { upto, at_end, fault })
+        checked(&mut *self.readers().acquire().await?, seq, limit).await
     }
+}
 
-    /// A call between those that the entries opened, and newer than `after`, that is not in the
-    /// chain.
-    async fn unrecorded(
-        &self,
-        entries: &[Entry],
-        after: i64,
-        at_end: bool,
-    ) -> Result<Option<String>> {
-        let opened = entries.iter().filter(|entry| entry.what == "opened");
-        let mut numbers: Vec<i64> = opened.filter_map(|entry| entry.intent).collect();
-        numbers.sort_unstable();
-        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
-            return Ok(None);
-        };
-        let sql = format!(
-            "SELECT min(seq) FROM intents i WHERE seq > $1 AND seq BETWEEN $2 AND $3 \
-             AND {IN_CHAIN} AND NOT EXISTS \
-             (SELECT 1 FROM chain c WHERE c.intent = i.seq AND c.what = 'opened')"
-        );
-        let missing: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(after)
-            .bind(first)
-            .bind(if at_end { i64::MAX } else { *last })
-            .fetch_one(self.readers())
-            .await?;
-        Ok(missing.map(|intent| format!("the call {intent} is not recorded")))
-    }
+async fn tip(conn: &mut SqliteConnection) -> Result<Mark> {
+    let tip: Option<(i64, String, i64)> = sqlx::query_as(
+        "SELECT seq, head, (SELECT coalesce(max(seq), 0) FROM intents) FROM chain \
+         ORDER BY seq DESC LIMIT 1",
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(tip.map_or_else(Mark::default, |(counter, head, intent)| Mark { counter, intent, head }))
+}
+
+/// The head of one entry.
+async fn head_of(conn: &mut SqliteConnection, seq: i64) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT head FROM chain WHERE seq = $1")
+        .bind(seq)
+        .fetch_optional(conn)
+        .await?)
+}
+
+async fn checked(conn: &mut SqliteConnection, seq: i64, limit: u32) -> Result<Checked> {
+    let (released, intents): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(max(seq), 1) - 1, \
+         coalesce((SELECT json_extract(note, '$.intent') FROM chain WHERE what = 'released' \
+           ORDER BY seq DESC LIMIT 1), 0) \
+         FROM chain WHERE what = 'released'",
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let from = seq.max(released).max(0);
+    let head = match head_of(conn, from).await? {
+        Some(head) => head,
+        None if from == 0 => String::new(),
+        // A release follows from whatever was there, if only a gap.
+        None => {
+            let before = "SELECT head FROM chain WHERE seq < $1 ORDER BY seq DESC LIMIT 1";
+            let before: Option<String> =
+                sqlx::query_scalar(before).bind(from).fetch_optional(&mut *conn).await?;
+            before.unwrap_or_default()
+        }
+    };
+    let sql = format!(
+        "SELECT c.seq AS number, c.what, c.note, c.digest, c.head, c.intent, \
+         EXISTS (SELECT 1 FROM chain e WHERE e.intent = c.intent AND e.what = 'settled') \
+           AS ended, {INTENT_FACTS} \
+         FROM chain c LEFT JOIN intents i ON i.seq = c.intent \
+         WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"
+    );
+    let entries: Vec<Entry> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(from)
+        .bind(limit)
+        .fetch_all(&mut *conn)
+        .await?;
+    let at_end = entries.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+    let upto = entries.last().map_or(from, |entry| entry.number);
+    let fault = match fault_in(from, head, &entries) {
+        Some(fault) => Some(fault),
+        None => unrecorded(conn, &entries, intents, at_end).await?,
+    };
+    Ok(Checked { upto, at_end, fault })
+}
+
+/// A call between those that the entries opened, and newer than `after`, that is not in the
+/// chain.
+async fn unrecorded(
+    conn: &mut SqliteConnection,
+    entries: &[Entry],
+    after: i64,
+    at_end: bool,
+) -> Result<Option<String>> {
+    let opened = entries.iter().filter(|entry| entry.what == "opened");
+    let mut numbers: Vec<i64> = opened.filter_map(|entry| entry.intent).collect();
+    numbers.sort_unstable();
+    let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+        return Ok(None);
+    };
+    let sql = format!(
+        "SELECT min(seq) FROM intents i WHERE seq > $1 AND seq BETWEEN $2 AND $3 \
+         AND {IN_CHAIN} AND NOT EXISTS \
+         (SELECT 1 FROM chain c WHERE c.intent = i.seq AND c.what = 'opened')"
+    );
+    let missing: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(after)
+        .bind(first)
+        .bind(if at_end { i64::MAX } else { *last })
+        .fetch_one(conn)
+        .await?;
+    Ok(missing.map(|intent| format!("the call {intent} is not recorded")))
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 /// The setting that holds the quarantine.
-const NAME: &str = "quarantine";
+pub(super) const NAME: &str = "quarantine";
 /// The setting that says why the account is not known to be ours yet; the views show it.
 const UNSETTLED: &str = "account.unsettled";
 /// The setting after whose time something must be accepted to prove anything about the account.

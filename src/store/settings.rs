@@ -5,6 +5,7 @@ use super::{Result, Store, StoreError};
 use crate::domain::ids::Millis;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::SqliteExecutor;
 
 /// The two things a person (or a refused key) can pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -262,6 +263,18 @@ impl Write for Halt {
     }
 }
 
+/// One setting, by whatever can be asked.
+pub(super) async fn stored<T: DeserializeOwned>(
+    asked: impl SqliteExecutor<'_>,
+    name: &'static str,
+) -> Result<Option<T>> {
+    let value: Option<String> = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
+        .bind(name)
+        .fetch_optional(asked)
+        .await?;
+    value.map(|text| parse(name, &text)).transpose()
+}
+
 impl Store {
     /// What is paused right now.
     ///
@@ -279,11 +292,6 @@ impl Store {
     /// # Errors
     /// A database error, or a stored value of another shape.
     pub async fn setting<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>> {
-        let value: Option<String> =
-            sqlx::query_scalar("SELECT value FROM settings WHERE name = $1")
-                .bind(name)
-                .fetch_optional(self.readers())
-                .await?;
-        value.map(|text| parse(name, &text)).transpose()
+        stored(self.readers(), name).await
     }
 }

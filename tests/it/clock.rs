@@ -155,6 +155,28 @@ fn two_hours_back_strands_nothing_and_silences_no_task() {
     clocked.assert_no_storm(since);
 }
 
+/// Tasks that run by the minute: the scheduler rests in between, and a clock that is set ends that.
+#[test]
+fn a_clock_that_is_set_brings_the_tasks_of_the_minute_at_once() {
+    let mut clocked = Clocked::new(&[], "[sweep]\nevery = \"60s\"\n");
+    clocked.serve();
+    clocked.world.json(&NANO, 0);
+    clocked.world.until(OPEN, "0");
+    let sweeps = |what: &str, at_least: usize| {
+        eventually(what, || {
+            let swept = clocked.calls(0, "listJobs").len();
+            (swept >= at_least).then_some(swept)
+        })
+    };
+    let mut swept = sweeps("what went before", 0);
+    for (what, offset) in
+        [("the first minute", 60), ("a minute later", 130), ("two hours back", -2 * HOUR)]
+    {
+        clocked.set(offset);
+        swept = sweeps(what, swept + 1);
+    }
+}
+
 /// A day passes on the wall clock in the middle of everything that a day could end.
 #[test]
 fn a_day_forward_fails_and_parks_nothing() {

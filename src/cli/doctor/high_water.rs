@@ -34,7 +34,7 @@ pub(super) async fn check(store: &Store, report: &mut Report) -> Result<(), Stor
         HighWater::Unreadable(problem) => format!("the high-water file is useless ({problem})"),
     };
     let numbers = format!("{entries} entries about calls in the database, {file}");
-    let stored = store.quarantine().await?;
+    let stored = found.stored;
     let since = stored.as_ref().map(|quarantine| Time(quarantine.at));
     let Some(quarantine) = stored.or(found.verdict) else {
         report.ok("high water", numbers);

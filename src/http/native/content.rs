@@ -6,7 +6,7 @@ use crate::domain::work::Kind;
 use crate::http::Shared;
 use crate::http::extract::ApiPath;
 use crate::http::media::never_run;
-use crate::http::openapi::Op;
+use crate::http::openapi::{Op, Routes};
 use crate::http::refusal::Refusal;
 use crate::store::report::{Detail, Item, Noun};
 use axum::body::Body;
@@ -20,7 +20,6 @@ use utoipa::openapi::HttpMethod;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::response::{Response as Described, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa_axum::router::OpenApiRouter;
 
 const OUTPUT: Noun = Noun::Work(Kind::Output);
 
@@ -121,7 +120,7 @@ fn bytes(description: &str) -> Described {
 }
 
 /// The route.
-pub(super) fn looking() -> OpenApiRouter<Shared> {
+pub(super) fn looking(into: Routes) -> Routes {
     let unchanged = ResponseBuilder::new().description("The reader has it already.").build();
     let shown = Op::new("output_content", "outputs", "The file itself, or a range of it.")
         .of_row("output")
@@ -130,5 +129,5 @@ pub(super) fn looking() -> OpenApiRouter<Shared> {
         .answer(206, bytes("The range that was asked for."))
         .answer(304, unchanged);
     let path = "/v1/outputs/{id}/content";
-    OpenApiRouter::new().routes(shown.at(HttpMethod::Get, path, get(content)))
+    into.route(shown.at(HttpMethod::Get, path, get(content)))
 }

@@ -8,7 +8,7 @@ use crate::domain::work::Work;
 use crate::http::Shared;
 use crate::http::extract::ApiPath;
 use crate::http::guard::{Caller, Scope};
-use crate::http::openapi::Op;
+use crate::http::openapi::{Op, Routes};
 use crate::http::refusal::Refusal;
 use crate::service::control::{Verdict, cancelling, resolving, retrying};
 use crate::store::idempotency::StoredReply;
@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::HttpMethod;
-use utoipa_axum::router::OpenApiRouter;
 
 /// The longest sentence for the record.
 const MAX_WHY: usize = 500;
@@ -220,8 +219,8 @@ fn resolve_op(noun: Noun) -> Op {
 }
 
 /// Cancel and retry, of every kind.
-pub(super) fn ordering() -> OpenApiRouter<Shared> {
-    let mut router = OpenApiRouter::new();
+pub(super) fn ordering(into: Routes) -> Routes {
+    let mut router = into;
     for noun in Noun::ALL {
         let one = format!("/v1/{}/{{id}}", noun.plural());
         let cancelling =
@@ -237,15 +236,15 @@ pub(super) fn ordering() -> OpenApiRouter<Shared> {
         let cancel = cancel_op(noun);
         let retry = retry_op(noun);
         router = router
-            .routes(cancel.at(HttpMethod::Post, &format!("{one}/cancel"), post(cancelling)))
-            .routes(retry.at(HttpMethod::Post, &format!("{one}/retry"), post(retrying)));
+            .route(cancel.at(HttpMethod::Post, &format!("{one}/cancel"), post(cancelling)))
+            .route(retry.at(HttpMethod::Post, &format!("{one}/retry"), post(retrying)));
     }
     router
 }
 
 /// Resolve, of every kind.
-pub(super) fn deciding() -> OpenApiRouter<Shared> {
-    let mut router = OpenApiRouter::new();
+pub(super) fn deciding(into: Routes) -> Routes {
+    let mut router = into;
     for noun in Noun::ALL {
         let path = format!("/v1/{}/{{id}}/resolve", noun.plural());
         let resolving =
@@ -253,7 +252,7 @@ pub(super) fn deciding() -> OpenApiRouter<Shared> {
                   ApiPath(id): ApiPath<String>,
                   caller: Caller,
                   asked: Asked| resolve(app, noun, id, asked, caller.actor);
-        router = router.routes(resolve_op(noun).at(HttpMethod::Post, &path, post(resolving)));
+        router = router.route(resolve_op(noun).at(HttpMethod::Post, &path, post(resolving)));
     }
     router
 }

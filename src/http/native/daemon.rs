@@ -4,7 +4,7 @@ use super::answer::{Answer, Problem, json};
 use super::asked::{Asked, once, typed};
 use crate::engine::due::STALLED;
 use crate::files::disk::free_bytes;
-use crate::http::openapi::Op;
+use crate::http::openapi::{Op, Routes};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::store::idempotency::StoredReply;
@@ -18,7 +18,6 @@ use serde_json::{Map, Value, json as object};
 use std::time::Instant;
 use utoipa::ToSchema;
 use utoipa::openapi::HttpMethod;
-use utoipa_axum::router::OpenApiRouter;
 
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -283,7 +282,7 @@ fn switched(switch: SwitchName, status: &'static str) -> StoredReply {
 }
 
 /// The routes that only look.
-pub(super) fn looking() -> OpenApiRouter<Shared> {
+pub(super) fn looking(into: Routes) -> Routes {
     let started = Instant::now();
     let told = move |State(app): State<Shared>| info(app, started);
     let about = Op::new("info", "daemon", "What runs here: versions, address, uptime.")
@@ -296,16 +295,15 @@ pub(super) fn looking() -> OpenApiRouter<Shared> {
         .answers::<Ledger>(200, "The book.");
     let offered = Op::new("presets", "daemon", "What the vendor offers for the field `preset`.")
         .answers::<PresetsInfo>(200, "The presets.");
-    OpenApiRouter::new()
-        .routes(offered.at(HttpMethod::Get, "/v1/presets", get(presets)))
-        .routes(about.at(HttpMethod::Get, "/v1/info", get(told)))
-        .routes(well.at(HttpMethod::Get, "/v1/health", get(health)))
-        .routes(paused.at(HttpMethod::Get, "/v1/pauses", get(pauses)))
-        .routes(book.at(HttpMethod::Get, "/v1/ledger", get(ledger)))
+    into.route(offered.at(HttpMethod::Get, "/v1/presets", get(presets)))
+        .route(about.at(HttpMethod::Get, "/v1/info", get(told)))
+        .route(well.at(HttpMethod::Get, "/v1/health", get(health)))
+        .route(paused.at(HttpMethod::Get, "/v1/pauses", get(pauses)))
+        .route(book.at(HttpMethod::Get, "/v1/ledger", get(ledger)))
 }
 
 /// The routes that pause and resume.
-pub(super) fn deciding() -> OpenApiRouter<Shared> {
+pub(super) fn deciding(into: Routes) -> Routes {
     let stop = Op::new("pause", "daemon", "Stop spending or watching; survives restarts.")
         .writes()
         .body::<PauseBody>(object!({ "switch": "spending", "reason": "end of the month" }))
@@ -314,7 +312,9 @@ pub(super) fn deciding() -> OpenApiRouter<Shared> {
         .writes()
         .body::<ResumeBody>(object!({ "switch": "spending" }))
         .answers::<Switched>(200, "It goes on.");
-    OpenApiRouter::new()
-        .routes(stop.at(HttpMethod::Post, "/v1/pause", post(pause)))
-        .routes(go_on.at(HttpMethod::Post, "/v1/resume", post(resume)))
+    into.route(stop.at(HttpMethod::Post, "/v1/pause", post(pause))).route(go_on.at(
+        HttpMethod::Post,
+        "/v1/resume",
+        post(resume),
+    ))
 }

@@ -9,7 +9,7 @@ use super::answer::{Answer, Problem};
 use super::lists::{any_subject, events_page, events_schema, members};
 use super::params::{MOST, Params};
 use crate::domain::work::Kind;
-use crate::http::openapi::{Op, number, text, word};
+use crate::http::openapi::{Op, Routes, number, text, word};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::store::StoreError;
@@ -30,7 +30,6 @@ use utoipa::openapi::HttpMethod;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa_axum::router::OpenApiRouter;
 
 /// Streams at a time; each has a connection.
 const PLACES: usize = 64;
@@ -282,10 +281,10 @@ fn op() -> Op {
 }
 
 /// The route.
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes(into: Routes) -> Routes {
     let hub = Hub::new();
     let handler = move |State(app): State<Shared>, headers: HeaderMap, params: Params| {
         events(hub.clone(), app, headers, params)
     };
-    OpenApiRouter::new().routes(op().at(HttpMethod::Get, "/v1/events", get(handler)))
+    into.route(op().at(HttpMethod::Get, "/v1/events", get(handler)))
 }

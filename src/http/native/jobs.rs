@@ -10,7 +10,7 @@ use crate::domain::request::{ImageRequest, JobRequest, MediaRef, UpscaleRequest,
 use crate::domain::validate::{self, Problem as Fault, Problems};
 use crate::http::guard::Caller;
 use crate::http::media::{Link, recognise};
-use crate::http::openapi::{Op, named};
+use crate::http::openapi::{Op, Routes, named};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::service::finder::Finder;
@@ -24,7 +24,6 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{Discriminator, OneOfBuilder, Schema};
 use utoipa::openapi::{HttpMethod, RefOr};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 
 /// The types of a job.
 const TYPES: [&str; 3] = ["image", "upscale", "video"];
@@ -386,7 +385,7 @@ async fn recipe(app: &App, text: String, actor: &str) -> Result<Submission, Prob
 }
 
 /// The routes.
-pub(super) fn ordering() -> OpenApiRouter<Shared> {
+pub(super) fn ordering(into: Routes) -> Routes {
     let bottle = json!({ "type": "image", "model": "nanobanana",
         "prompt": "A green bottle at dusk", "aspect_ratio": "9:16" });
     let ordered =
@@ -403,7 +402,7 @@ pub(super) fn ordering() -> OpenApiRouter<Shared> {
         .writes()
         .body::<RunBody>(json!({ "recipe": text }))
         .answers::<Accepted>(202, "It is stored.");
-    OpenApiRouter::new().routes(ordered.at(HttpMethod::Post, "/v1/jobs", post(job))).routes(ran.at(
+    into.route(ordered.at(HttpMethod::Post, "/v1/jobs", post(job))).route(ran.at(
         HttpMethod::Post,
         "/v1/runs",
         post(run),

@@ -6,7 +6,7 @@ use crate::domain::ids::Id;
 use crate::domain::state::State as Lifecycle;
 use crate::domain::work::Kind;
 use crate::http::extract::ApiPath;
-use crate::http::openapi::{Op, named, number, schema_name, text, time, word};
+use crate::http::openapi::{Op, Routes, named, number, schema_name, text, time, word};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::service::{clean, explain, shown};
@@ -17,7 +17,6 @@ use axum::routing::get;
 use serde_json::json as object;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{HttpMethod, RefOr};
-use utoipa_axum::router::OpenApiRouter;
 
 /// The types of a job.
 const JOB_TYPES: [&str; 3] = ["image", "upscale", "video"];
@@ -228,8 +227,8 @@ fn story_schema(noun: Noun) -> Schema {
 }
 
 /// The routes.
-pub(super) fn routes() -> OpenApiRouter<Shared> {
-    let mut router = OpenApiRouter::new();
+pub(super) fn routes(into: Routes) -> Routes {
+    let mut router = into;
     for noun in Noun::ALL {
         let plural = noun.plural();
         let many = format!("/v1/{plural}");
@@ -257,14 +256,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
                 events(app, noun, id, params)
             };
         router = router
-            .routes(list_op(noun).at(HttpMethod::Get, &many, get(listing)))
-            .routes(shown.at(HttpMethod::Get, &one, get(showing)))
-            .routes(told.at(HttpMethod::Get, &format!("{one}/explain"), get(telling)))
-            .routes(events_op(noun).at(HttpMethod::Get, &format!("{one}/events"), get(happening)));
+            .route(list_op(noun).at(HttpMethod::Get, &many, get(listing)))
+            .route(shown.at(HttpMethod::Get, &one, get(showing)))
+            .route(told.at(HttpMethod::Get, &format!("{one}/explain"), get(telling)))
+            .route(events_op(noun).at(HttpMethod::Get, &format!("{one}/events"), get(happening)));
     }
     let waiting = paged(Op::new("attention", "daemon", "Everything that waits for a person."))
         .answers_with(200, "One page.", page_schema(named("Item"), ("next_cursor", Type::String)));
-    router.routes(waiting.at(HttpMethod::Get, "/v1/attention", get(attention)))
+    router.route(waiting.at(HttpMethod::Get, "/v1/attention", get(attention)))
 }
 
 /// The address of a row.

@@ -9,7 +9,7 @@ use crate::domain::validate;
 use crate::domain::work::Kind;
 use crate::http::extract::ApiPath;
 use crate::http::guard::Caller;
-use crate::http::openapi::Op;
+use crate::http::openapi::{Op, Routes};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::service::finder::Finder;
@@ -24,7 +24,6 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::HttpMethod;
-use utoipa_axum::router::OpenApiRouter;
 
 const MODEL: Noun = Noun::Work(Kind::Model);
 
@@ -152,7 +151,7 @@ async fn train(
 }
 
 /// The routes that order.
-pub(super) fn ordering() -> OpenApiRouter<Shared> {
+pub(super) fn ordering(into: Routes) -> Routes {
     let person = json!({ "name": "Anna", "age": 27, "gender": "Female", "eye_color": "brown" });
     let made = Op::new("create_model", "models", "Make a model of a person.")
         .writes()
@@ -173,19 +172,18 @@ pub(super) fn ordering() -> OpenApiRouter<Shared> {
         .writes()
         .optional_body::<TrainBody>(json!({}))
         .answers::<Accepted>(202, "The training is stored.");
-    OpenApiRouter::new()
-        .routes(made.at(HttpMethod::Post, "/v1/models", post(create)))
-        .routes(taken.at(HttpMethod::Post, "/v1/models/import", post(import)))
-        .routes(changed.at(HttpMethod::Patch, "/v1/models/{id}", patch(update)))
-        .routes(trained.at(HttpMethod::Post, "/v1/models/{id}/train", post(train)))
+    into.route(made.at(HttpMethod::Post, "/v1/models", post(create)))
+        .route(taken.at(HttpMethod::Post, "/v1/models/import", post(import)))
+        .route(changed.at(HttpMethod::Patch, "/v1/models/{id}", patch(update)))
+        .route(trained.at(HttpMethod::Post, "/v1/models/{id}/train", post(train)))
 }
 
 /// The route that deletes.
-pub(super) fn deciding() -> OpenApiRouter<Shared> {
+pub(super) fn deciding(into: Routes) -> Routes {
     let gone = Op::new("delete_model", "models", "Delete it at the vendor, for ever.")
         .explained("Files on disk stay. Refused while something still works on it.")
         .of_row("model")
         .writes()
         .answers::<Accepted>(202, "The deletion is stored.");
-    OpenApiRouter::new().routes(gone.at(HttpMethod::Delete, "/v1/models/{id}", delete(remove)))
+    into.route(gone.at(HttpMethod::Delete, "/v1/models/{id}", delete(remove)))
 }

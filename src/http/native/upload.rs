@@ -10,7 +10,7 @@ use crate::files::blobs::BlobStore;
 use crate::http::extract::ApiPath;
 use crate::http::guard::Caller;
 use crate::http::guard::body::unreadable;
-use crate::http::openapi::{Op, word};
+use crate::http::openapi::{Op, Routes, word};
 use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::service::{ServiceError, keys, models, photos, shown};
@@ -27,7 +27,6 @@ use axum::routing::post;
 use serde_json::json;
 use utoipa::openapi::HttpMethod;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa_axum::router::OpenApiRouter;
 
 /// The longest text part.
 const MAX_WORD: usize = 100;
@@ -195,7 +194,7 @@ fn body() -> Schema {
 }
 
 /// The route.
-pub(super) fn ordering() -> OpenApiRouter<Shared> {
+pub(super) fn ordering(into: Routes) -> Routes {
     let brought =
         Op::new("upload_photo", "models", "Bring a photo: for its training, or to go by.")
             .of_row("model")
@@ -205,5 +204,5 @@ pub(super) fn ordering() -> OpenApiRouter<Shared> {
     // The guard has its own cap.
     let handler = post(upload).layer(DefaultBodyLimit::disable());
     let path = "/v1/models/{id}/uploads";
-    OpenApiRouter::new().routes(brought.at(HttpMethod::Post, path, handler))
+    into.route(brought.at(HttpMethod::Post, path, handler))
 }

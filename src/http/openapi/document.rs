@@ -26,7 +26,7 @@ const TAGS: [(&str, &str); 9] = [
 ];
 
 /// The document in JSON, from its parts and the scope that a token needs for each.
-pub fn finish(parts: Vec<(Scope, OpenApi)>) -> Value {
+pub fn finish(parts: impl IntoIterator<Item = (Scope, OpenApi)>) -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
     for (scope, part) in parts {

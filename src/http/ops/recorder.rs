@@ -4,11 +4,6 @@
 use metrics::{describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
-
-/// How often what was noted is folded together, so that it does not pile up unread.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper bounds, in seconds.
 const CALLS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -20,7 +15,8 @@ const BATCHES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// The process's one recorder.
 static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
-/// Starts noting, once per process. A second call changes nothing.
+/// Starts noting, once per process. A second call changes nothing. Measures the processor's clock
+/// first, which takes up to 200 ms of computing.
 ///
 /// # Errors
 /// When something else in this process has taken the place.
@@ -67,16 +63,11 @@ fn describe() {
     );
 }
 
-/// Keeps memory bounded while nobody reads.
-pub async fn upkeep(stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Some(handle) = handle() {
-            handle.run_upkeep();
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(UPKEEP) => {}
-        }
+/// Folds together what was noted, so that it does not pile up while nobody reads. Wants to be called
+/// every few seconds.
+pub fn fold() {
+    if let Some(handle) = handle() {
+        handle.run_upkeep();
     }
 }
 

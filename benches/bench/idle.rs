@@ -3,7 +3,7 @@
 use crate::report::Figure;
 use crate::seed::{self, Jobs};
 use crate::stub::Stub;
-use crate::world::Site;
+use crate::world::{Site, num};
 use crate::{Bench, Result, proc};
 use std::time::{Duration, Instant};
 
@@ -28,16 +28,28 @@ pub(crate) fn idle(bench: &mut Bench) -> Result<()> {
     let seconds = begun.elapsed().as_secs_f64();
     let cpu = (proc::cpu_seconds_of_threads(pid)? - before.0) / seconds * 100.0;
     let wakes = (proc::switches(pid)? - before.1) / seconds;
+    let asked = (stub.count() - before.2) as f64;
+    let db = site.data().join("darkroom.db").to_string_lossy().into_owned();
+    let least = num(&bench.limit(&["idle", &db, &window.as_secs().to_string()])?, "cpu_pct")?;
     let note = format!("{ROWS} rows due in an hour, {} s", window.as_secs());
     bench.report.add(Figure::new("CPU of one core, idle", "%", cpu).at_most(0.02).note(note));
+    bench.report.add(
+        Figure::new("CPU of one core, idle", "%", cpu)
+            .against("a program that only sleeps and looks at a file 4 times a second", least),
+    );
     bench.report.add(
         Figure::new("times a thread woke up, idle", "1/s", wakes)
             .at_most(1.0 + LOOKS)
             .note("4/s of them for outside writers"),
     );
-    let asked = (stub.count() - before.2) as f64;
     bench.report.add(Figure::new("requests to the vendor, idle", "", asked));
     let memory = proc::memory_kib(pid, "VmRSS")? / 1024.0;
     bench.report.add(Figure::new("memory, idle", "MiB", memory).at_most(20.0));
+    let own = proc::memory_kib(pid, "RssAnon")? / 1024.0;
+    bench
+        .report
+        .add(Figure::new("memory, idle, its own", "MiB", own).note(
+            "without pages of the program's file, which the system drops when it needs room",
+        ));
     Ok(())
 }

@@ -35,7 +35,7 @@ fn seeded(bench: &Bench, folder: &Path, count: usize, time: &str) -> Result<Seed
 fn site(folder: &Path, vendor: &Process) -> Result<Site> {
     let config = format!(
         "[poll]\njob = \"{INTERVAL}s\"\n[limits]\nrequests_per_second = {PER_SECOND}\n\
-         downloads = 16\n[log]\nlevel = \"warn\"\n"
+         [log]\nlevel = \"warn\"\n"
     );
     Site::new(folder, &vendor.address, &config)
 }
@@ -182,7 +182,7 @@ fn documented(bench: &mut Bench, vendor: &Process, ids: &Path, ours: f64) -> Res
 /// Memory with 10,000 open jobs, and for each further one.
 fn memory(bench: &mut Bench) -> Result<()> {
     let sizes = if bench.quick { [1_000, 2_000] } else { [10_000, 20_000] };
-    let mut kib = Vec::new();
+    let (mut kib, mut own) = (Vec::new(), Vec::new());
     for jobs in sizes {
         let folder = bench.folder("memory")?;
         let mut world = seeded(bench, &folder, jobs, "10h")?;
@@ -191,12 +191,19 @@ fn memory(bench: &mut Bench) -> Result<()> {
         let daemon = site.serve()?;
         settle(&mut world.control, jobs)?;
         kib.push(proc::memory_kib(daemon.pid(), "VmRSS")?);
+        own.push(proc::memory_kib(daemon.pid(), "RssAnon")? / 1024.0);
         daemon.kill()?;
     }
     if let ([few, many], [small, large]) = (kib.as_slice(), sizes) {
         bench.report.add(
             Figure::new(format!("memory, {small} open jobs"), "MiB", few / 1024.0).at_most(20.0),
         );
+        if let Some(own) = own.first() {
+            bench.report.add(
+                Figure::new(format!("memory, {small} open jobs, its own"), "MiB", *own)
+                    .note("without pages of the program's file"),
+            );
+        }
         let each = (many - few) / (large - small) as f64;
         bench.report.add(
             Figure::new("memory per further open job", "KiB", each)

@@ -8,7 +8,7 @@ use crate::{Bench, Result, median, proc};
 use std::time::Duration;
 
 const RUNNING: usize = 1_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 11;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// With many rows that wait, and a thousand at the vendor, one of which is asked for at once.

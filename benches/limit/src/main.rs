@@ -19,6 +19,7 @@ fn main() -> Result<()> {
     let number = |n: usize| -> Result<usize> { Ok(text(n)?.parse()?) };
     match text(0)? {
         "fsync" => fsync(text(1)?, number(2)?, number(3)?),
+        "idle" => idle(text(1)?, number(2)?),
         "burst" => queue::burst(text(1)?, number(2)?, number(3)?),
         "rows" => rows::burst(text(1)?, number(2)?, number(3)?),
         "fill" => queue::fill(text(1)?, number(2)?),
@@ -29,6 +30,25 @@ fn main() -> Result<()> {
         }
         other => Err(format!("no command {other}").into()),
     }
+}
+
+/// Sleeps, and four times a second looks at a file's first bytes: FILE SECONDS.
+fn idle(path: &str, seconds: usize) -> Result<()> {
+    let file = std::fs::File::open(path)?;
+    let mut bytes = [0u8; 48];
+    // The only thread's time, finer than the hundredths of `cpu_seconds`.
+    let cpu = || -> Result<f64> {
+        let text = std::fs::read_to_string("/proc/self/schedstat")?;
+        Ok(text.split_whitespace().next().ok_or("no schedstat")?.parse::<f64>()? / 1e9)
+    };
+    let before = cpu()?;
+    for _ in 0..seconds * 4 {
+        std::thread::sleep(Duration::from_millis(250));
+        file.metadata()?;
+        std::os::unix::fs::FileExt::read_at(&file, &mut bytes, 0)?;
+    }
+    print(&[("cpu_pct", (cpu()? - before) / seconds as f64 * 100.0)]);
+    Ok(())
 }
 
 /// A write of 4 KiB and its fdatasync, over and over: FILE COUNT PER_SECOND (0: no pause between).

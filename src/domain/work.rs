@@ -169,6 +169,12 @@ impl Work {
                 self.state = State::Queued { due: *until };
             }
             Event::Unsendable { message } => self.fail(Reason::Unsendable, message, now),
+            // A look before it is sent again found something that may be it.
+            Event::LookAgain { at, note } if self.absences > 0 => {
+                self.failures = 0;
+                self.note = Some(note.clone());
+                self.state = State::Queued { due: *at };
+            }
             // It was taken for absent, and came to light before it was sent again.
             Event::Found { remote_id, .. } if self.absences > 0 => {
                 self.accepted(remote_id, now, timing);
@@ -207,6 +213,7 @@ impl Work {
     ) -> Option<()> {
         match event {
             Event::LookAgain { at, note } => {
+                self.failures = 0;
                 self.note = Some(note.clone());
                 self.state = State::InDoubt { intent, due: *at };
             }
@@ -415,7 +422,9 @@ impl Work {
             return self.park(Reason::AbsentTwice, &message, 0);
         }
         let delay = schedule::backoff(self.id, self.absences);
-        self.soft_failure(note);
+        // The looks that proved it got through.
+        self.failures = 0;
+        self.note = Some(note.to_owned());
         self.state = State::Queued { due: now.saturating_add(delay) };
     }
 

@@ -258,3 +258,26 @@ fn a_file_without_room_here_is_not_in_trouble_at_the_vendor() {
     assert_eq!((later.failures, later.trouble_since), (0, None));
     assert_eq!(later.note.as_deref(), Some("no room"));
 }
+
+#[test]
+fn only_failed_looks_in_a_row_make_the_next_one_wait_longer() {
+    let failed = || Event::LookFailed { until: NOW, note: "HTTP 503".into() };
+    let mut row = work(Kind::Job, State::InDoubt { intent: 1, due: NOW });
+    for _ in 0..3 {
+        row = step(&step(&row, failed()), failed());
+        assert_eq!(row.failures, 2);
+        row = step(&row, Event::LookAgain { at: NOW, note: "not in the list so far".into() });
+        assert_eq!(row.failures, 0);
+    }
+    row = step(&step(&row, failed()), Event::Absent { note: "not in the list".into() });
+    assert_eq!((row.failures, row.absences), (0, 1), "the look that proved it got through");
+
+    // The look before it is sent again.
+    row = step(&row, Event::Postponed { until: NOW, note: "HTTP 503".into() });
+    assert_eq!(row.failures, 1);
+    let late = step(&row, Event::LookAgain { at: NOW + 30_000, note: "perhaps this one".into() });
+    assert_eq!((late.failures, late.state), (0, State::Queued { due: NOW + 30_000 }));
+    let never = work(Kind::Job, State::Queued { due: NOW });
+    let look = Event::LookAgain { at: NOW, note: "of what?".into() };
+    assert!(never.evolve(&look, NOW, &Timing::default()).is_err());
+}

@@ -109,6 +109,8 @@ pub struct Engine {
     listing: tokio::sync::Mutex<()>,
     /// How far the list was known when a row was looked for before it is sent again.
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
+    /// What looks for calls in doubt need not read again.
+    ended: Mutex<resolve::ended::EndedJobs>,
     storage: storage::Storage,
     /// When running rows are looked at next.
     watch: Mutex<watch::Watch>,
@@ -147,6 +149,7 @@ impl Engine {
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
+            ended: Mutex::default(),
             storage: storage::Storage::default(),
             watch: Mutex::default(),
             looks: looks::Looks::default(),

@@ -18,7 +18,7 @@ use crate::vendor::{
 /// `success` without media is read again for this many poll intervals, a minute by default, before
 /// it counts (vendor-api.md 2.14). The time must have passed and the reads must have happened: a
 /// clock that was set forward ends nothing.
-const MEDIA_MAY_LAG: u32 = 12;
+pub(super) const MEDIA_MAY_LAG: u32 = 12;
 /// What such a job's row says meanwhile.
 const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
 /// What a row says whose id the vendor answers 404 for.

@@ -3,6 +3,7 @@
 //! [`paid`] looks for jobs and trainings, [`free`] for models and uploads; what a look proves is
 //! decided in `domain::reconcile`, and one commit stores the look, its evidence and the verdict.
 
+pub(super) mod ended;
 mod free;
 mod paid;
 
@@ -115,9 +116,9 @@ impl Engine {
         };
         let event = match seen.verdict {
             Verdict::Wait { why, .. } => {
-                let until = self.now() + seen.again;
+                let at = self.now() + seen.again;
                 let note = format!("it came to light late: {why}");
-                return Ok(Some((Event::Postponed { until, note }, Facts::default())));
+                return Ok(Some((Event::LookAgain { at, note }, Facts::default())));
             }
             _ => self.event_of(work, seen),
         };

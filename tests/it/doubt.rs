@@ -2,7 +2,7 @@
 //! guess, and what was bought twice all the same is reported.
 
 use crate::support::{World, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NANO: [&str; 5] = ["image", "--model", "nanobanana", "--prompt", "a lost letter"];
 
@@ -216,4 +216,35 @@ fn what_comes_to_light_late_on_a_shared_account_is_held_and_not_bought_by_a_retr
     let again = world.run(&["retry", &id]);
     assert_eq!(again.status.code(), Some(3), "{}", String::from_utf8_lossy(&again.stderr));
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
+}
+
+/// What others make on the account adds up: each of it is read until it is sure to stay as it is,
+/// not at every look.
+#[test]
+fn the_ended_jobs_of_others_are_not_read_at_every_look() {
+    let mut world = World::new(&["--fault", "lost-request@triggerImageGenerationJob,times=1"]);
+    let config = "[poll]\njob = \"20ms\"\n\
+                  [doubt]\nsettle = \"2s\"\nrelist = \"100ms\"\n\
+                  [limits]\nrequests_per_second = 200\n[account]\nexclusive = false\n";
+    std::fs::write(world.config_path(), config).unwrap();
+    world.serve();
+    order(&world);
+    world.until("select state from jobs", "in_doubt");
+    let asked = json!({ "count": 8, "kind": "video", "time": "1ms" });
+    let foreign = world.vendor.post("/_sim/foreign", &asked)["jobs"].clone();
+    world.until("select state from jobs", "succeeded");
+    assert_eq!(events(&world, "absent"), "1");
+    let looks = world.sql("select looks from intents where outcome = 'absent'").unwrap();
+    assert!(
+        looks.parse::<i64>().unwrap() >= 7,
+        "2 s, and at most 300 ms count between two: {looks}"
+    );
+    let reads = world.vendor.get("/_sim/requests?op=getJobStatus")["last"].clone();
+    for id in foreign.as_array().unwrap() {
+        let path = format!("/{}", id.as_str().unwrap());
+        let ours = |read: &&Value| read["path"].as_str().unwrap().ends_with(&path);
+        let count = reads.as_array().unwrap().iter().filter(ours).count();
+        // At 0, 100 and 200 ms, and once more after 12 poll intervals.
+        assert!((1..=4).contains(&count), "{path} was read {count} times in {looks} looks");
+    }
 }

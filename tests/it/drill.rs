@@ -20,6 +20,11 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// All that is known of a drill that did not end as it should.
+fn all(output: &Output) -> String {
+    said(output) + &String::from_utf8_lossy(&output.stdout)
+}
+
 fn judge(dir: &Path) -> (Option<i32>, Value) {
     let output = drill(&["--judge", dir.to_str().unwrap(), "--json"]);
     (output.status.code(), report(&output))
@@ -41,7 +46,7 @@ fn twenty_five_kills_lose_and_buy_nothing_twice_and_the_verdict_can_fail() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("drill");
     let output = drill(&["--kills", "25", "--seed", "7", "--json", "--dir", dir.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", all(&output));
     let good = report(&output);
     assert_eq!((good["kills"].as_u64(), good["seed"].as_u64()), (Some(25), Some(7)));
     assert!(good["open_calls"]["kills"].as_u64().unwrap() >= 3, "{good}");
@@ -97,7 +102,7 @@ fn twenty_five_kills_lose_and_buy_nothing_twice_and_the_verdict_can_fail() {
 #[test]
 fn on_a_hostile_account_every_second_purchase_is_reported() {
     let output = drill(&["--kills", "12", "--seed", "3", "--profile", "hostile", "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", all(&output));
     let report = report(&output);
     assert!(report["unclaimed_reported"].as_u64().unwrap() > 0, "{report}");
     assert_eq!(count(&report, "lost") + count(&report, "duplicated"), 0);

@@ -372,8 +372,8 @@ impl World {
                 return self.send_at_last(task, row);
             }
             Verdict::Wait { why, .. } => {
-                let until = self.now() + self.plan.relist;
-                Event::Postponed { until, note: format!("it came to light late: {why}") }
+                let at = self.now() + self.plan.relist;
+                Event::LookAgain { at, note: format!("it came to light late: {why}") }
             }
             verdict => self.event_of(verdict),
         };

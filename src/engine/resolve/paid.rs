@@ -1,5 +1,6 @@
 //! Looking for jobs and trainings: what costs credits is never sent again on a guess.
 
+use super::ended::EndedJobs;
 use super::{Engine, Result, Seen, expected};
 use crate::config::Auto;
 use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
@@ -8,10 +9,13 @@ use crate::domain::reconcile::{
     self, Candidate, Doubt, Effect, Expected, Fit, Media, SKEW, Sight, Verdict,
 };
 use crate::domain::work::Kind;
+use crate::engine::poll::MEDIA_MAY_LAG;
 use crate::store::intents::OpenIntent;
 use crate::store::listing::{SHARED, Unclaimed};
-use crate::vendor::{JobStatus, ModelStatus};
+use crate::vendor::{JobStatus, ModelStatus, RemoteJob};
 use serde_json::{Value, json};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The vendor's own default window (vendor-api.md 2.15): so far the list reaches back in any case.
 const REACH: Millis = 24 * 60 * 60 * 1000;
@@ -147,42 +151,31 @@ impl Engine {
 
     /// What a listed job is, as far as the vendor tells.
     async fn evidence(&self, job: &Unclaimed) -> Result<Candidate> {
+        let known = self.ended().lasting(&job.remote_id).cloned();
+        if let Some(known) = known {
+            return Ok(Candidate { created_at: job.created_at.or(known.created_at), ..known });
+        }
         let remote_id = RemoteJobId(job.remote_id.clone());
-        let unreadable = Candidate {
-            remote_id: job.remote_id.clone(),
-            created_at: job.created_at,
-            model: None,
-            media: None,
-            outputs: 0,
-            failed: false,
-            unreadable: true,
-        };
         let record = match self.call(self.client.get_job(&remote_id)).await {
             Ok(reply) => reply.value,
             // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
             Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
-                return Ok(unreadable);
+                return Ok(unreadable(job));
             }
             Err(failure) => return Err(failure.into()),
         };
-        let done =
-            !matches!(record.status, JobStatus::Created | JobStatus::Queued | JobStatus::Running);
-        let media = match (record.images.is_empty(), record.videos.is_empty()) {
-            (_, false) => Some(Media::Videos),
-            // A video on its way may have a still already.
-            (false, true) if done => Some(Media::Images),
-            _ => None,
-        };
-        Ok(Candidate {
-            created_at: job.created_at.or(record.created_at),
-            model: record.model_id.map(|model| model.0),
-            outputs: u32::try_from(record.images.len().max(record.videos.len()))
-                .unwrap_or(u32::MAX),
-            media,
-            failed: record.status == JobStatus::Failed,
-            unreadable: false,
-            ..unreadable
-        })
+        let candidate = candidate(job, &record);
+        if matches!(record.status, JobStatus::Success | JobStatus::Failed) {
+            // As late as a poll of our own jobs expects their media.
+            let lag = i64::from(MEDIA_MAY_LAG).saturating_mul(self.timing().poll_job);
+            let lag = Duration::from_millis(u64::try_from(lag).unwrap_or(0));
+            self.ended().note(&candidate, self.clock.monotonic(), lag);
+        }
+        Ok(candidate)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, EndedJobs> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::engine) async fn account_is_exclusive(&self) -> Result<bool> {
@@ -210,5 +203,38 @@ fn doubt(open: &OpenIntent, at: &Moment, longest: Millis, reaches_back: bool) ->
         looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
         first_look: open.first_look,
         reaches_back,
+    }
+}
+
+/// A job that the vendor lists and cannot show.
+fn unreadable(job: &Unclaimed) -> Candidate {
+    Candidate {
+        remote_id: job.remote_id.clone(),
+        created_at: job.created_at,
+        model: None,
+        media: None,
+        outputs: 0,
+        failed: false,
+        unreadable: true,
+    }
+}
+
+fn candidate(job: &Unclaimed, record: &RemoteJob) -> Candidate {
+    let done =
+        !matches!(record.status, JobStatus::Created | JobStatus::Queued | JobStatus::Running);
+    let media = match (record.images.is_empty(), record.videos.is_empty()) {
+        (_, false) => Some(Media::Videos),
+        // A video on its way may have a still already.
+        (false, true) if done => Some(Media::Images),
+        _ => None,
+    };
+    Candidate {
+        remote_id: job.remote_id.clone(),
+        created_at: job.created_at.or(record.created_at),
+        model: record.model_id.as_ref().map(|model| model.0.clone()),
+        media,
+        outputs: u32::try_from(record.images.len().max(record.videos.len())).unwrap_or(u32::MAX),
+        failed: record.status == JobStatus::Failed,
+        unreadable: false,
     }
 }

@@ -265,7 +265,7 @@ impl World {
         self.json(&[&["train", "--images", photos][..], &person].concat(), 0)
     }
 
-    fn config_path(&self) -> PathBuf {
+    pub(crate) fn config_path(&self) -> PathBuf {
         self.folder.path().join("darkroom.toml")
     }
 

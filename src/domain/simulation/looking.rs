@@ -304,15 +304,18 @@ impl World {
     fn judge(&mut self, look: &Look, candidates: &[Candidate], reaches_back: bool) -> Verdict {
         let (open, (at, _)) = (&look.open, self.dated(look));
         let settle = self.settle_time();
+        let mine = self.doubt(open, &at, reaches_back);
+        // What it was given when it was taken for absent is enough.
+        let enough = if look.before_resending { settle.min(mine.healthy) } else { settle };
         let sight = Sight {
             vendor_now: at.vendor,
             exclusive: self.is_exclusive(),
             trainings: self.db.trainings_that_may_show(open, settle, self.now()),
             skew: SKEW + self.db.lag.skew,
-            settle: if self.plan.has(Bug::SettleOfZero) { 0 } else { settle },
+            settle: if self.plan.has(Bug::SettleOfZero) { 0 } else { enough },
             relist: self.plan.relist,
         };
-        let mut doubts = vec![self.doubt(open, &at, reaches_back)];
+        let mut doubts = vec![mine];
         if self.plan.has(Bug::AbsentAfterOneLook) && doubts[0].looks == 0 {
             (doubts[0].looks, doubts[0].first_look) = (1, Some(Millis::MIN / 2));
         }

@@ -3,7 +3,7 @@
 //! On an account that others use too, the jobs that no row claims add up. Reading each of them at
 //! every look would cost more with each, and one failed read among them fails the look.
 
-use crate::domain::reconcile::Candidate;
+use crate::domain::reconcile::{Candidate, Media};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -16,31 +16,45 @@ pub(in crate::engine) struct EndedJobs(HashMap<String, Record>);
 
 struct Record {
     candidate: Candidate,
-    /// When it was first read like this, by a clock that never runs backwards.
+    /// When the vendor had answered like this first, by a clock that never runs backwards.
     since: Duration,
-    /// It was read like this again after the time within which it could still change.
+    /// It answered like this again after the time within which it could still change.
     lasting: bool,
 }
 
 impl EndedJobs {
     /// What is known of a job that need not be read again.
-    pub(super) fn lasting(&self, remote_id: &str) -> Option<&Candidate> {
-        self.0.get(remote_id).filter(|record| record.lasting).map(|record| &record.candidate)
+    ///
+    /// `videos`: a video is being looked for. Then a job that shows stills alone is read again: its
+    /// video may come later than anybody expects, and ruled out it would be bought a second time.
+    pub(super) fn lasting(&self, remote_id: &str, videos: bool) -> Option<&Candidate> {
+        let record = self.0.get(remote_id).filter(|record| record.lasting)?;
+        let whole = match record.candidate.media {
+            Some(Media::Videos) => true,
+            Some(Media::Images) => !videos,
+            None => false,
+        };
+        whole.then_some(&record.candidate)
     }
 
-    /// Takes note of an ended job as it was read at `now`; it lasts if it was the same more than
-    /// `lag` ago.
-    pub(super) fn note(&mut self, candidate: &Candidate, now: Duration, lag: Duration) {
+    /// Takes note of an ended job that the vendor was asked about at `asked` and that it had
+    /// answered at `answered`; it lasts if it was the same more than `lag` before.
+    pub(super) fn note(
+        &mut self,
+        candidate: &Candidate,
+        (asked, answered): (Duration, Duration),
+        lag: Duration,
+    ) {
         if let Some(record) = self.0.get_mut(&candidate.remote_id)
             && record.candidate == *candidate
         {
-            record.lasting |= now.saturating_sub(record.since) >= lag;
+            record.lasting |= asked.saturating_sub(record.since) >= lag;
             return;
         }
         if self.0.len() >= KEPT {
             self.0.clear();
         }
-        let record = Record { candidate: candidate.clone(), since: now, lasting: false };
+        let record = Record { candidate: candidate.clone(), since: answered, lasting: false };
         self.0.insert(candidate.remote_id.clone(), record);
     }
 }
@@ -48,53 +62,71 @@ impl EndedJobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reconcile::Media;
 
     const LAG: Duration = Duration::from_secs(60);
 
-    fn job(id: usize, outputs: u32) -> Candidate {
+    fn job(id: usize, outputs: u32, media: Option<Media>) -> Candidate {
         Candidate {
             remote_id: format!("job_{id}"),
             created_at: Some(5),
             model: None,
-            media: Some(Media::Images),
+            media,
             outputs,
             failed: false,
             unreadable: false,
         }
     }
 
+    /// Asked and answered, in seconds.
+    fn at(asked: u64, answered: u64) -> (Duration, Duration) {
+        (Duration::from_secs(asked), Duration::from_secs(answered))
+    }
+
     #[test]
     fn a_record_lasts_when_it_has_stayed_the_same_for_long_enough() {
-        let at = Duration::from_secs;
+        let video = job(1, 1, Some(Media::Videos));
         let mut ended = EndedJobs::default();
-        ended.note(&job(1, 1), at(100), LAG);
-        ended.note(&job(1, 1), at(159), LAG);
-        assert_eq!(ended.lasting("job_1"), None);
-        ended.note(&job(1, 1), at(160), LAG);
-        assert_eq!(ended.lasting("job_1"), Some(&job(1, 1)));
+        ended.note(&video, at(10, 100), LAG);
+        ended.note(&video, at(159, 300), LAG);
+        assert_eq!(ended.lasting("job_1", true), None, "the answer was late, not the question");
+        ended.note(&video, at(160, 161), LAG);
+        assert_eq!(ended.lasting("job_1", true), Some(&video));
     }
 
     #[test]
     fn a_record_that_changes_starts_again() {
-        let at = Duration::from_secs;
+        let (one, two) = (job(1, 1, Some(Media::Videos)), job(1, 2, Some(Media::Videos)));
         let mut ended = EndedJobs::default();
-        ended.note(&job(1, 1), at(0), LAG);
-        ended.note(&job(1, 2), at(100), LAG);
-        ended.note(&job(1, 2), at(159), LAG);
-        assert_eq!(ended.lasting("job_1"), None);
-        ended.note(&job(1, 2), at(160), LAG);
-        assert_eq!(ended.lasting("job_1"), Some(&job(1, 2)));
+        ended.note(&one, at(0, 0), LAG);
+        ended.note(&two, at(100, 100), LAG);
+        ended.note(&two, at(159, 159), LAG);
+        assert_eq!(ended.lasting("job_1", false), None);
+        ended.note(&two, at(160, 160), LAG);
+        assert_eq!(ended.lasting("job_1", false), Some(&two));
+    }
+
+    #[test]
+    fn what_could_still_become_the_video_that_is_looked_for_is_read_again() {
+        let mut ended = EndedJobs::default();
+        for (id, media) in [(1, Some(Media::Images)), (2, None), (3, Some(Media::Videos))] {
+            ended.note(&job(id, 1, media), at(0, 0), LAG);
+            ended.note(&job(id, 1, media), at(60, 60), LAG);
+        }
+        let known =
+            |videos| ["job_1", "job_2", "job_3"].map(|id| ended.lasting(id, videos).is_some());
+        assert_eq!(known(true), [false, false, true]);
+        assert_eq!(known(false), [true, false, true]);
     }
 
     #[test]
     fn it_stays_small() {
         let mut ended = EndedJobs::default();
         for id in 0..3 * KEPT {
-            ended.note(&job(id, 1), Duration::ZERO, Duration::ZERO);
-            ended.note(&job(id, 1), Duration::ZERO, Duration::ZERO);
+            let video = job(id, 1, Some(Media::Videos));
+            ended.note(&video, at(0, 0), Duration::ZERO);
+            ended.note(&video, at(0, 0), Duration::ZERO);
             assert!(ended.0.len() <= KEPT);
         }
-        assert!(ended.lasting(&format!("job_{}", 3 * KEPT - 1)).is_some());
+        assert!(ended.lasting(&format!("job_{}", 3 * KEPT - 1), true).is_some());
     }
 }

@@ -20,8 +20,13 @@ use std::time::Duration;
 /// The vendor's own default window (vendor-api.md 2.15): so far the list reaches back in any case.
 const REACH: Millis = 24 * 60 * 60 * 1000;
 
+/// How often a look asks for one record before it counts as failed.
+const TRIES: u32 = 3;
+/// Between two of them.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
 impl Engine {
-    pub(super) async fn look_for_training(&self, open: &OpenIntent) -> Result<Seen> {
+    pub(super) async fn look_for_training(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
         let model = RemoteModelId(expected(open, "model").unwrap_or_default());
         let status = self.call(self.client.get_model(&model)).await?.value.status;
         let word = super::super::poll::model_word(&status);
@@ -54,28 +59,37 @@ impl Engine {
             });
         }
         // Still `new`. A job that could be the training forbids "absent".
-        let mut seen = self.look_at_list(open).await?;
+        let mut seen = self.look_at_list(open, judged).await?;
         if let (Some(all), Some(more)) = (seen.evidence.as_object_mut(), evidence.as_object()) {
             all.extend(more.clone());
         }
         Ok(seen)
     }
 
-    pub(super) async fn look_for_job(&self, open: &OpenIntent) -> Result<Seen> {
-        self.look_at_list(open).await
+    pub(super) async fn look_for_job(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
+        self.look_at_list(open, judged).await
     }
 
     /// A complete, new listing, what of it could be this call's, and what that proves.
-    async fn look_at_list(&self, open: &OpenIntent) -> Result<Seen> {
+    ///
+    /// `judged`: the call has been taken for absent, and this is the look before it is sent again.
+    /// The settle time that it was given then is enough, should a longer one be known by now: these
+    /// looks add nothing to it, so it would be waited for in vain.
+    async fn look_at_list(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
         let skew = SKEW + self.store.lag().await?.skew;
         self.know_the_time().await?;
         // The look is as old as the question for the list, however long the rest of it takes.
         let at = self.moment();
         let (unclaimed, listed_seq, reaches_back) =
             self.unclaimed_since(open, open.vendor_time - skew).await?;
+        let longest = self.longest_gap(self.timing().relist);
+        let mine = doubt(open, &at, longest, reaches_back);
+        let to_doubt = |other: &OpenIntent| doubt(other, &at, longest, reaches_back);
+        let others = self.store.other_paid_doubts(open.seq).await?;
+        let videos = for_a_video(&mine) || others.iter().map(to_doubt).any(|it| for_a_video(&it));
         let mut candidates = Vec::new();
         for job in &unclaimed {
-            candidates.push(self.evidence(job).await?);
+            candidates.push(self.evidence(job, videos).await?);
         }
         let settle = self.settle_time().await?;
         // In a database that went back, a new job may be that of a call which it has forgotten.
@@ -85,11 +99,9 @@ impl Engine {
             exclusive: !lost && self.account_is_exclusive().await?,
             trainings: self.store.trainings_that_may_show(open, settle).await?,
             skew,
-            settle,
+            settle: if judged { settle.min(mine.healthy) } else { settle },
             relist: self.timing().relist,
         };
-        let longest = self.longest_gap(self.timing().relist);
-        let mine = doubt(open, &at, longest, reaches_back);
         let shown = candidates.iter().zip(&unclaimed).map(|(job, listed)| {
             json!({
                 "remote_id": job.remote_id, "created_at": job.created_at,
@@ -108,9 +120,8 @@ impl Engine {
         });
         let healthy = mine.healthy;
         let mut doubts = vec![mine];
-        for other in self.store.other_paid_doubts(open.seq).await? {
-            doubts.push(doubt(&other, &at, longest, reaches_back));
-        }
+        // Read last: what came into doubt meanwhile may explain a job of the list as well.
+        doubts.extend(self.store.other_paid_doubts(open.seq).await?.iter().map(to_doubt));
         let verdict = match reconcile::judge(&doubts, &candidates, &sight).swap_remove(0) {
             Verdict::Absent { why } if lost => Verdict::Park {
                 why: format!("{why}, but this database has been in quarantine since"),
@@ -149,27 +160,36 @@ impl Engine {
         Ok((self.store.unclaimed_jobs(open).await?, listed_seq, recent || seen))
     }
 
-    /// What a listed job is, as far as the vendor tells.
-    async fn evidence(&self, job: &Unclaimed) -> Result<Candidate> {
-        let known = self.ended().lasting(&job.remote_id).cloned();
+    /// What a listed job is, as far as the vendor tells. `videos`: a video is being looked for.
+    async fn evidence(&self, job: &Unclaimed, videos: bool) -> Result<Candidate> {
+        let known = self.ended().lasting(&job.remote_id, videos).cloned();
         if let Some(known) = known {
             return Ok(Candidate { created_at: job.created_at.or(known.created_at), ..known });
         }
         let remote_id = RemoteJobId(job.remote_id.clone());
-        let record = match self.call(self.client.get_job(&remote_id)).await {
-            Ok(reply) => reply.value,
-            // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
-            Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
-                return Ok(unreadable(job));
+        let mut tries = 0;
+        let (record, asked) = loop {
+            tries += 1;
+            let asked = self.clock.monotonic();
+            match self.call(self.client.get_job(&remote_id)).await {
+                Ok(reply) => break (reply.value, asked),
+                // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
+                Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
+                    return Ok(unreadable(job));
+                }
+                // One bad answer among many would spoil the whole look.
+                Err(failure) if tries < TRIES && failure.http_status >= Some(500) => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(failure) => return Err(failure.into()),
             }
-            Err(failure) => return Err(failure.into()),
         };
         let candidate = candidate(job, &record);
         if matches!(record.status, JobStatus::Success | JobStatus::Failed) {
             // As late as a poll of our own jobs expects their media.
             let lag = i64::from(MEDIA_MAY_LAG).saturating_mul(self.timing().poll_job);
             let lag = Duration::from_millis(u64::try_from(lag).unwrap_or(0));
-            self.ended().note(&candidate, self.clock.monotonic(), lag);
+            self.ended().note(&candidate, (asked, self.clock.monotonic()), lag);
         }
         Ok(candidate)
     }
@@ -204,6 +224,10 @@ fn doubt(open: &OpenIntent, at: &Moment, longest: Millis, reaches_back: bool) ->
         first_look: open.first_look,
         reaches_back,
     }
+}
+
+fn for_a_video(doubt: &Doubt) -> bool {
+    matches!(&doubt.effect, Effect::Job(expected) if expected.media == Media::Videos)
 }
 
 /// A job that the vendor lists and cannot show.

@@ -190,16 +190,15 @@ pub(crate) const PAUSE: (&str, &str) =
 pub(crate) fn accept(bench: &mut Bench) -> Result<()> {
     let jobs = if bench.quick { 2_000 } else { 10_000 };
     let limit_jobs = if bench.quick { 4_000 } else { 20_000 };
-    let mut limits = Vec::new();
+    let (mut limits, mut alone) = (Vec::new(), Vec::new());
     let mut rounds: [Vec<Round>; 2] = Default::default();
     for _ in 0..ROUNDS {
         let folder = bench.folder("limit")?;
         let db = folder.join("limit.db");
         let (count, at_once) = (limit_jobs.to_string(), AT_ONCE.to_string());
-        limits.push(num(
-            &bench.limit(&["burst", &db.to_string_lossy(), &count, &at_once])?,
-            "jobs_s",
-        )?);
+        let limit = bench.limit(&["burst", &db.to_string_lossy(), &count, &at_once])?;
+        limits.push(num(&limit, "jobs_s")?);
+        alone.push(num(&limit, "accepts_s")?);
         for (which, order) in [NATIVE, GATEWAY].into_iter().enumerate() {
             let site = paused_site(bench, "accept")?;
             let daemon = site.serve()?;
@@ -210,7 +209,7 @@ pub(crate) fn accept(bench: &mut Bench) -> Result<()> {
             daemon.kill()?;
         }
     }
-    let limit = median(limits);
+    let (limit, alone) = (median(limits), median(alone));
     for (rounds, name) in rounds.iter().zip(["POST /v1/jobs", "POST /api/images/generation"]) {
         let of = |value: fn(&Round) -> f64| median(rounds.iter().map(value).collect());
         let note = format!("{jobs} orders, {AT_ONCE} connections, median of {ROUNDS}");
@@ -219,6 +218,10 @@ pub(crate) fn accept(bench: &mut Bench) -> Result<()> {
                 .against("group-commit limit, whole jobs", limit)
                 .at_least(0.15)
                 .note(note),
+        );
+        bench.report.add(
+            Figure::new(format!("{name}, accepted"), "orders/s", of(|round| round.per_s))
+                .against("group-commit limit, accepting alone", alone),
         );
         bench.report.add(Figure::new(
             format!("{name}, CPU of the daemon"),

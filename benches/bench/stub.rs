@@ -37,12 +37,20 @@ impl Stub {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// When a request was seen first: any, or one for a single job or the list of jobs.
-    pub(crate) fn first(&self, about_jobs: bool) -> Option<u128> {
+    /// When the first request was seen.
+    pub(crate) fn first(&self) -> Option<u128> {
+        self.nth("", 0)
+    }
+
+    /// When the first look at jobs was seen, one by one or through the list. The question before
+    /// it, for one job, is whether the account is still the same.
+    pub(crate) fn first_look(&self) -> Option<u128> {
+        self.nth("/api/jobs", 1)
+    }
+
+    fn nth(&self, beginning: &str, n: usize) -> Option<u128> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter()
-            .find(|(path, _)| !about_jobs || path.starts_with("/api/jobs"))
-            .map(|(_, at)| *at)
+        seen.iter().filter(|(path, _)| path.starts_with(beginning)).nth(n).map(|(_, at)| *at)
     }
 
     /// How many requests it has seen.

@@ -316,7 +316,8 @@ impl Round {
         while !pages.is_over() {
             let turn = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(pace);
             tokio::time::sleep_until(self.begun + Duration::from_millis(turn.into())).await;
-            engine.governor.patient_turn().await;
+            // Before the looks at single rows: the fewer requests must not wait behind the many.
+            engine.governor.turn().await;
             if !engine.may_look() || count >= most {
                 break;
             }
@@ -326,7 +327,10 @@ impl Round {
             self.take_in(page, steady).await;
         }
         let window = theirs - start;
-        engine.lists().sight.learn(entries, fullest, count, window, pages.is_over());
+        // What was broken off for another reason says nothing about the list's length.
+        if pages.is_over() || count >= most {
+            engine.lists().sight.learn(entries, fullest, count, window, pages.is_over());
+        }
         Ok(if pages.is_over() { Read::Complete } else { Read::Broken })
     }
 
@@ -396,7 +400,7 @@ impl Round {
             Read::Complete if !useless => {
                 missing.sort_unstable();
                 for (_, row) in missing.into_iter().take(MISSING_AT_ONCE) {
-                    watch.miss(row, at.now);
+                    watch.miss(row, interval, at);
                 }
             }
             _ => {

@@ -3,8 +3,10 @@
 
 use super::{Engine, Result};
 use crate::config::Auto;
+use crate::domain::failure::Failure;
 use crate::domain::ids::Millis;
 use crate::store::listing::{LAST, LastListing, Listed, ListingNews, SaveListing, Stranger};
+use crate::vendor::{FoundJobs, JobPages, ListedJob, Reply};
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,8 @@ const ONE_IN: u64 = 10;
 /// Listings after an acceptance until the job shows up, the pauses between them doubling from a
 /// second.
 const TRIES: u32 = 7;
+/// How often in a row a page that came too soon (429) is asked for again.
+const TOO_SOON: u32 = 3;
 
 impl Engine {
     /// Makes sure that a complete listing is at most `age` old, by the vendor's clock.
@@ -48,13 +52,41 @@ impl Engine {
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All jobs created from `start` to `end` (Unix ms), each page in its turn. A page that came too
+    /// soon for the vendor is asked for again, more slowly.
+    ///
+    /// # Errors
+    /// When any page of it could not be read: half a list proves nothing.
+    pub(super) async fn all_jobs(
+        &self,
+        start: Millis,
+        end: Millis,
+    ) -> Result<Reply<Vec<ListedJob>>, Failure> {
+        let (mut found, mut vendor_time, mut refused) = (FoundJobs::default(), None, 0);
+        let mut pages = JobPages::new(start, end);
+        while !pages.is_over() {
+            match self.call(pages.next(&self.client)).await {
+                Ok(page) => {
+                    vendor_time = vendor_time.or(page.vendor_time);
+                    page.value.into_iter().for_each(|job| found.put(job));
+                    refused = 0;
+                }
+                Err(failure) if failure.http_status == Some(429) && refused < TOO_SOON => {
+                    refused += 1;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(Reply { value: found.jobs, vendor_time })
+    }
+
     /// Reads the list from `start` on, completely, and remembers it. Answers the ids.
     ///
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
     pub(super) async fn list_since(&self, start: Millis) -> Result<HashSet<String>> {
         let end = self.vendor_now() + AHEAD;
-        let reply = self.call(self.client.all_jobs(start, end)).await?;
+        let reply = self.all_jobs(start, end).await?;
         let at = reply.vendor_time.unwrap_or_else(|| self.vendor_now());
         let jobs: Vec<Listed> = reply
             .value

@@ -256,11 +256,12 @@ impl Watch {
         self.rows.get(&row)
     }
 
-    /// A complete list did not show the row: it is looked at by itself, now.
-    pub fn miss(&mut self, row: Ref, now: Millis) {
+    /// A complete list did not show the row: it is looked at by itself, as soon as it may be.
+    pub fn miss(&mut self, row: Ref, interval: Millis, at: Moment) {
         if let Some(entry) = self.rows.get_mut(&row).filter(|entry| !entry.busy) {
             entry.missing = true;
-            self.put_off(row, now);
+            let soon = entry.not_too_soon(at.now, interval, at);
+            self.put_off(row, soon);
         }
     }
 

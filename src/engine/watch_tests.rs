@@ -100,6 +100,13 @@ proptest! {
             watch.asked(due, steady);
             (wall, steady) = (wall + takes + jump, steady + takes);
             watch.done(due, INTERVAL, Moment { now: wall, steady }, None);
+            // A list that did not show it, or shall show it soon.
+            let now = Moment { now: wall, steady };
+            match late % 3 {
+                0 => watch.miss(due, INTERVAL, now),
+                1 => watch.leave(due, watch.next().unwrap() + INTERVAL / 2),
+                _ => watch.back_to_single(Kind::Job, INTERVAL, now),
+            }
             // As after a clock that was set: every row is read anew.
             let read = watched(row(1), NOW + first);
             watch.put(read, INTERVAL, Moment { now: wall, steady });

@@ -59,7 +59,7 @@ impl Client {
         start: Millis,
         end: Millis,
     ) -> Result<Reply<Vec<ListedJob>>, Failure> {
-        let mut found = Found::default();
+        let mut found = FoundJobs::default();
         let mut vendor_time = None;
         let mut pages = JobPages::new(start, end);
         while !pages.is_over() {
@@ -124,15 +124,17 @@ impl JobPages {
     }
 }
 
-/// Jobs in the order of their first appearance.
+/// Jobs in the order of their first appearance, each once in its latest version.
 #[derive(Default)]
-struct Found {
-    jobs: Vec<ListedJob>,
+pub struct FoundJobs {
+    /// What has been found so far.
+    pub jobs: Vec<ListedJob>,
     places: HashMap<String, usize>,
 }
 
-impl Found {
-    fn put(&mut self, job: ListedJob) {
+impl FoundJobs {
+    /// Adds an entry of a page.
+    pub fn put(&mut self, job: ListedJob) {
         match self.places.get(job.job_id.as_str()).and_then(|place| self.jobs.get_mut(*place)) {
             Some(known) => *known = job,
             None => {

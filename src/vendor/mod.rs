@@ -34,7 +34,7 @@ pub use calls::ImageFilter;
 pub use fetch::{
     AsyncChunkSink, FetchError, Fetched, MediaClient, MediaConfig, RefusedMedia, SinkFuture,
 };
-pub use listing::JobPages;
+pub use listing::{FoundJobs, JobPages};
 pub use reply::is_the_vendors_no;
 pub use sniff::sniff_media_type;
 pub use transport::{BuildError, Client, ClientConfig, Reply};

@@ -185,3 +185,21 @@ fn restarts_bring_no_look_of_their_own() {
     assert!(looks.len() as i64 <= most, "{} looks in {took} ms", looks.len());
     assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
 }
+
+/// Every page of a list is a request like any other, and one that came too soon is asked for again.
+#[test]
+fn a_long_list_keeps_to_the_request_limit() {
+    let mut world =
+        World::new(&["--page-size", "10", "--fault", "rate-limit@listJobs,times=1,skip=5"]);
+    let config = "[limits]\nrequests_per_second = 50\n[sweep]\nevery = \"1s\"\n";
+    std::fs::write(world.config_path(), config).unwrap();
+    world.vendor.post("/_sim/foreign", &json!({ "key": "test-key", "count": 500 }));
+    world.serve();
+    world.until("select count(*) from listed_jobs", "500");
+    let pages = each(&world, "listJobs");
+    let times: Vec<i64> = pages.iter().map(|(_, at)| *at).take(51).collect();
+    let took = times.iter().max().unwrap() - times.iter().min().unwrap();
+    // 50 turns of 20 ms, and more after the 429.
+    assert!(times.len() == 51 && took >= 750, "{} pages in {took} ms", times.len());
+    assert!(!world.daemon().log_text().contains("did not get through"));
+}

@@ -37,6 +37,11 @@ impl EndedJobs {
         whole.then_some(&record.candidate)
     }
 
+    /// Has the job read again at the next look.
+    pub(super) fn forget(&mut self, remote_id: &str) {
+        self.0.remove(remote_id);
+    }
+
     /// Takes note of an ended job that the vendor was asked about at `asked` and that it had
     /// answered at `answered`; it lasts if it was the same more than `lag` before.
     pub(super) fn note(

@@ -127,6 +127,14 @@ impl Engine {
                 why: format!("{why}, but this database has been in quarantine since"),
                 candidates: Vec::new(),
             },
+            // Nothing is taken over by what was read a while ago.
+            Verdict::Adopt { remote_id, .. }
+                if self.ended().lasting(&remote_id, videos).is_some() =>
+            {
+                self.ended().forget(&remote_id);
+                let why = format!("the job {remote_id} is read once more before it is taken over");
+                Verdict::Wait { why, empty: false }
+            }
             verdict => verdict,
         };
         Ok(Seen {

@@ -83,9 +83,12 @@ fn answer(mut stream: TcpStream, seen: &Seen) -> Result<()> {
         };
         seen.lock().unwrap_or_else(PoisonError::into_inner).push((path, at));
         let body = format!(r#"{{"result":{result},"status":"OK"}}"#);
+        // As any server does, it says what time it is.
+        let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
         write!(
             stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: {date}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
     }

@@ -9,7 +9,7 @@ use crate::domain::quarantine::{Class, Facts, Quarantine};
 use crate::domain::reconcile::SKEW;
 use crate::domain::work::Kind;
 use crate::store::quarantine::{AccountIsOurs, AccountIsUnsettled, KnownId};
-use crate::vendor;
+use crate::vendor::{self, JobPages};
 use serde_json::json;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -234,8 +234,8 @@ impl Engine {
     /// One read, as a rule. Only when that fails are lists and further ids asked for.
     async fn known_to_vendor(&self) -> Result<Answer> {
         let known = self.store.known_ids().await?;
-        // A model in training is looked at on its own grid only: the list tells as much.
-        let direct = known.first().filter(|id| id.kind == "job" || !id.watched);
+        // What runs is looked at on its own grid only: the lists tell as much.
+        let direct = known.first().filter(|id| !id.watched);
         if let Some(id) = direct
             && self.vendor_knows(id).await?
         {
@@ -287,15 +287,16 @@ impl Engine {
         let Some(oldest) = jobs.map(|id| id.accepted_at).min() else {
             return Ok(None);
         };
-        let ids = self.listed_jobs_since(oldest).await?;
-        Ok(self.store.claimed(Kind::Job, &ids).await?.into_iter().next())
-    }
-
-    async fn listed_jobs_since(&self, since: Millis) -> Result<Vec<String>> {
-        // Our clock wrote `since`, the vendor's clock counts: an hour covers what they differ.
-        let (start, end) = (since - SKEW - HOUR, self.vendor_now() + HOUR);
-        let jobs = self.all_jobs(start, end).await?.value;
-        Ok(jobs.into_iter().map(|job| job.job_id.0).collect())
+        // Our clock wrote that, the vendor's clock counts: an hour covers what they differ.
+        let mut pages = JobPages::new(oldest - SKEW - HOUR, self.vendor_now() + HOUR);
+        while !pages.is_over() {
+            let page = self.call(pages.next(&self.client)).await?.value;
+            let ids: Vec<String> = page.into_iter().map(|job| job.job_id.0).collect();
+            if let Some(ours) = self.store.claimed(Kind::Job, &ids).await?.into_iter().next() {
+                return Ok(Some(ours));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -66,6 +66,7 @@ impl Engine {
     /// When the database cannot even be read at the start.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, grace: Duration) -> Result<()> {
         *self.watch() = Watch::default();
+        self.hear_of_last_questions().await;
         self.count_lists_from(self.store.first_boot().await?);
         let mut work = Loop {
             engine: self.clone(),

@@ -110,10 +110,14 @@ impl Engine {
         let considered = lists.planned.is_some_and(|planned| at.steady - planned < interval);
         if lists.from.is_none() && !considered && at.steady >= lists.useless_until {
             self.plan_lists(&mut lists, at);
-            // Right after a start nobody knows when the last list was read: its grid does.
+            // Right after a start only the grid knows when the last list was read, unless it is known
+            // that nobody has asked for an interval.
             let just_started = at.steady < 2 * step;
             lists.next = match just_started {
-                true => schedule::grid_next(lists.base, step, at.now),
+                true => {
+                    let grid = schedule::grid_next(lists.base, step, at.now);
+                    self.watch().unasked(Kind::Job, grid, at)
+                }
                 false => at.now,
             };
         }
@@ -204,6 +208,9 @@ impl Engine {
 
     async fn look_at_models(&self, looks: Vec<Look>) {
         self.governor.patient_turn().await;
+        for kind in [Kind::Training, Kind::Model] {
+            self.note_question(kind).await;
+        }
         let steady = self.both_clocks().steady;
         let models = match self.called(self.client.list_models()).await {
             Ok(reply) => reply.value,
@@ -321,6 +328,7 @@ impl Round {
             if !engine.may_look() || count >= most {
                 break;
             }
+            engine.note_question(Kind::Job).await;
             let steady = engine.both_clocks().steady;
             let page = engine.called(pages.next(&engine.client)).await?.value;
             (count, entries, fullest) = (count + 1, entries + page.len(), fullest.max(page.len()));

@@ -267,6 +267,7 @@ impl Look {
     /// Asks the vendor about the row alone.
     pub(super) async fn ask_now(&self) -> Sighting {
         let (engine, id) = (&self.engine, self.entry.remote.text());
+        engine.note_question(self.row.0).await;
         let steady = engine.both_clocks().steady;
         engine.watch().asked(self.row, steady);
         let client = &engine.client;

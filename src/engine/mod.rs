@@ -15,6 +15,7 @@ pub mod lists;
 pub mod looks;
 pub mod perform;
 pub mod poll;
+mod questions;
 pub mod recurring;
 pub mod references;
 pub mod resolve;
@@ -115,6 +116,8 @@ pub struct Engine {
     /// When running rows are looked at next.
     watch: Mutex<watch::Watch>,
     looks: looks::Looks,
+    /// When they were looked at last, for the next daemon.
+    questions: questions::Questions,
     /// How open jobs and trainings are asked about together.
     lists: Mutex<lists::Lists>,
     /// Whether the account is known to be ours.
@@ -153,6 +156,7 @@ impl Engine {
             storage: storage::Storage::default(),
             watch: Mutex::default(),
             looks: looks::Looks::default(),
+            questions: questions::Questions::default(),
             lists: Mutex::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),

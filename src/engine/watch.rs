@@ -131,6 +131,9 @@ pub struct Watch {
     /// Looks that were taken and are not done, with the time they were due.
     taken: HashMap<Ref, Millis>,
     counts: [u32; Kind::ALL.len()],
+    /// From when on rows of a kind may be asked about that this daemon has not asked about
+    /// (monotonic ms), where that is known.
+    free: [Option<Millis>; Kind::ALL.len()],
     /// Every row that runs has been read from the database.
     complete: bool,
 }
@@ -157,6 +160,10 @@ impl Watch {
         entry.at = match known {
             Some(known) if busy => known.at,
             _ if row.due > at.now => entry.not_too_soon(row.due, interval, at),
+            // Only what the last daemon left: what comes later may be known from elsewhere.
+            _ if seen == NEVER && !self.complete => {
+                self.unasked(row.row.0, entry.next(interval, at), at)
+            }
             _ => entry.next(interval, at),
         };
         match known {
@@ -316,6 +323,21 @@ impl Watch {
     /// Says whether every row that runs has been read from the database.
     pub fn set_complete(&mut self, complete: bool) {
         self.complete = complete;
+    }
+
+    /// Rows of a kind that are overdue and that this daemon has not asked about may be asked about
+    /// from this moment on (monotonic ms): the last daemon did not within an interval before it.
+    pub fn may_ask_from(&mut self, kind: Kind, steady: Millis) {
+        if let Some(free) = self.free.get_mut(kind as usize) {
+            *free = Some(steady);
+        }
+    }
+
+    /// The next question about what this daemon has not asked about: a point of the grid, or sooner
+    /// if nobody can have asked for an interval by then.
+    pub fn unasked(&self, kind: Kind, grid: Millis, at: Moment) -> Millis {
+        let free = self.free.get(kind as usize).copied().flatten();
+        free.map_or(grid, |free| grid.min(at.now.saturating_add((free - at.steady).max(0))))
     }
 }
 

@@ -80,6 +80,34 @@ fn what_a_row_costs() {
 }
 
 proptest! {
+    /// After a start: at the next point of the grid, or sooner if nobody can have asked for an
+    /// interval, and never before its time; what comes in later keeps to the grid.
+    #[test]
+    fn what_the_last_daemon_left_is_asked_about_as_soon_as_nobody_has_for_an_interval(
+        due in -50_000i64..50_000, free in prop::option::of(-50_000i64..50_000),
+    ) {
+        let mut watch = Watch::default();
+        if let Some(free) = free {
+            watch.may_ask_from(Kind::Job, at(0).steady + free);
+        }
+        watch.put(watched(row(1), NOW + due), INTERVAL, at(0));
+        let grid = schedule::grid_next(NOW, schedule::step(INTERVAL), NOW);
+        let next = watch.next().unwrap() - NOW;
+        match free {
+            _ if due > 0 => prop_assert_eq!(next, due),
+            None => prop_assert_eq!(next, grid - NOW),
+            Some(free) => prop_assert_eq!(next, free.max(0).min(grid - NOW)),
+        }
+        watch.set_complete(true);
+        watch.put(watched(row(2), NOW + due), INTERVAL, at(0));
+        let second = watch.get(row(2)).unwrap().at;
+        prop_assert_eq!(second, if due > 0 { NOW + due } else { grid });
+        watch.asked(row(1), at(1).steady);
+        watch.set_complete(false);
+        watch.put(watched(row(1), NOW + due), INTERVAL, at(2));
+        prop_assert!(watch.get(row(1)).unwrap().at >= NOW + 1 + INTERVAL);
+    }
+
     /// However late looks are and however the wall clock jumps between them.
     #[test]
     fn no_row_is_asked_about_sooner_than_an_interval_after_the_last_time(

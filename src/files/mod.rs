@@ -2,6 +2,7 @@
 //!
 //! Everything here blocks unless it says `async`; callers in async code use `spawn_blocking`.
 
+pub mod asked;
 pub mod atomic;
 pub mod blobs;
 pub mod disk;

@@ -193,13 +193,16 @@ async fn adopt_kept(engine: &Engine) -> Result<(), StoreError> {
     engine.adopt_kept().await.map_err(of_start)
 }
 
-/// Sends the question that every other one waits for, and then tries the key.
+/// Sends the question that every other one waits for. It tries the key as well, unless there is
+/// nothing to ask about.
 async fn ask_first(engine: &Arc<Engine>) -> Result<(), StoreError> {
     let asked = engine.ask_account_first(ASKED_FIRST).await.map_err(of_start)?;
     let engine = engine.clone();
     tokio::spawn(async move {
-        asked.await;
-        engine.probe_key().await;
+        match asked.await {
+            true => engine.key_works().await,
+            false => engine.probe_key().await,
+        }
     });
     Ok(())
 }

@@ -85,26 +85,27 @@ impl Engine {
 
     /// Asks about the account before the loop is there: until the answer is in, nothing else may be
     /// asked, so the first thing that a start waits for is this. Answers once the question is over,
-    /// or after `patience`.
+    /// or after `patience`, whether the vendor said that it knows something of ours, which it does
+    /// for a key that works only.
     ///
     /// # Errors
     /// A database error.
     pub async fn ask_account_first(
         self: &Arc<Self>,
         patience: Duration,
-    ) -> Result<impl Future<Output = ()> + Send + 'static> {
+    ) -> Result<impl Future<Output = bool> + Send + 'static> {
         let pauses = self.store.holds().await?.pauses;
         let both = pauses.watching.is_some() && pauses.spending.is_some();
         let asked = if both { None } else { self.begin_asking() };
         Ok(async move {
-            if let Some(asked) = asked {
-                let _ = tokio::time::timeout(patience, asked).await;
-            }
+            let Some(asked) = asked else { return false };
+            let answered = tokio::time::timeout(patience, asked).await;
+            answered.is_ok_and(|answer| answer.unwrap_or(false))
         })
     }
 
     /// Sends the question; `None` when it need not be, or is out.
-    fn begin_asking(self: &Arc<Self>) -> Option<tokio::task::JoinHandle<()>> {
+    fn begin_asking(self: &Arc<Self>) -> Option<tokio::task::JoinHandle<bool>> {
         match self.standing() {
             Standing::Unknown(at, wait) if at.is_none_or(|at| at <= Instant::now()) => {
                 self.stand(Standing::Asked(wait));
@@ -145,12 +146,14 @@ impl Engine {
         }
     }
 
-    /// Asks, and stores what follows.
+    /// Asks, and stores what follows; answers whether the vendor knows something of ours.
     ///
     /// A quarantine for another account lifts by itself when a later boot, with the right key or
     /// address, finds a known id again; only a person lifts it otherwise.
-    async fn ask_account(&self) {
-        let standing = match self.known_to_vendor().await {
+    async fn ask_account(&self) -> bool {
+        let answer = self.known_to_vendor().await;
+        let known = matches!(answer, Ok(Answer::Ours(_)));
+        let standing = match answer {
             Ok(Answer::Foreign(ids)) => match self.enter(self.foreign(ids).await).await {
                 true => Standing::Foreign,
                 false => self.ask_later(),
@@ -172,6 +175,7 @@ impl Engine {
             }
         };
         self.stand(standing);
+        known
     }
 
     async fn not_settled(&self, why: &str) {

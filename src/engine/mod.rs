@@ -307,6 +307,11 @@ impl Engine {
             tracing::debug!("the ping failed: {}", failure.message);
             return;
         }
+        self.key_works().await;
+    }
+
+    /// Lifts pauses for a refused key: the vendor has just taken it.
+    pub async fn key_works(&self) {
         for switch in Switch::ALL {
             let lift = ClearPause { switch, only_by: Some(BY_KEY_CHECK) };
             match self.store.writer().write(lift).await {

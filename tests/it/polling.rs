@@ -175,6 +175,8 @@ fn restarts_bring_no_look_of_their_own() {
     let most = 2 * (took / 500 + 1);
     assert!(looks.len() as i64 <= most, "{} looks in {took} ms", looks.len());
     assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
+    // Who is asked about the account needs no other question to try the key.
+    assert_eq!(each(&world, "ping").len(), 1, "only the first start knew nothing to ask about");
 }
 
 /// A daemon that was down for longer than an interval looks at once, at one job or through the list:

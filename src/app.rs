@@ -109,6 +109,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let engine =
         Arc::new(Engine::new(store.clone(), client, media, context.config.clone(), boot, clock));
     patiently(|| adopt_kept(&engine)).await?;
+    engine.hear_of_last_questions().await;
     patiently(|| ask_first(&engine)).await?;
     // Everything else waits for that answer, so the rest of the start runs beside it.
     let (tokens, ..) = tokio::try_join!(

@@ -114,16 +114,20 @@ async fn running(conn: &mut SqliteConnection, ids: &[String], now: i64) -> Resul
     Ok(())
 }
 
+/// The vendor's id of the one that has ended.
+pub(crate) const ENDED: &str = "job_ended";
+
 /// One that has ended, as there is in any database that is not new: the account is known by it.
 async fn ended(conn: &mut SqliteConnection, now: i64) -> Result<()> {
     sqlx::query(
         "INSERT INTO jobs (id, state, accepted_at, finished_at, attempt, remote_id, created_at, \
          updated_at, type, model_name, request, prompt, remote_status) \
-         VALUES ('00000000-0002-7000-8000-000000000000', 'succeeded', $1, $1, 1, 'job_ended', $1, \
+         VALUES ('00000000-0002-7000-8000-000000000000', 'succeeded', $1, $1, 1, $3, $1, \
          $1, 'image', 'nanobanana', $2, 'a lighthouse', 'completed')",
     )
     .bind(now)
     .bind(request()?)
+    .bind(ENDED)
     .execute(conn)
     .await?;
     Ok(())

@@ -2,6 +2,7 @@
 //! one is too slow to time.
 
 use crate::Result;
+use crate::seed;
 use crate::world::now_ns;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,20 +38,19 @@ impl Stub {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// When the first request was seen.
-    pub(crate) fn first(&self) -> Option<u128> {
-        self.nth("", 0)
-    }
-
-    /// When the first look at jobs was seen, one by one or through the list. The question before
-    /// it, for one job, is whether the account is still the same.
+    /// When the first look at running jobs was seen, at one by itself or through the list.
     pub(crate) fn first_look(&self) -> Option<u128> {
-        self.nth("/api/jobs", 1)
+        self.first_of(|path| path.starts_with("/api/jobs") && !path.ends_with(seed::ENDED))
     }
 
-    fn nth(&self, beginning: &str, n: usize) -> Option<u128> {
+    /// When the list was first read.
+    pub(crate) fn first_list(&self) -> Option<u128> {
+        self.first_of(|path| path.starts_with("/api/jobs?"))
+    }
+
+    fn first_of(&self, wanted: impl Fn(&str) -> bool) -> Option<u128> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|(path, _)| path.starts_with(beginning)).nth(n).map(|(_, at)| *at)
+        seen.iter().find(|(path, _)| wanted(path)).map(|(_, at)| *at)
     }
 
     /// How many requests it has seen.

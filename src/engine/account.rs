@@ -154,10 +154,13 @@ impl Engine {
         let answer = self.known_to_vendor().await;
         let known = matches!(answer, Ok(Answer::Ours(_)));
         let standing = match answer {
-            Ok(Answer::Foreign(ids)) => match self.enter(self.foreign(ids).await).await {
-                true => Standing::Foreign,
-                false => self.ask_later(),
-            },
+            Ok(Answer::Foreign(ids)) => {
+                self.forget_opening_look();
+                match self.enter(self.foreign(ids).await).await {
+                    true => Standing::Foreign,
+                    false => self.ask_later(),
+                }
+            }
             Ok(Answer::TooEarly) => {
                 self.not_settled("it does not know what it gave us a moment ago").await;
                 self.ask_later()
@@ -235,8 +238,11 @@ impl Engine {
         Quarantine { reason, class: Class::Account, at: self.now(), facts, beneath: None }
     }
 
-    /// One read, as a rule. Only when that fails are lists and further ids asked for.
+    /// One read, as a rule: of a job that is overdue, or of what no grid is for. Only when that fails are lists and further ids asked for.
     async fn known_to_vendor(&self) -> Result<Answer> {
+        if let Some(id) = self.opening_look().await? {
+            return Ok(Answer::Ours(id));
+        }
         let known = self.store.known_ids().await?;
         // What runs is looked at on its own grid only: the lists tell as much.
         let direct = known.first().filter(|id| !id.watched);
@@ -310,7 +316,7 @@ fn is_refused_key(error: &EngineError) -> bool {
     matches!(error, EngineError::Vendor(failure) if failure.class == FailureClass::Unauthorized)
 }
 
-fn is_unknown(failure: &Failure) -> bool {
+pub(super) fn is_unknown(failure: &Failure) -> bool {
     failure.class != FailureClass::Unauthorized
         && failure.is_not_found()
         && vendor::is_the_vendors_no(failure)

@@ -5,7 +5,6 @@
 //! running rows are looked at beside it ([`super::looks`]) and bring none.
 
 use super::storage::{self, Room};
-use super::watch::Watch;
 use super::{Engine, Result};
 use crate::domain::event::Event;
 use crate::domain::ids::Millis;
@@ -65,8 +64,6 @@ impl Engine {
     /// # Errors
     /// When the database cannot even be read at the start.
     pub async fn run(self: Arc<Self>, stop: CancellationToken, grace: Duration) -> Result<()> {
-        *self.watch() = Watch::default();
-        self.hear_of_last_questions().await;
         self.count_lists_from(self.store.first_boot().await?);
         let mut work = Loop {
             engine: self.clone(),
@@ -166,6 +163,9 @@ impl Loop {
         }
         let may_look = may_look && !quarantine.as_ref().is_some_and(Quarantine::stops_watching);
         let may_send = may_send && quarantine.is_none();
+        if may_look {
+            engine.end_opening_look(&self.tasks).await?;
+        }
         engine.allow_looks(may_look);
         let now = engine.now();
         // A file needs room: its rows wait as they are, nothing is stored for it.

@@ -118,6 +118,7 @@ pub struct Engine {
     looks: looks::Looks,
     /// When they were looked at last, for the next daemon.
     questions: questions::Questions,
+    opening: Mutex<questions::Opening>,
     /// How open jobs and trainings are asked about together.
     lists: Mutex<lists::Lists>,
     /// Whether the account is known to be ours.
@@ -157,6 +158,7 @@ impl Engine {
             watch: Mutex::default(),
             looks: looks::Looks::default(),
             questions: questions::Questions::default(),
+            opening: Mutex::default(),
             lists: Mutex::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),

@@ -1,12 +1,17 @@
 //! What the next daemon is told of this one's questions about running rows, and what this one was
 //! told: [`crate::files::asked`].
 
-use super::Engine;
+use super::account::is_unknown;
+use super::looks::{Look, Sighting};
 use super::watch::Moment;
-use crate::domain::ids::Millis;
+use super::{Engine, Result};
+use crate::domain::ids::{Millis, RemoteJobId};
 use crate::domain::work::Kind;
 use crate::files::asked::Asked;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::store::queries::Ref;
+use crate::store::waking::Holds;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::task::TaskTracker;
 
 /// Each mark covers the questions of this share of the interval, so that a thousand of them a second
 /// write four times.
@@ -15,10 +20,80 @@ const COVERED: Millis = 20;
 /// The file that says when rows were asked about last; none where there can be none.
 pub(super) type Questions = tokio::sync::Mutex<Option<Arc<Mutex<Asked>>>>;
 
+/// The question whose answer says whose account this is, where it was a look as well.
+#[derive(Debug, Default)]
+pub(super) enum Opening {
+    /// Nobody has asked yet.
+    #[default]
+    Open,
+    /// What was seen, to be stored once looks are allowed.
+    Seen(Box<(Ref, Sighting, Millis)>),
+    /// It was no look, or all of it is stored.
+    Over,
+}
+
 impl Engine {
+    fn opening(&self) -> MutexGuard<'_, Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks about an overdue job, if there is one that may be asked about: whoever knows it has the
+    /// account that it is of, so no other question is needed. Answers the id if the vendor knows it.
+    ///
+    /// # Errors
+    /// A database error, or no usable answer.
+    pub(super) async fn opening_look(&self) -> Result<Option<String>> {
+        let Moment { now, steady } = self.both_clocks();
+        let open = matches!(std::mem::replace(&mut *self.opening(), Opening::Over), Opening::Open);
+        if !open || !self.watch().may_ask(Kind::Job, steady) {
+            return Ok(None);
+        }
+        let Holds { pauses, quarantine } = self.store.holds().await?;
+        if pauses.watching.is_some() || quarantine.is_some_and(|holds| holds.stops_watching()) {
+            return Ok(None);
+        }
+        let Some(row) = self.store.overdue_job(now).await? else { return Ok(None) };
+        let Some(id) = row.remote_id else { return Ok(None) };
+        self.note_question(Kind::Job).await;
+        let Moment { steady, .. } = self.both_clocks();
+        let answer = self.call(self.client.get_job(&RemoteJobId(id.clone()))).await;
+        let (seen, known) = match answer {
+            Ok(reply) => (Sighting::Job(reply.value), Some(id)),
+            Err(failure) if is_unknown(&failure) => (Sighting::Failed(failure), None),
+            Err(failure) => return Err(failure.into()),
+        };
+        *self.opening() = Opening::Seen(Box::new((row.row, seen, steady)));
+        Ok(known)
+    }
+
+    /// What was seen belongs to another account.
+    pub(super) fn forget_opening_look(&self) {
+        *self.opening() = Opening::Over;
+    }
+
+    /// Stores what the first look saw. To be called before others are allowed: it counts as one.
+    ///
+    /// # Errors
+    /// A database error; it is to be called again then.
+    pub(super) async fn end_opening_look(self: &Arc<Self>, tasks: &TaskTracker) -> Result<()> {
+        let Opening::Seen(opening) = std::mem::replace(&mut *self.opening(), Opening::Over) else {
+            return Ok(());
+        };
+        if let Err(error) = self.rewatch(&[opening.0]).await {
+            *self.opening() = Opening::Seen(opening);
+            return Err(error);
+        }
+        let (row, seen, steady) = *opening;
+        self.watch().asked(row, steady);
+        let Some(entry) = self.watch().take(row) else { return Ok(()) };
+        let look = Look::new(self.clone(), row, entry);
+        tasks.spawn(look.end(seen));
+        Ok(())
+    }
+
     /// Opens the file, and tells the watch from when on rows may be asked about although this
     /// daemon does not know when the last one did.
-    pub(super) async fn hear_of_last_questions(&self) {
+    pub async fn hear_of_last_questions(&self) {
         let data_dir = self.data_dir().to_owned();
         let opened = tokio::task::spawn_blocking(move || Asked::open(&data_dir)).await;
         let (asked, quiet) = match opened.map_err(std::io::Error::other).flatten() {

@@ -333,6 +333,12 @@ impl Watch {
         }
     }
 
+    /// Whether what is overdue may be asked about, although the watch is not filled yet.
+    pub fn may_ask(&self, kind: Kind, steady: Millis) -> bool {
+        let free = self.free.get(kind as usize).copied().flatten();
+        !self.complete && free.is_some_and(|free| free <= steady)
+    }
+
     /// The next question about what this daemon has not asked about: a point of the grid, or sooner
     /// if nobody can have asked for an interval by then.
     pub fn unasked(&self, kind: Kind, grid: Millis, at: Moment) -> Millis {

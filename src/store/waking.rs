@@ -13,6 +13,9 @@ use sqlx::{AssertSqlSafe, FromRow};
 const SPENDING: &str = "pause.spending";
 const WATCHING: &str = "pause.watching";
 
+/// So many of the newest running jobs are looked through for one that is due: a start must not read
+/// all of them.
+const NEWEST: u32 = 64;
 /// The kinds that the vendor works on for a while; the others end when they are accepted.
 pub const WATCHED: [Kind; 4] = [Kind::Model, Kind::Training, Kind::Job, Kind::Output];
 
@@ -208,6 +211,24 @@ impl Store {
         let rows: Vec<Watched> = found.into_iter().filter_map(|row| row.read(kind)).collect();
         let last = rows.last().map(|row| row.row.1).filter(|_| full);
         Ok((rows, last))
+    }
+
+    /// A job that runs and whose look is due, of the newest; none in trouble.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn overdue_job(&self, now: Millis) -> Result<Option<Watched>> {
+        let sql = watched_sql(
+            Kind::Job,
+            "id IN (SELECT id FROM jobs WHERE state = 'running' ORDER BY id DESC LIMIT $2) \
+             AND due_at <= $1 AND remote_id IS NOT NULL AND plain ORDER BY id DESC LIMIT 1",
+        );
+        let found: Option<WatchedRow> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(now)
+            .bind(NEWEST)
+            .fetch_optional(self.readers())
+            .await?;
+        Ok(found.and_then(|row| row.read(Kind::Job)))
     }
 
     /// Those of the rows that run.

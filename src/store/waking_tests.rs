@@ -85,6 +85,23 @@ async fn the_tail_of_events_names_what_runs_and_what_has_ended() {
 }
 
 #[tokio::test]
+async fn of_the_newest_jobs_that_run_one_that_is_due_is_found() {
+    let bench = Bench::new().await;
+    let overdue = async |after: Millis| {
+        bench.store.overdue_job(bench.store.now() + after).await.unwrap().map(|row| row.row.1)
+    };
+    let (old, new) = (one_job(&bench).await, one_job(&bench).await);
+    assert_eq!(overdue(Millis::from(u32::MAX)).await, None, "nothing runs");
+    bench.accept(Kind::Job, old, "r1").await;
+    bench.accept(Kind::Job, new, "r2").await;
+    assert_eq!(overdue(0).await, None, "their first looks are an interval away");
+    assert_eq!(overdue(60_000).await, Some(new));
+    let failed = Event::Flagged { flag: "odd".to_owned() };
+    bench.apply(Kind::Job, new, failed).await.unwrap();
+    assert_eq!(overdue(600_000).await, Some(old), "the other one is in trouble");
+}
+
+#[tokio::test]
 async fn durations_are_learnt_with_the_end_of_a_job() {
     let bench = Bench::new().await;
     let took = Took { unfinished: Some(25_000), done: 30_000, interval: 5_000 };

@@ -203,8 +203,15 @@ fn what_is_overdue_after_a_long_time_down_is_looked_at_at_once() {
         let mark = std::fs::read_to_string(&asked).unwrap();
         let boot = mark.split(' ').nth(1).unwrap();
         std::fs::write(&asked, mark.replace(boot, "00000000-0000-0000-0000-000000000000")).unwrap();
+        let lists = each(&world, "listJobs").len();
+        let before = each(&world, JOB).len();
         world.serve();
         world.until("select count(*) from jobs where state = 'succeeded'", &count.to_string());
+        let looks = each(&world, JOB);
+        assert_eq!(looks.len(), before + count, "the question about the account was one of them");
+        let first = |calls: &[(String, i64)]| calls.iter().map(|(_, at)| *at).min();
+        let list = first(&each(&world, "listJobs")[lists..]).unwrap_or(i64::MAX);
+        assert!(first(&looks[before..]).unwrap() < list, "and the first of all questions");
     }
 }
 

@@ -100,7 +100,10 @@ impl Engine {
             .collect();
         let ids = jobs.iter().map(|job| job.remote_id.clone()).collect();
         let settle = self.settle_time().await?;
-        let news = self.store.writer().write(SaveListing { jobs, start, at, settle }).await?;
+        let listed = jobs.len() as u64;
+        let jobs = self.store.new_in_listing(jobs).await?;
+        let listing = SaveListing { jobs, listed, start, at, settle };
+        let news = self.store.writer().write(listing).await?;
         report(&news);
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
         Ok(ids)

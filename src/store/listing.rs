@@ -22,6 +22,8 @@ pub const SHARED: &str = "account.shared";
 /// A training's own entry in the list is made within this time of its trigger: the longest that
 /// the call can take (ms).
 const ENTRY_WITHIN: Millis = 150_000;
+/// So many entries are compared with what is stored at a time.
+const COMPARED: usize = 1_000;
 /// So many trainings without an entry show that the vendor does not list them.
 const UNLISTED: i64 = 3;
 
@@ -53,8 +55,10 @@ pub struct LastListing {
 
 /// Remembers a complete listing.
 pub struct SaveListing {
-    /// Its entries.
+    /// Those of its entries that bring something new ([`Store::new_in_listing`]).
     pub jobs: Vec<Listed>,
+    /// How many entries it had in all.
+    pub listed: u64,
     /// How far back it was asked for (vendor's clock).
     pub start: Millis,
     /// When it was read (vendor's clock).
@@ -143,8 +147,8 @@ impl Write for SaveListing {
                 Some(last) => last.covered.max(self.at),
                 None => self.at,
             };
-            let jobs = self.jobs.len() as u64;
-            let last = LastListing { at: self.at, start: self.start, jobs, covered };
+            let (at, start, jobs) = (self.at, self.start, self.listed);
+            let last = LastListing { at, start, jobs, covered };
             settings::put(tx, LAST, &serde_json::json!(last)).await?;
             Ok(news)
         })
@@ -327,6 +331,37 @@ pub struct UnclaimedTotals {
 }
 
 impl Store {
+    /// The entries of a listing that are not stored as they are. Only those go to the writer, which
+    /// everybody waits for: a list is mostly what it was ten minutes ago.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn new_in_listing(&self, jobs: Vec<Listed>) -> Result<Vec<Listed>> {
+        let mut out = Vec::new();
+        for jobs in jobs.chunks(COMPARED) {
+            let entries = serde_json::to_string(jobs)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
+            let new: Vec<i64> = sqlx::query_scalar(
+                "WITH listed AS (SELECT key, json_extract(value, '$.remote_id') AS remote_id, \
+                   json_extract(value, '$.status') AS status, \
+                   json_extract(value, '$.credits') AS credits FROM json_each($1)) \
+                 SELECT e.key FROM listed e LEFT JOIN listed_jobs l ON l.remote_id = e.remote_id \
+                 WHERE l.seq IS NULL OR l.status IS NOT e.status OR l.credits IS NOT e.credits \
+                 OR EXISTS (SELECT 1 FROM jobs j \
+                            WHERE j.remote_id = e.remote_id AND j.credits IS NOT e.credits) \
+                 OR EXISTS (SELECT 1 FROM ledger p \
+                            WHERE p.remote_id = e.remote_id AND p.credits IS NOT e.credits) \
+                 ORDER BY e.key",
+            )
+            .bind(entries)
+            .fetch_all(self.readers())
+            .await?;
+            let places = new.into_iter().filter_map(|place| usize::try_from(place).ok());
+            out.extend(places.filter_map(|place| jobs.get(place).cloned()));
+        }
+        Ok(out)
+    }
+
     /// Jobs first listed after the intent that nobody claims and no other intent reserved.
     ///
     /// # Errors
@@ -448,5 +483,57 @@ impl Store {
         )
         .fetch_one(self.readers())
         .await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::work::Kind;
+    use crate::store::tests::{Bench, one_job};
+
+    fn entry(remote_id: &str, status: &str, credits: Option<f64>) -> Listed {
+        let (remote_id, status) = (remote_id.to_owned(), status.to_owned());
+        Listed { remote_id, created_at: Some(1), status, credits }
+    }
+
+    #[tokio::test]
+    async fn only_what_a_listing_changes_goes_to_the_writer() {
+        let bench = Bench::new().await;
+        let new = async |jobs: &[Listed]| {
+            let new = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
+            new.into_iter().map(|job| job.remote_id).collect::<Vec<_>>()
+        };
+        let save = async |jobs: &[Listed]| {
+            let jobs = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
+            let (listed, start, at, settle) = (3, 0, 10, 1_000);
+            let listing = SaveListing { jobs, listed, start, at, settle };
+            bench.store.writer().write(listing).await.unwrap().new
+        };
+        // More than are compared at a time.
+        let mut jobs: Vec<Listed> =
+            (0..2_500).map(|n| entry(&format!("r{n}"), "running", None)).collect();
+        assert_eq!(new(&jobs).await.len(), 2_500);
+        assert_eq!(save(&jobs).await, 2_500);
+        assert_eq!((new(&jobs).await.len(), save(&jobs).await), (0, 0));
+        jobs[7].status = "success".to_owned();
+        jobs[2_400].credits = Some(1.5);
+        jobs.push(entry("r9999", "queued", None));
+        assert_eq!(new(&jobs).await, ["r7", "r2400", "r9999"]);
+        assert_eq!(save(&jobs).await, 1);
+        assert_eq!(new(&jobs).await.len(), 0);
+        // Ours now: what it cost has to be booked although the list says nothing new.
+        let job = one_job(&bench).await;
+        bench.accept(Kind::Job, job, "r2401").await;
+        jobs[2_401].credits = Some(2.0);
+        save(&jobs).await;
+        let other = one_job(&bench).await;
+        bench.accept(Kind::Job, other, "r2400").await;
+        assert_eq!(new(&jobs).await, ["r2400"]);
+        save(&jobs).await;
+        let booked = "SELECT count(*) FROM jobs WHERE credits IN (1.5, 2.0)";
+        let booked: i64 =
+            sqlx::query_scalar(booked).fetch_one(bench.store.readers()).await.unwrap();
+        assert_eq!((booked, new(&jobs).await.len()), (2, 0));
     }
 }

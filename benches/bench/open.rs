@@ -3,7 +3,7 @@
 use crate::http::Client;
 use crate::report::Figure;
 use crate::seed::{self, Jobs};
-use crate::world::{KEY, Process, Site, num};
+use crate::world::{KEY, Process, Site, eventually, num};
 use crate::{Bench, Result, proc, share};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const INTERVAL: usize = 5;
 /// The request limit of the daemon: enough for one read per job and interval with 5000 open.
 const PER_SECOND: usize = 1000;
+/// Seconds between two sweeps; with less than a minute the first one comes right after a start.
+const SWEEP: usize = 59;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Jobs at the simulated vendor that take so long, and the vendor.
 struct Seeded {
@@ -35,7 +38,7 @@ fn seeded(bench: &Bench, folder: &Path, count: usize, time: &str) -> Result<Seed
 fn site(folder: &Path, vendor: &Process) -> Result<Site> {
     let config = format!(
         "[poll]\njob = \"{INTERVAL}s\"\n[limits]\nrequests_per_second = {PER_SECOND}\n\
-         [log]\nlevel = \"warn\"\n"
+         [sweep]\nevery = \"{SWEEP}s\"\n[log]\nlevel = \"warn\"\n"
     );
     Site::new(folder, &vendor.address, &config)
 }
@@ -91,7 +94,7 @@ fn steady(bench: &mut Bench, jobs: usize) -> Result<()> {
     seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids })?;
     let daemon = site.serve()?;
     let pid = daemon.pid();
-    settle(&mut world.control, jobs)?;
+    settle(&site)?;
     let (before, cpu, begun) =
         (calls(&mut world.control)?, proc::cpu_seconds(pid)?, Instant::now());
     std::thread::sleep(Duration::from_secs(window));
@@ -136,20 +139,10 @@ fn steady(bench: &mut Bench, jobs: usize) -> Result<()> {
 }
 
 /// Waits until the first comparison of the vendor's list is over and looks go on as usual.
-fn settle(control: &mut Client, jobs: usize) -> Result<()> {
-    let mut quiet = 0;
-    let mut last = calls(control)?;
-    // Two intervals at least, and no more than is needed for a first look at each.
-    for _ in 0..120 {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = calls(control)?;
-        let busy = more(&now, &last, "listJobs") > jobs as f64 / 100.0;
-        quiet = if busy { 0 } else { quiet + 1 };
-        last = now;
-        if quiet >= 2 * INTERVAL {
-            break;
-        }
-    }
+fn settle(site: &Site) -> Result<()> {
+    let listed = "SELECT name, 1 FROM settings WHERE name = 'listing.last'";
+    eventually("a sweep", PATIENCE, || Ok(seed::rows(&site.data(), listed)?.pop()))?;
+    std::thread::sleep(Duration::from_secs(2 * INTERVAL as u64));
     Ok(())
 }
 
@@ -187,11 +180,11 @@ fn memory(bench: &mut Bench) -> Result<()> {
     let (mut kib, mut own) = (Vec::new(), Vec::new());
     for jobs in sizes {
         let folder = bench.folder("memory")?;
-        let mut world = seeded(bench, &folder, jobs, "10h")?;
+        let world = seeded(bench, &folder, jobs, "10h")?;
         let site = site(&folder, &world.vendor)?;
         seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids })?;
         let daemon = site.serve()?;
-        settle(&mut world.control, jobs)?;
+        settle(&site)?;
         kib.push(proc::memory_kib(daemon.pid(), "VmRSS")?);
         own.push(proc::memory_kib(daemon.pid(), "RssAnon")? / 1024.0);
         daemon.kill()?;

@@ -240,9 +240,11 @@ impl Engine {
 
     /// One read, as a rule: of a job that is overdue, or of what no grid is for. Only when that fails are lists and further ids asked for.
     async fn known_to_vendor(&self) -> Result<Answer> {
-        if let Some(id) = self.opening_look().await? {
+        let opening = self.opening_look().await?;
+        if let Some((id, true)) = opening {
             return Ok(Answer::Ours(id));
         }
+        let asked = opening.map(|(id, _)| id);
         let known = self.store.known_ids().await?;
         // What runs is looked at on its own grid only: the lists tell as much.
         let direct = known.first().filter(|id| !id.watched);
@@ -254,7 +256,14 @@ impl Engine {
         if let Some(id) = self.listed_of_ours(&known).await? {
             return Ok(Answer::Ours(id));
         }
-        for id in known.iter().filter(|id| Some(*id) != direct) {
+        let unread = |id: &&KnownId| Some(*id) != direct && asked.as_ref() != Some(&id.remote_id);
+        let unread: Vec<&KnownId> = known.iter().filter(unread).collect();
+        for (kind, word) in [(Kind::Job, "job"), (Kind::Training, "model")] {
+            if unread.iter().any(|id| id.watched && id.kind == word) {
+                self.turn_of_unasked(kind).await;
+            }
+        }
+        for id in unread {
             if self.vendor_knows(id).await? {
                 return Ok(Answer::Ours(id.remote_id.clone()));
             }

@@ -216,6 +216,8 @@ impl Engine {
             Ok(reply) => reply.value,
             Err(failure) if goes_for_all(&failure) => {
                 for look in looks {
+                    // Whether the vendor heard the question nobody knows.
+                    self.watch().asked(look.row, steady);
                     look.end(Sighting::Failed(failure.clone())).await;
                 }
                 return;

@@ -11,11 +11,13 @@ use crate::files::asked::Asked;
 use crate::store::queries::Ref;
 use crate::store::waking::Holds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 /// Each mark covers the questions of this share of the interval, so that a thousand of them a second
-/// write four times.
-const COVERED: Millis = 20;
+/// write twenty times. No more than what the grid's step is longer than the interval, so that a
+/// restart keeps a row's place.
+const COVERED: Millis = 100;
 
 /// The file that says when rows were asked about last; none where there can be none.
 pub(super) type Questions = tokio::sync::Mutex<Option<Arc<Mutex<Asked>>>>;
@@ -38,11 +40,12 @@ impl Engine {
     }
 
     /// Asks about an overdue job, if there is one that may be asked about: whoever knows it has the
-    /// account that it is of, so no other question is needed. Answers the id if the vendor knows it.
+    /// account that it is of, so no other question is needed. Answers its id, and whether the vendor
+    /// knows it.
     ///
     /// # Errors
     /// A database error, or no usable answer.
-    pub(super) async fn opening_look(&self) -> Result<Option<String>> {
+    pub(super) async fn opening_look(&self) -> Result<Option<(String, bool)>> {
         let Moment { now, steady } = self.both_clocks();
         let open = matches!(std::mem::replace(&mut *self.opening(), Opening::Over), Opening::Open);
         if !open || !self.watch().may_ask(Kind::Job, steady) {
@@ -58,12 +61,27 @@ impl Engine {
         let Moment { steady, .. } = self.both_clocks();
         let answer = self.call(self.client.get_job(&RemoteJobId(id.clone()))).await;
         let (seen, known) = match answer {
-            Ok(reply) => (Sighting::Job(reply.value), Some(id)),
-            Err(failure) if is_unknown(&failure) => (Sighting::Failed(failure), None),
-            Err(failure) => return Err(failure.into()),
+            Ok(reply) => (Sighting::Job(reply.value), Ok(true)),
+            Err(failure) if is_unknown(&failure) => (Sighting::Failed(failure), Ok(false)),
+            Err(failure) => (Sighting::Failed(failure.clone()), Err(failure)),
         };
+        // Whatever came of it, it has been asked about.
         *self.opening() = Opening::Seen(Box::new((row.row, seen, steady)));
-        Ok(known)
+        Ok(Some((id, known?)))
+    }
+
+    /// Waits until rows of a kind may be asked about that this daemon has not asked about, and takes
+    /// that turn: all of them wait for another interval then.
+    pub(super) async fn turn_of_unasked(&self, kind: Kind) {
+        loop {
+            let Moment { steady, .. } = self.both_clocks();
+            let wait = self.watch().not_yet(kind, steady).unwrap_or(0);
+            let Some(wait) = u64::try_from(wait).ok().filter(|wait| *wait > 0) else { break };
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
+        self.note_question(kind).await;
+        let Moment { steady, .. } = self.both_clocks();
+        self.watch().may_ask_from(kind, steady + kind.poll_interval(self.timing()));
     }
 
     /// What was seen belongs to another account.

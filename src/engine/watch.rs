@@ -335,15 +335,25 @@ impl Watch {
 
     /// Whether what is overdue may be asked about, although the watch is not filled yet.
     pub fn may_ask(&self, kind: Kind, steady: Millis) -> bool {
-        let free = self.free.get(kind as usize).copied().flatten();
-        !self.complete && free.is_some_and(|free| free <= steady)
+        !self.complete && self.not_yet(kind, steady) == Some(0)
     }
 
-    /// The next question about what this daemon has not asked about: a point of the grid, or sooner
-    /// if nobody can have asked for an interval by then.
+    /// For how long (ms) rows of a kind must not be asked about that this daemon has not asked about,
+    /// where that is known.
+    pub fn not_yet(&self, kind: Kind, steady: Millis) -> Option<Millis> {
+        let free = self.free.get(kind as usize).copied().flatten()?;
+        Some(free.saturating_sub(steady).max(0))
+    }
+
+    /// The next question about what this daemon has not asked about: at once if nobody has asked for
+    /// an interval, or else a point of the grid, but not before that: who asked last may have been
+    /// off the grid.
     pub fn unasked(&self, kind: Kind, grid: Millis, at: Moment) -> Millis {
-        let free = self.free.get(kind as usize).copied().flatten();
-        free.map_or(grid, |free| grid.min(at.now.saturating_add((free - at.steady).max(0))))
+        match self.not_yet(kind, at.steady) {
+            Some(0) => at.now,
+            Some(wait) => grid.max(at.now.saturating_add(wait)),
+            None => grid,
+        }
     }
 }
 

@@ -5,8 +5,9 @@
 //! was not keeps to the grid. It is a hint, overwritten in place a few times a second at most and
 //! never synced: it survives the process, and after a reboot nobody has asked since.
 //!
-//! One line: a word, the machine's boot id, and for each kind until when (ms since that boot, sleep
-//! included) it may have been asked about.
+//! One line: a word, the machine's boot id, when that boot was (Unix ms), and for each kind until
+//! when (ms since that boot, sleep included) it may have been asked about. The wall clock counts
+//! after a reboot only, and where a container has a boot id of its own.
 
 use crate::domain::ids::Millis;
 use crate::domain::work::Kind;
@@ -19,6 +20,9 @@ const KINDS: usize = Kind::ALL.len();
 const WORD: &str = "asked";
 /// Where Linux tells one boot from another.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A mark so far ahead (ms) of the wall clock says that the clock was set.
+const CLOCK_SET: Millis = 60_000;
 
 /// For how long (ms) nobody has asked about rows of each kind; nothing where that is not known, and
 /// less than 0 where the last daemon may have been about to ask.
@@ -45,10 +49,12 @@ impl Asked {
         let mut text = String::new();
         // What is no text is no mark either.
         let _ = (&mut file).take(1024).read_to_string(&mut text);
-        let (marks, now) = (parse(&text, &boot), since_boot());
-        let quiet = marks.map_or([None; KINDS], |marks| marks.map(|mark| Some(now - mark)));
-        let mut asked = Self { file, boot, marks: marks.unwrap_or([now; KINDS]) };
-        if marks.is_none() {
+        let (line, now) = (Line::parse(&text), since_boot());
+        let quiet = line.as_ref().map_or([None; KINDS], |line| line.quiet(&boot, now, wall()));
+        // Where nothing is known somebody may have asked just now.
+        let marks = quiet.map(|quiet| now.saturating_sub(quiet.unwrap_or(0)));
+        let mut asked = Self { file, boot, marks };
+        if line.is_none_or(|line| line.boot != asked.boot) {
             asked.file.set_len(0)?;
             asked.write()?;
         }
@@ -66,14 +72,21 @@ impl Asked {
     /// # Errors
     /// What the system says; the next daemon then knows nothing.
     pub fn note(&mut self, kind: Kind, ahead: Millis) -> io::Result<()> {
+        let before = self.marks;
         if let Some(mark) = self.marks.get_mut(kind as usize) {
-            *mark = since_boot() + ahead;
+            *mark = since_boot().saturating_add(ahead);
         }
-        self.write()
+        let written = self.write();
+        if written.is_err() {
+            self.marks = before;
+        }
+        written
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let written = self.file.write_all_at(line(&self.boot, &self.marks).as_bytes(), 0);
+        let born = wall().saturating_sub(since_boot());
+        let line = Line { boot: self.boot.clone(), born, marks: self.marks };
+        let written = self.file.write_all_at(line.text().as_bytes(), 0);
         if written.is_err() {
             let _ = self.file.set_len(0);
         }
@@ -87,20 +100,47 @@ fn since_boot() -> Millis {
     time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
 }
 
-/// Always of the same length, so that one write replaces all of it.
-fn line(boot: &str, marks: &[Millis; KINDS]) -> String {
-    let marks: String = marks.iter().map(|mark| format!(" {mark:>15}")).collect();
-    format!("{WORD} {boot}{marks}\n")
+fn wall() -> Millis {
+    chrono::Utc::now().timestamp_millis()
 }
 
-/// The marks, in the time of this boot; of another boot it is only known that it was before it.
-fn parse(text: &str, boot: &str) -> Option<[Millis; KINDS]> {
-    let mut words = text.strip_suffix('\n')?.split_whitespace();
-    let known = words.next() == Some(WORD);
-    let same = words.next()? == boot;
-    let marks: Result<Vec<Millis>, _> = words.map(str::parse).collect();
-    let marks = <[Millis; KINDS]>::try_from(marks.ok()?).ok().filter(|_| known)?;
-    Some(if same { marks } else { [0; KINDS] })
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    boot: String,
+    /// When that boot was (Unix ms).
+    born: Millis,
+    marks: [Millis; KINDS],
+}
+
+impl Line {
+    /// Always of the same length, so that one write replaces all of it.
+    fn text(&self) -> String {
+        let marks: String = self.marks.iter().map(|mark| format!(" {mark:>15}")).collect();
+        format!("{WORD} {} {:>15}{marks}\n", self.boot, self.born)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_suffix('\n')?.split_whitespace();
+        let known = words.next() == Some(WORD);
+        let boot = words.next()?.to_owned();
+        let born = words.next()?.parse().ok()?;
+        let marks: Result<Vec<Millis>, _> = words.map(str::parse).collect();
+        let marks = <[Millis; KINDS]>::try_from(marks.ok()?).ok().filter(|_| known)?;
+        Some(Self { boot, born, marks })
+    }
+
+    /// For how long nobody has asked at `now` (ms since this boot) and `wall` (Unix ms).
+    fn quiet(&self, boot: &str, now: Millis, wall: Millis) -> Quiet {
+        self.marks.map(|mark| {
+            if self.boot == boot {
+                return Some(now.saturating_sub(mark));
+            }
+            // Not longer than this boot: the wall clock may have been set meanwhile.
+            let quiet = wall.saturating_sub(self.born.saturating_add(mark));
+            (quiet >= -CLOCK_SET).then_some(quiet.min(now))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -125,23 +165,36 @@ mod tests {
     }
 
     #[test]
-    fn another_boot_is_over_and_what_cannot_be_read_says_nothing() {
-        let marks = [7; KINDS];
-        let text = line("this", &marks);
-        assert_eq!(parse(&text, "this"), Some(marks));
-        assert_eq!(parse(&text, "other"), Some([0; KINDS]));
+    fn after_a_reboot_the_wall_clock_counts() {
+        let line = Line { boot: "this".to_owned(), born: 1_000_000, marks: [7_000; KINDS] };
+        let of = |boot: &str, now: Millis, wall: Millis| line.quiet(boot, now, wall)[0];
+        assert_eq!(of("this", 9_000, 0), Some(2_000), "no clock is asked within a boot");
+        assert_eq!(of("this", 6_000, 0), Some(-1_000), "about to be asked");
+        assert_eq!(of("other", 500, 1_900_000), Some(500), "nobody since that boot");
+        // A container with a boot id of its own, on a machine that was not started anew.
+        assert_eq!(of("other", 9_000, 1_009_000), Some(2_000));
+        assert_eq!(of("other", 500, 10_000), None, "the clock was set back");
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_nothing() {
+        let line = Line { boot: "this".to_owned(), born: 3, marks: [7; KINDS] };
+        let text = line.text();
+        assert_eq!(Line::parse(&text), Some(line.clone()));
         for bad in [
             "",
             "asked",
             "asked this\n",
+            "asked this 3\n",
             &text[..text.len() - 1],
             &text.replace("asked", "other"),
             &text.replacen(" 7", " x", 1),
             &text.replace('\n', " 7\n"),
         ] {
-            assert_eq!(parse(bad, "this"), None, "{bad:?}");
+            assert_eq!(Line::parse(bad), None, "{bad:?}");
         }
-        assert_eq!(text.len(), line("this", &[Millis::from(u32::MAX); KINDS]).len());
+        let later = Line { marks: [Millis::from(u32::MAX); KINDS], ..line };
+        assert_eq!(text.len(), later.text().len());
     }
 
     #[test]

@@ -468,3 +468,24 @@ async fn every_other_pause_takes_the_place_of_the_disks() {
     let lift = ClearPause { switch: Switch::Spending, only_by: Some(BY_DISK) };
     assert!(!bench.store.writer().write(lift).await.unwrap());
 }
+
+/// A writer that panics cannot store any more: the daemon hears of it and ends.
+#[tokio::test]
+async fn a_writer_that_panics_is_a_failed_one() {
+    struct Panics;
+    impl super::writer::Write for Panics {
+        type Output = ();
+
+        fn run<'a>(
+            &'a self,
+            _: &'a mut super::writer::Tx<'_>,
+        ) -> futures_util::future::BoxFuture<'a, super::Result<()>> {
+            Box::pin(async { panic!("on purpose") })
+        }
+    }
+    let bench = Bench::new().await;
+    let writer = bench.store.writer();
+    assert!(writer.write(Panics).await.is_err());
+    writer.failed().cancelled().await;
+    assert_eq!(writer.failure(), Some("the writer panicked"));
+}

@@ -118,8 +118,7 @@ where
     fn answer(self: Box<Self>, broken: Option<&Broken>) {
         let result = match (broken, self.result) {
             (None, Some(result)) => result,
-            // Refused writes were never part of the commit.
-            (Some(_), Some(Err(error))) => Err(error),
+            // A refusal too: it may rest on what another write of the batch had done.
             (Some(Broken::Batch(why)), _) => Err(StoreError::RolledBack(why.clone())),
             (Some(Broken::Full(why)), _) => Err(StoreError::Full(why.clone())),
             (Some(Broken::Disk(why)), _) => Err(StoreError::Failed(why.clone())),
@@ -155,6 +154,17 @@ impl Disk {
             tracing::error!("storing failed, so nothing more is decided: {why}");
         }
         self.failed.cancel();
+    }
+}
+
+/// A writer that panics is one that cannot store: the daemon ends, and the next one recovers.
+struct Panicked(Arc<Disk>);
+
+impl Drop for Panicked {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the writer panicked");
+        }
     }
 }
 
@@ -223,6 +233,7 @@ async fn run(
     stop: CancellationToken,
     disk: Arc<Disk>,
 ) {
+    let _panicked = Panicked(disk.clone());
     let mut conn = None;
     let mut batch = Vec::with_capacity(BATCH);
     loop {

@@ -199,10 +199,7 @@ fn what_is_overdue_after_a_long_time_down_is_looked_at_at_once() {
         let db = world.data().join("darkroom.db");
         let done = std::process::Command::new("sqlite3").arg(&db).arg(overdue).status().unwrap();
         assert!(done.success());
-        let asked = world.data().join("asked");
-        let mark = std::fs::read_to_string(&asked).unwrap();
-        let boot = mark.split(' ').nth(1).unwrap();
-        std::fs::write(&asked, mark.replace(boot, "00000000-0000-0000-0000-000000000000")).unwrap();
+        nobody_has_asked(&world);
         let lists = each(&world, "listJobs").len();
         let before = each(&world, JOB).len();
         world.serve();
@@ -213,6 +210,40 @@ fn what_is_overdue_after_a_long_time_down_is_looked_at_at_once() {
         let list = first(&each(&world, "listJobs")[lists..]).unwrap_or(i64::MAX);
         assert!(first(&looks[before..]).unwrap() < list, "and the first of all questions");
     }
+}
+
+/// What was looked at right after a long time down was not looked at on its grid: the daemon after
+/// that one waits for the interval all the same.
+#[test]
+fn a_restart_after_a_look_off_the_grid_keeps_the_interval() {
+    let mut world = world("2s", &[]);
+    world.serve();
+    open_jobs(&world, 1);
+    for _ in 0..3 {
+        let before = each(&world, JOB).len();
+        eventually("a look", || (each(&world, JOB).len() > before).then_some(()));
+        world.kill();
+        let last = each(&world, JOB).iter().map(|(_, at)| *at).max().unwrap();
+        let passed = format!("select unixepoch('subsec') * 1000 > {}", last + 2_100);
+        world.until(&passed, "1");
+        let before = each(&world, JOB).len();
+        world.serve();
+        eventually("a look at once", || (each(&world, JOB).len() > before).then_some(()));
+        world.kill();
+        world.serve();
+    }
+    let before = each(&world, JOB).len();
+    eventually("another look", || (each(&world, JOB).len() > before).then_some(()));
+    let looks = each(&world, JOB);
+    assert!(closest(&looks) >= 1_980, "{} ms", closest(&looks));
+    world.kill();
+}
+
+/// The last daemon is made to look as if it had asked before the machine was started.
+fn nobody_has_asked(world: &World) {
+    let asked = world.data().join("asked");
+    let marks = std::fs::read_to_string(&asked).unwrap().split_whitespace().count() - 2;
+    std::fs::write(&asked, format!("asked another{}\n", " 0".repeat(marks))).unwrap();
 }
 
 /// Every page of a list is a request like any other, and one that came too soon is asked for again.

@@ -3,7 +3,7 @@
 //! A look that finds nothing new stores nothing, so the database does not know of it. After a
 //! `kill -9` this file does: whoever was down for longer than an interval may ask at once, whoever
 //! was not keeps to the grid. It is a hint, overwritten in place a few times a second at most and
-//! never synced: it survives the process, and after a reboot nobody has asked since.
+//! never synced: it survives the process.
 //!
 //! One line: a word, the machine's boot id, when that boot was (Unix ms), and for each kind until
 //! when (ms since that boot, sleep included) it may have been asked about. The wall clock counts

@@ -39,7 +39,8 @@ const PLACING: Duration = Duration::from_millis(20);
 /// job's page comes at the same time in each round although the number of pages varies: what is seen
 /// later than the last time is noticed later than an interval.
 const SHARE: u32 = 4;
-/// Trainings due within this share of the interval are asked about together.
+/// Trainings due within this share of the interval are asked about together, as long as none of them
+/// is asked about again within its interval.
 const TOGETHER: Millis = 20;
 /// The vendor's clock may be a little ahead of what it told us last (ms).
 const AHEAD: Millis = 5 * 60 * 1000;
@@ -189,8 +190,9 @@ impl Engine {
         tasks: &TaskTracker,
     ) {
         let useful = !self.lists().models_useless;
-        let until = self.now() + self.timing().poll_training / TOGETHER;
-        let rows = self.watch().due_by(&[Kind::Training, Kind::Model], until);
+        let (at, interval) = (self.both_clocks(), self.timing().poll_training);
+        let until = at.now + interval / TOGETHER;
+        let rows = self.watch().due_by(&[Kind::Training, Kind::Model], until, interval, at);
         if !useful || rows.len() < 2 {
             return self.look_at(row, slot, tasks);
         }

@@ -207,10 +207,17 @@ impl Watch {
         Some(entry.clone())
     }
 
-    /// The rows of these kinds that are due by `until`, nobody looking at them.
-    pub fn due_by(&self, kinds: &[Kind], until: Millis) -> Vec<Ref> {
-        let due = self.queue.iter().take_while(|(at, _)| *at <= until);
-        due.map(|(_, row)| *row).filter(|row| kinds.contains(&row.0)).collect()
+    /// The rows of these kinds that are due, nobody looking at them, and those due by `until` that
+    /// were asked about an interval ago or earlier.
+    pub fn due_by(&self, kinds: &[Kind], until: Millis, interval: Millis, at: Moment) -> Vec<Ref> {
+        let rested = |row: &Ref| {
+            let seen = self.rows.get(row).and_then(Entry::seen);
+            seen.is_some_and(|seen| seen + interval <= at.steady)
+        };
+        let due = self.queue.iter().take_while(|(due, _)| *due <= until);
+        due.filter(|(due, row)| kinds.contains(&row.0) && (*due <= at.now || rested(row)))
+            .map(|(_, row)| *row)
+            .collect()
     }
 
     /// The row was asked about at this moment (monotonic ms).

@@ -79,6 +79,27 @@ fn what_a_row_costs() {
     assert!(entry * 3 / 2 + queued * 3 / 2 <= 200, "{entry} + {queued}");
 }
 
+#[test]
+fn what_is_due_soon_is_asked_about_together_but_not_within_its_interval() {
+    let mut watch = Watch::default();
+    for n in 1..=4 {
+        watch.put(watched(row(n), NOW + 10), INTERVAL, at(0));
+    }
+    let by = |watch: &Watch, until: i64, now: i64| {
+        watch.due_by(&[Kind::Job], NOW + until, INTERVAL, at(now)).len()
+    };
+    assert_eq!(by(&watch, 20, 0), 0, "nobody knows when they were asked about last");
+    assert_eq!(by(&watch, 20, 10), 4);
+    for n in 1..=2 {
+        watch.asked(row(n), at(10 + i64::try_from(n).unwrap()).steady);
+        watch.put_off(row(n), NOW + INTERVAL + 100);
+        watch.put_off(row(n + 2), NOW + INTERVAL + 200);
+    }
+    assert_eq!(by(&watch, INTERVAL + 200, INTERVAL + 11), 1);
+    assert_eq!(by(&watch, INTERVAL + 200, INTERVAL + 12), 2);
+    assert_eq!(by(&watch, INTERVAL + 200, INTERVAL + 200), 4);
+}
+
 proptest! {
     /// After a start: at once if nobody has asked for an interval, else at a point of the grid, but
     /// not before that, and never before its time; what comes in later keeps to the grid.

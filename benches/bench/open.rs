@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: usize = 5;
 /// The request limit of the daemon: enough for one read per job and interval with 5000 open.
 const PER_SECOND: usize = 1000;
-/// Seconds between two sweeps; with less than a minute the first one comes right after a start.
-const SWEEP: usize = 59;
+/// The first sweep comes within a minute after a start, the next one ten minutes later.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Jobs at the simulated vendor that take so long, and the vendor.
@@ -38,7 +37,7 @@ fn seeded(bench: &Bench, folder: &Path, count: usize, time: &str) -> Result<Seed
 fn site(folder: &Path, vendor: &Process) -> Result<Site> {
     let config = format!(
         "[poll]\njob = \"{INTERVAL}s\"\n[limits]\nrequests_per_second = {PER_SECOND}\n\
-         [sweep]\nevery = \"{SWEEP}s\"\n[log]\nlevel = \"warn\"\n"
+         [log]\nlevel = \"warn\"\n"
     );
     Site::new(folder, &vendor.address, &config)
 }

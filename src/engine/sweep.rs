@@ -52,32 +52,18 @@ impl Engine {
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All jobs created from `start` to `end` (Unix ms), each page in its turn. A page that came too
-    /// soon for the vendor is asked for again, more slowly.
-    ///
-    /// # Errors
-    /// When any page of it could not be read: half a list proves nothing.
-    pub(super) async fn all_jobs(
-        &self,
-        start: Millis,
-        end: Millis,
-    ) -> Result<Reply<Vec<ListedJob>>, Failure> {
-        let (mut found, mut vendor_time, mut refused) = (FoundJobs::default(), None, 0);
-        let mut pages = JobPages::new(start, end);
-        while !pages.is_over() {
+    /// The next page of a list, in its turn. One that came too soon for the vendor is asked for
+    /// again, more slowly.
+    async fn next_page(&self, pages: &mut JobPages) -> Result<Reply<Vec<ListedJob>>, Failure> {
+        let mut refused = 0;
+        loop {
             match self.call(pages.next(&self.client)).await {
-                Ok(page) => {
-                    vendor_time = vendor_time.or(page.vendor_time);
-                    page.value.into_iter().for_each(|job| found.put(job));
-                    refused = 0;
-                }
                 Err(failure) if failure.http_status == Some(429) && refused < TOO_SOON => {
                     refused += 1;
                 }
-                Err(failure) => return Err(failure),
+                page => return page,
             }
         }
-        Ok(Reply { value: found.jobs, vendor_time })
     }
 
     /// Reads the list from `start` on, completely, and remembers it. Answers the ids.
@@ -85,23 +71,25 @@ impl Engine {
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
     pub(super) async fn list_since(&self, start: Millis) -> Result<HashSet<String>> {
-        let end = self.vendor_now() + AHEAD;
-        let reply = self.all_jobs(start, end).await?;
-        let at = reply.vendor_time.unwrap_or_else(|| self.vendor_now());
-        let jobs: Vec<Listed> = reply
-            .value
-            .into_iter()
-            .map(|job| Listed {
-                remote_id: job.job_id.0,
-                created_at: job.created_at,
-                status: format!("{:?}", job.status).to_lowercase(),
-                credits: job.credits,
-            })
-            .collect();
-        let ids = jobs.iter().map(|job| job.remote_id.clone()).collect();
+        let mut pages = JobPages::new(start, self.vendor_now() + AHEAD);
+        // Of a long list only the ids are kept, and what is not stored as it is.
+        let (mut ids, mut news, mut vendor_time) = (HashSet::new(), FoundJobs::default(), None);
+        while !pages.is_over() {
+            let page = self.next_page(&mut pages).await?;
+            vendor_time = vendor_time.or(page.vendor_time);
+            let entries = page.value.iter().map(entry).collect();
+            let new: HashSet<String> = self.store.new_in_listing(entries).await?;
+            for job in page.value {
+                ids.insert(job.job_id.0.clone());
+                // The last word of a list that shows a job twice counts.
+                if new.contains(job.job_id.as_str()) || news.holds(&job) {
+                    news.put(job);
+                }
+            }
+        }
+        let at = vendor_time.unwrap_or_else(|| self.vendor_now());
         let settle = self.settle_time().await?;
-        let listed = jobs.len() as u64;
-        let jobs = self.store.new_in_listing(jobs).await?;
+        let (jobs, listed) = (news.jobs.iter().map(entry).collect(), ids.len() as u64);
         let listing = SaveListing { jobs, listed, start, at, settle };
         let news = self.store.writer().write(listing).await?;
         report(&news);
@@ -147,6 +135,15 @@ impl Engine {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+    }
+}
+
+fn entry(job: &ListedJob) -> Listed {
+    Listed {
+        remote_id: job.job_id.0.clone(),
+        created_at: job.created_at,
+        status: format!("{:?}", job.status).to_lowercase(),
+        credits: job.credits,
     }
 }
 

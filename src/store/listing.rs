@@ -12,6 +12,7 @@ use crate::domain::reconcile::lag::{Appearance, Lag};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
+use std::collections::HashSet;
 
 /// The setting that holds what is known about the list's lag.
 pub const LAG: &str = "listing.lag";
@@ -331,33 +332,32 @@ pub struct UnclaimedTotals {
 }
 
 impl Store {
-    /// The entries of a listing that are not stored as they are. Only those go to the writer, which
-    /// everybody waits for: a list is mostly what it was ten minutes ago.
+    /// The ids of those entries of a listing that are not stored as they are. Only those go to the
+    /// writer, which everybody waits for: a list is mostly what it was ten minutes ago.
     ///
     /// # Errors
     /// A database error.
-    pub async fn new_in_listing(&self, jobs: Vec<Listed>) -> Result<Vec<Listed>> {
-        let mut out = Vec::new();
+    pub async fn new_in_listing(&self, jobs: Vec<Listed>) -> Result<HashSet<String>> {
+        let mut out = HashSet::new();
         for jobs in jobs.chunks(COMPARED) {
             let entries = serde_json::to_string(jobs)
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
-            let new: Vec<i64> = sqlx::query_scalar(
-                "WITH listed AS (SELECT key, json_extract(value, '$.remote_id') AS remote_id, \
+            let new: Vec<String> = sqlx::query_scalar(
+                "WITH listed AS (SELECT json_extract(value, '$.remote_id') AS remote_id, \
                    json_extract(value, '$.status') AS status, \
                    json_extract(value, '$.credits') AS credits FROM json_each($1)) \
-                 SELECT e.key FROM listed e LEFT JOIN listed_jobs l ON l.remote_id = e.remote_id \
+                 SELECT e.remote_id FROM listed e \
+                 LEFT JOIN listed_jobs l ON l.remote_id = e.remote_id \
                  WHERE l.seq IS NULL OR l.status IS NOT e.status OR l.credits IS NOT e.credits \
                  OR EXISTS (SELECT 1 FROM jobs j \
                             WHERE j.remote_id = e.remote_id AND j.credits IS NOT e.credits) \
                  OR EXISTS (SELECT 1 FROM ledger p \
-                            WHERE p.remote_id = e.remote_id AND p.credits IS NOT e.credits) \
-                 ORDER BY e.key",
+                            WHERE p.remote_id = e.remote_id AND p.credits IS NOT e.credits)",
             )
             .bind(entries)
             .fetch_all(self.readers())
             .await?;
-            let places = new.into_iter().filter_map(|place| usize::try_from(place).ok());
-            out.extend(places.filter_map(|place| jobs.get(place).cloned()));
+            out.extend(new);
         }
         Ok(out)
     }
@@ -502,10 +502,13 @@ mod tests {
         let bench = Bench::new().await;
         let new = async |jobs: &[Listed]| {
             let new = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
-            new.into_iter().map(|job| job.remote_id).collect::<Vec<_>>()
+            let mut new: Vec<String> = new.into_iter().collect();
+            new.sort_unstable();
+            new
         };
         let save = async |jobs: &[Listed]| {
-            let jobs = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
+            let new = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
+            let jobs = jobs.iter().filter(|job| new.contains(&job.remote_id)).cloned().collect();
             let (listed, start, at, settle) = (3, 0, 10, 1_000);
             let listing = SaveListing { jobs, listed, start, at, settle };
             bench.store.writer().write(listing).await.unwrap().new
@@ -519,7 +522,7 @@ mod tests {
         jobs[7].status = "success".to_owned();
         jobs[2_400].credits = Some(1.5);
         jobs.push(entry("r9999", "queued", None));
-        assert_eq!(new(&jobs).await, ["r7", "r2400", "r9999"]);
+        assert_eq!(new(&jobs).await, ["r2400", "r7", "r9999"]);
         assert_eq!(save(&jobs).await, 1);
         assert_eq!(new(&jobs).await.len(), 0);
         // Ours now: what it cost has to be booked although the list says nothing new.

@@ -133,6 +133,11 @@ pub struct FoundJobs {
 }
 
 impl FoundJobs {
+    /// Whether another entry of this job is here.
+    pub fn holds(&self, job: &ListedJob) -> bool {
+        self.places.contains_key(job.job_id.as_str())
+    }
+
     /// Adds an entry of a page.
     pub fn put(&mut self, job: ListedJob) {
         match self.places.get(job.job_id.as_str()).and_then(|place| self.jobs.get_mut(*place)) {

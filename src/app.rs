@@ -2,18 +2,17 @@
 
 pub mod demo;
 pub mod drill;
+mod notice;
 
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
-use crate::engine::recurring::ClockFollower;
 use crate::engine::{self, Engine, EngineError};
 use crate::http;
 use crate::simulator;
 use crate::store::intents::{Recover, Start};
-use crate::store::notice::Commits;
 use crate::store::open::lock_for_daemon;
 use crate::store::settings::{Boot, Halt};
 use crate::store::writer::Nothing;
@@ -23,7 +22,7 @@ use crate::vendor::{BuildError, Client, ClientConfig, MediaClient, MediaConfig};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,10 +33,6 @@ const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
 /// The key is tried after the question about the account, which must not wait for its turn behind
 /// it; unless that takes longer than this.
 const ASKED_FIRST: Duration = Duration::from_secs(1);
-/// How often another process's commits are looked for (design section 3.3).
-const NOTICE_OTHERS: Duration = Duration::from_millis(250);
-/// Every so many of those looks, what the metrics have noted is folded together: every 5 seconds.
-const FOLD_METRICS: u32 = 20;
 
 /// Runs what the command line asks for and answers the exit code.
 ///
@@ -245,7 +240,7 @@ async fn work(
     let (mut tasks, clock) = engine::recurring::start(engine.clone())
         .await
         .map_err(|error| CliError::Error(format!("recurring tasks cannot start: {error}")))?;
-    let noticing = notice(store.commits(), clock, engine.clone())
+    let noticing = notice::start(store, clock, engine.clone())
         .map_err(|error| CliError::Error(format!("no thread can be started: {error}")))?;
     let signals = tokio::spawn(wait_for_signal(signals, stop.clone()));
     let failed = store.writer().failed().clone();
@@ -385,43 +380,6 @@ fn announce(data_dir: &Path, address: SocketAddr, boot: i64) -> Result<(), Store
     let path = data_dir.join("daemon.json");
     let content = json!({ "pid": std::process::id(), "listen": address.to_string(), "boot": boot });
     std::fs::write(&path, content.to_string()).map_err(|source| StoreError::Io { path, source })
-}
-
-/// Wakes the engine when another process has written, be it the command line or `sqlite3`, and
-/// follows the wall clock: what is looked at regularly is looked at here, in one wake-up. It ends
-/// when what it returns is dropped.
-///
-/// A thread, because one that sleeps wakes once per look; a timer of the runtime costs two or three
-/// wake-ups, as it moves from wheel to wheel.
-fn notice(
-    mut commits: Commits,
-    mut clock: ClockFollower,
-    engine: Arc<Engine>,
-) -> std::io::Result<mpsc::Sender<()>> {
-    let (stop, stopped) = mpsc::channel();
-    let runtime = tokio::runtime::Handle::current();
-    let look = move || {
-        let (mut said, mut looks) = (false, 0_u32);
-        while stopped.recv_timeout(NOTICE_OTHERS) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let changed = commits.changed();
-            if let Err(error) = &changed
-                && !said
-            {
-                tracing::warn!("commits of others cannot be seen at once: {error}");
-                said = true;
-            }
-            if changed.unwrap_or(true) {
-                engine.wake();
-            }
-            clock.look(&runtime);
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(FOLD_METRICS) {
-                http::ops::recorder::fold();
-            }
-        }
-    };
-    std::thread::Builder::new().name("notice".to_owned()).spawn(look)?;
-    Ok(stop)
 }
 
 /// The signals that end a process in an orderly way. They are caught from the moment this exists:

@@ -7,7 +7,7 @@
 //! - [`writer`]: group commit; `tx`, `pending`: what a batch knows and puts off
 //! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
 //! - [`queries`]: what the engine reads
-//! - [`notice`]: that anybody has committed
+//! - [`notice`], [`announce`]: that anybody has committed, and when to look for it
 //! - [`lookup`]: what a command line refers to
 //! - [`deletion`]: what may be deleted at the vendor
 //! - [`once`]: work that must not be stored twice, however often it is asked for
@@ -15,6 +15,7 @@
 //! - [`report`]: what the interfaces read
 //! - [`audit`]: what a check from outside reads
 
+pub mod announce;
 pub mod apply;
 pub mod audit;
 pub mod cancel;

@@ -5,6 +5,7 @@
 //! carried out together, by `INSERT ... SELECT ... FROM jsonb_each($1)` and
 //! `UPDATE ... FROM jsonb_each($1)`, all of them in one hand-over.
 
+use super::rows::Parts;
 use super::{Result, StoreError, table};
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
@@ -93,7 +94,7 @@ pub(super) struct Pending {
     /// Files of outputs, before the event that needs them.
     pub(super) files: Rows,
     /// Changed lifecycles.
-    pub(super) lifecycles: BTreeMap<Kind, Rows>,
+    pub(super) lifecycles: BTreeMap<(Kind, Parts), Rows>,
     /// Changes that the vendor has taken.
     pub(super) taken_over: Rows,
     /// The vendor's words.
@@ -137,22 +138,6 @@ const FILES: &str = "UPDATE outputs SET path = v.path, sha256 = v.sha256, bytes 
     media_type = v.media_type FROM (SELECT value ->> 0 AS id, value ->> 1 AS path, \
     value ->> 2 AS sha256, value ->> 3 AS bytes, value ->> 4 AS media_type FROM jsonb_each($1)) v \
     WHERE outputs.id = v.id";
-
-/// The shape of these rows is [`super::rows::stored`].
-const LIFECYCLE: &str = "SET state = v.state, due_at = v.due_at, waiting_for = v.waiting_for, \
-    intent = v.intent, attempt = v.attempt, failures = v.failures, absences = v.absences, \
-    version = v.version, remote_id = v.remote_id, accepted_at = v.accepted_at, \
-    poll_anchor = v.poll_anchor, trouble_since = v.trouble_since, \
-    cancel_requested_at = v.cancel_requested_at, flag = v.flag, note = v.note, error = v.error, \
-    error_class = v.error_class, finished_at = v.finished_at, updated_at = v.updated_at \
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS loaded, value ->> 2 AS version, \
-    value ->> 3 AS state, value ->> 4 AS due_at, value ->> 5 AS waiting_for, \
-    value ->> 6 AS intent, value ->> 7 AS attempt, value ->> 8 AS failures, \
-    value ->> 9 AS absences, value ->> 10 AS remote_id, value ->> 11 AS accepted_at, \
-    value ->> 12 AS poll_anchor, value ->> 13 AS trouble_since, \
-    value ->> 14 AS cancel_requested_at, value ->> 15 AS flag, value ->> 16 AS note, \
-    value ->> 17 AS error, value ->> 18 AS error_class, value ->> 19 AS finished_at, \
-    value ->> 20 AS updated_at FROM jsonb_each($1)) v";
 
 /// Two changes of one model are never under way at once, so each model meets one row.
 const TAKEN_OVER: &str = "UPDATE models SET name = json_extract(c.fields, '$.name'), \
@@ -205,8 +190,8 @@ impl Pending {
         script.add(INTENTS, &mut self.intents)?;
         script.add(SETTLED, &mut self.settled)?;
         script.add(FILES, &mut self.files)?;
-        for (kind, rows) in &mut self.lifecycles {
-            script.add(&lifecycles(*kind), rows)?;
+        for ((kind, parts), rows) in &mut self.lifecycles {
+            script.add(&lifecycles(*kind, *parts), rows)?;
         }
         let mut words: BTreeMap<Kind, Rows> = BTreeMap::new();
         for ((kind, id), word) in std::mem::take(&mut self.statuses) {
@@ -237,9 +222,17 @@ impl Pending {
     }
 }
 
-fn lifecycles(kind: Kind) -> String {
+/// The shape of these rows is [`super::rows::Stored`].
+fn lifecycles(kind: Kind, parts: Parts) -> String {
     let table = table(kind);
-    format!("UPDATE {table} {LIFECYCLE} WHERE {table}.id = v.id AND {table}.version = v.loaded")
+    let set: Vec<String> = parts.columns().map(|name| format!("{name} = v.{name}")).collect();
+    let values: Vec<String> =
+        (2..).zip(parts.columns()).map(|(n, name)| format!("value ->> {n} AS {name}")).collect();
+    let (set, values) = (set.join(", "), values.join(", "));
+    format!(
+        "UPDATE {table} SET {set} FROM (SELECT value ->> 0 AS id, value ->> 1 AS loaded, {values} \
+         FROM jsonb_each($1)) v WHERE {table}.id = v.id AND {table}.version = v.loaded"
+    )
 }
 
 fn statuses(kind: Kind) -> String {
@@ -259,7 +252,8 @@ mod tests {
     async fn no_statement_reads_a_table_from_end_to_end() {
         let bench = Bench::new().await;
         let mut statements = vec![SETTLED.to_owned(), FILES.to_owned(), TAKEN_OVER.to_owned()];
-        statements.extend(Kind::ALL.map(lifecycles));
+        let each = |kind| Parts::ALL.map(|parts| lifecycles(kind, parts));
+        statements.extend(Kind::ALL.into_iter().flat_map(each));
         statements.extend([Kind::Model, Kind::Training, Kind::Job].map(statuses));
         for sql in statements {
             let plan: Vec<(i64, i64, i64, String)> =

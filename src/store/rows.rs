@@ -175,23 +175,76 @@ pub(super) async fn at_once<T: DeserializeOwned>(
     })
 }
 
-/// A changed lifecycle as it is written back, if the row has this version still; the statement is
-/// in `src/store/pending.rs`.
-pub(super) fn stored(row: &Loaded, loaded_version: i64, now: Millis) -> Stored<'_> {
-    Stored { row, loaded_version, now }
+/// Which of a lifecycle's columns an update writes. Every column that is named in an update costs
+/// its checks and the entries of its indexes, whether its value is another one or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Parts {
+    /// What the vendor's acceptance brings.
+    pub(super) acceptance: bool,
+    /// What is said to people, and what went wrong.
+    pub(super) remarks: bool,
 }
 
-/// See [`stored`].
+impl Parts {
+    /// Every combination.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 4] = [
+        Self { acceptance: false, remarks: false },
+        Self { acceptance: false, remarks: true },
+        Self { acceptance: true, remarks: false },
+        Self { acceptance: true, remarks: true },
+    ];
+
+    /// What has to be written for `after` where the file holds `before`.
+    pub(super) fn changed(before: &Work, after: &Work) -> Self {
+        let acceptance = |work: &Work| (work.accepted_at, work.poll_anchor);
+        let times = |work: &Work| (work.trouble_since, work.cancel_requested_at);
+        Self {
+            acceptance: acceptance(before) != acceptance(after)
+                || before.remote_id != after.remote_id,
+            remarks: times(before) != times(after)
+                || before.flag != after.flag
+                || before.note != after.note
+                || before.error != after.error,
+        }
+    }
+
+    /// The columns of [`Stored`] behind the id and the version in the file, in its order.
+    pub(super) fn columns(self) -> impl Iterator<Item = &'static str> {
+        let always = [
+            "version",
+            "state",
+            "due_at",
+            "waiting_for",
+            "intent",
+            "attempt",
+            "failures",
+            "absences",
+            "finished_at",
+            "updated_at",
+        ];
+        let acceptance = ["remote_id", "accepted_at", "poll_anchor"];
+        let remarks =
+            ["trouble_since", "cancel_requested_at", "flag", "note", "error", "error_class"];
+        let acceptance = acceptance.into_iter().filter(move |_| self.acceptance);
+        let remarks = remarks.into_iter().filter(move |_| self.remarks);
+        always.into_iter().chain(acceptance).chain(remarks)
+    }
+}
+
+/// A changed lifecycle as it is written back, if the row has the version in the file still; the
+/// statement is in `src/store/pending.rs`.
 pub(super) struct Stored<'a> {
-    row: &'a Loaded,
-    loaded_version: i64,
-    now: Millis,
+    pub(super) row: &'a Loaded,
+    pub(super) loaded_version: i64,
+    pub(super) now: Millis,
+    pub(super) parts: Parts,
 }
 
 impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Loaded { work, version } = self.row;
-        let mut row = serializer.serialize_seq(Some(21))?;
+        let mut row = serializer.serialize_seq(None)?;
         row.serialize_element(&work.id)?;
         row.serialize_element(&self.loaded_version)?;
         row.serialize_element(version)?;
@@ -202,17 +255,87 @@ impl Serialize for Stored<'_> {
         row.serialize_element(&work.attempt)?;
         row.serialize_element(&work.failures)?;
         row.serialize_element(&work.absences)?;
-        row.serialize_element(&work.remote_id)?;
-        row.serialize_element(&work.accepted_at)?;
-        row.serialize_element(&work.poll_anchor)?;
-        row.serialize_element(&work.trouble_since)?;
-        row.serialize_element(&work.cancel_requested_at)?;
-        row.serialize_element(&work.flag)?;
-        row.serialize_element(&work.note)?;
-        row.serialize_element(&work.error.as_ref().map(|error| error.message.as_str()))?;
-        row.serialize_element(&work.error.as_ref().map(|error| error.reason.as_str()))?;
         row.serialize_element(&work.state.finished_at())?;
         row.serialize_element(&self.now)?;
+        if self.parts.acceptance {
+            row.serialize_element(&work.remote_id)?;
+            row.serialize_element(&work.accepted_at)?;
+            row.serialize_element(&work.poll_anchor)?;
+        }
+        if self.parts.remarks {
+            row.serialize_element(&work.trouble_since)?;
+            row.serialize_element(&work.cancel_requested_at)?;
+            row.serialize_element(&work.flag)?;
+            row.serialize_element(&work.note)?;
+            row.serialize_element(&work.error.as_ref().map(|error| error.message.as_str()))?;
+            row.serialize_element(&work.error.as_ref().map(|error| error.reason.as_str()))?;
+        }
         row.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    const ALL: Parts = Parts { acceptance: true, remarks: true };
+
+    /// What is written of a row, by the names of the columns.
+    fn written(work: &Work, parts: Parts) -> Vec<(&'static str, Value)> {
+        let row = Loaded { work: work.clone(), version: 3 };
+        let stored = Stored { row: &row, loaded_version: 2, now: 7, parts };
+        let Ok(Value::Array(values)) = serde_json::to_value(stored) else { panic!("an array") };
+        assert_eq!(values.len(), 2 + parts.columns().count(), "the id, the version in the file");
+        parts.columns().zip(values.into_iter().skip(2)).collect()
+    }
+
+    /// A column that an update leaves out has the value that it has in the file.
+    #[test]
+    fn what_changes_is_written() {
+        let id = Id(uuid::Uuid::from_u128(1));
+        let before = Work::new(id, Kind::Job, State::Queued { due: 5 });
+        let changes: [fn(&mut Work); 16] = [
+            |work| work.state = State::Submitting { intent: 4 },
+            |work| work.state = State::Queued { due: 6 },
+            |work| work.state = State::Waiting { parents: 2 },
+            |work| work.state = State::Failed { at: 9 },
+            |work| work.attempt = 1,
+            |work| work.failures = 1,
+            |work| work.absences = 1,
+            |work| work.remote_id = Some("r".to_owned()),
+            |work| work.accepted_at = Some(1),
+            |work| work.poll_anchor = Some(1),
+            |work| work.trouble_since = Some(1),
+            |work| work.cancel_requested_at = Some(1),
+            |work| work.flag = Some("slow".to_owned()),
+            |work| work.note = Some("again".to_owned()),
+            |work| {
+                let message = "no".to_owned();
+                work.error = Some(Trouble { reason: Reason::Refused, message });
+            },
+            |work| *work = Work::new(work.id, Kind::Job, work.state.clone()),
+        ];
+        for first in changes {
+            for second in changes {
+                let mut from = before.clone();
+                first(&mut from);
+                let mut to = from.clone();
+                second(&mut to);
+                for (before, after) in [(&from, &to), (&to, &from)] {
+                    let parts = Parts::changed(before, after);
+                    let named = written(after, parts);
+                    let whole = written(after, ALL);
+                    for ((name, old), (_, new)) in written(before, ALL).into_iter().zip(whole) {
+                        let found = named.iter().find(|(named, _)| *named == name);
+                        match found {
+                            Some((_, value)) => assert_eq!(*value, new, "{name}"),
+                            None => assert_eq!(old, new, "{name} is left out"),
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(Parts::changed(&before, &before), Parts::ALL[0]);
     }
 }

@@ -11,7 +11,7 @@
 //! - [`Tx::aside`]: one that neither reads nor changes what may be put off or known.
 
 use super::pending::Pending;
-use super::rows::{self, Loaded};
+use super::rows::{self, Loaded, Parts, Stored};
 use super::{Result, StoreError};
 use crate::domain::ids::{Id, Millis};
 use crate::domain::quarantine::Quarantine;
@@ -27,8 +27,8 @@ pub(super) type Ref = (Kind, Id);
 #[derive(Debug)]
 struct Known {
     now: Loaded,
-    /// The version in the file, if the row has changed since.
-    dirty: Option<i64>,
+    /// The row in the file, if it has changed since.
+    dirty: Option<Box<Loaded>>,
 }
 
 /// The next intent and what it is held against.
@@ -156,9 +156,11 @@ impl<'a> Tx<'a> {
     pub(super) async fn flush(&mut self) -> Result<()> {
         for row in std::mem::take(&mut self.batch.changed) {
             let Some(known) = self.batch.rows.get_mut(&row) else { continue };
-            let Some(loaded) = known.dirty.take() else { continue };
-            let stored = rows::stored(&known.now, loaded, self.now);
-            self.batch.pending.lifecycles.entry(row.0).or_default().push(&stored)?;
+            let Some(before) = known.dirty.take() else { continue };
+            let parts = Parts::changed(&before.work, &known.now.work);
+            let loaded_version = before.version;
+            let stored = Stored { row: &known.now, loaded_version, now: self.now, parts };
+            self.batch.pending.lifecycles.entry((row.0, parts)).or_default().push(&stored)?;
         }
         if self.batch.pending.is_empty() {
             return Ok(());
@@ -189,13 +191,11 @@ impl<'a> Tx<'a> {
         let row = (after.kind, after.id);
         let now = Loaded { work: after.clone(), version: before.version + 1 };
         self.batch.touched = true;
-        let dirty = match self.batch.rows.get(&row) {
-            Some(Known { dirty: Some(loaded), .. }) => *loaded,
-            _ => {
-                self.batch.changed.push(row);
-                before.version
-            }
-        };
+        let known = self.batch.rows.get_mut(&row);
+        let dirty = known.and_then(|known| known.dirty.take()).unwrap_or_else(|| {
+            self.batch.changed.push(row);
+            Box::new(before.clone())
+        });
         self.batch.rows.insert(row, Known { now, dirty: Some(dirty) });
     }
 

@@ -38,7 +38,7 @@ const PLACING: Duration = Duration::from_millis(20);
 /// A list is read within this share of the interval. Powers of two of pages keep the pace, so that a
 /// job's page comes at the same time in each round although the number of pages varies: what is seen
 /// later than the last time is noticed later than an interval.
-const SHARE: u32 = 4;
+const SHARE: u32 = 2;
 /// Trainings due within this share of the interval are asked about together, as long as none of them
 /// is asked about again within its interval.
 const TOGETHER: Millis = 20;
@@ -58,6 +58,8 @@ pub(super) struct Lists {
     next: Millis,
     /// A list is being read.
     reading: bool,
+    /// When each page of the last list was asked for (monotonic ms).
+    asked: Vec<Millis>,
     /// When it was last considered whether to list (monotonic ms).
     planned: Option<Millis>,
     /// Not to be listed before this (monotonic ms).
@@ -266,6 +268,15 @@ fn goes_for_all(failure: &Failure) -> bool {
     matches!(failure.http_status, None | Some(401 | 429))
 }
 
+/// How long the page `count` of a list has to wait, because the last list's was asked for at `before`
+/// (monotonic ms): the pages follow each other faster when there are more of them, and the ids on
+/// them must not be asked about sooner than an interval after the last time for that.
+fn rest(before: &[Millis], count: usize, interval: Millis, now: Millis) -> Duration {
+    let last = before.get(count).or(before.last());
+    let wait = last.map_or(0, |last| last.saturating_add(interval).saturating_sub(now));
+    Duration::from_millis(u64::try_from(wait.min(interval)).unwrap_or(0))
+}
+
 /// One reading of the job list.
 struct Round {
     engine: Arc<Engine>,
@@ -323,10 +334,13 @@ impl Round {
         let pace = interval / SHARE / (self.pages + 1).next_power_of_two();
         // A few more than expected are no harm; far more, and single reads are cheaper after all.
         let most = 2 * self.pages as usize + self.open.len() / 2 + 4;
+        let before = std::mem::take(&mut engine.lists().asked);
         let (mut count, mut entries, mut fullest) = (0usize, 0usize, 0usize);
         while !pages.is_over() {
             let turn = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(pace);
             tokio::time::sleep_until(self.begun + Duration::from_millis(turn.into())).await;
+            let rest = rest(&before, count, interval.into(), engine.both_clocks().steady);
+            tokio::time::sleep(rest).await;
             // Before the looks at single rows: the fewer requests must not wait behind the many.
             engine.governor.turn().await;
             if !engine.may_look() || count >= most {
@@ -334,6 +348,7 @@ impl Round {
             }
             engine.note_question(Kind::Job).await;
             let steady = engine.both_clocks().steady;
+            engine.lists().asked.push(steady);
             let page = engine.called(pages.next(&engine.client)).await?.value;
             (count, entries, fullest) = (count + 1, entries + page.len(), fullest.max(page.len()));
             self.take_in(page, steady).await;
@@ -357,7 +372,7 @@ impl Round {
             let goes_on = super::poll::job_goes_on(&job.status);
             let taken = {
                 let mut watch = self.engine.watch();
-                let known = watch.get(row).map(|entry| (entry.plain, entry.word == word));
+                let known = watch.get(row).map(|entry| (entry.plain, entry.may_ignore(word)));
                 match known {
                     // In trouble (not found, no media): its own looks settle that.
                     None | Some((false, _)) => None,
@@ -366,7 +381,12 @@ impl Round {
                         watch.found_open(row, word);
                         None
                     }
-                    Some(_) => watch.take(row),
+                    Some(_) => {
+                        let taken = watch.take(row);
+                        // It was shown, whatever becomes of the rest: only what was not is missing.
+                        watch.asked(row, steady);
+                        taken
+                    }
                 }
             };
             let Some(entry) = taken else { continue };
@@ -374,7 +394,7 @@ impl Round {
             let Ok(slot) = self.follow_ups.clone().acquire_owned().await else { return };
             self.tasks.spawn(async move {
                 if goes_on {
-                    look.note_word(&text, steady).await;
+                    look.note_word(&text).await;
                 } else {
                     look.read_ended().await;
                 }
@@ -434,5 +454,20 @@ impl Drop for Round {
         if !self.ended {
             self.end(&Read::Broken);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_not_asked_for_sooner_than_an_interval_after_the_last_time() {
+        let ms = |before: &[Millis], count| rest(before, count, 500, 1_000).as_millis();
+        assert_eq!(ms(&[], 0), 0, "the first list");
+        assert_eq!(ms(&[400, 600], 0), 0, "long ago");
+        assert_eq!(ms(&[400, 600], 1), 100);
+        assert_eq!(ms(&[400, 600], 7), 100, "what was on the last page may be on a further one");
+        assert_eq!(ms(&[9_999], 0), 500, "never longer than an interval");
     }
 }

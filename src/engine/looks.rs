@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 /// Looks at the same time, each of them one request on its way.
 const AT_ONCE: u32 = 32;
 /// Rows read from the database at a time when the watch is filled.
-const PAGE: u32 = 1_000;
+const PAGE: u32 = 250;
 /// The timer goes off at least this often, so that a lost signal merely delays.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// After a look that could not be carried out (a locked database).
@@ -296,12 +296,13 @@ impl Look {
     }
 
     /// Stores another word that a list showed for a job that goes on.
-    pub(super) async fn note_word(mut self, word: &str, steady: Millis) {
+    pub(super) async fn note_word(mut self, word: &str) {
         let (kind, id) = self.row;
-        self.engine.watch().asked(self.row, steady);
         match self.engine.observe_job(id, word).await {
             Ok(()) => {
-                self.engine.watch().found_open(self.row, Word::new(Some(word)));
+                let mut watch = self.engine.watch();
+                watch.found_open(self.row, Word::new(Some(word)));
+                watch.stored_word(self.row);
                 self.not_before = None;
             }
             Err(error) => tracing::warn!(%kind, %id, "{kind} {id}: {error}"),
@@ -349,7 +350,9 @@ impl Engine {
             Sighting::Failed(failure) => {
                 matches!(failure.http_status, None | Some(401 | 429))
             }
-            Sighting::Job(_) => entry.plain && seen.unfinished() == Some(entry.word),
+            Sighting::Job(_) => {
+                entry.plain && seen.unfinished().is_some_and(|word| entry.may_ignore(word))
+            }
             Sighting::Model(_) => {
                 let slow = now - entry.accepted > timing.flag_training_after;
                 row.0 == Kind::Training

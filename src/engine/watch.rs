@@ -70,6 +70,8 @@ pub struct Entry {
     pub remote: Remote,
     /// The vendor's word last stored.
     pub word: Word,
+    /// The vendor's word last heard.
+    heard: Word,
     /// Nothing to clear when it goes on as before.
     pub plain: bool,
     /// It is being looked at.
@@ -98,6 +100,12 @@ impl Entry {
     /// if it cannot be told.
     pub fn last_open(&self) -> Option<Option<Millis>> {
         self.sure.then(|| self.seen())
+    }
+
+    /// Whether a word is not worth storing: it is known, or heard for the first time. One that does
+    /// not last until the next look has cost no commit, and nobody would have had time to read it.
+    pub fn may_ignore(&self, word: Word) -> bool {
+        word == self.word || word != self.heard
     }
 
     /// The next look: a point of the grid, but never sooner than an interval after it was last
@@ -143,6 +151,7 @@ impl Watch {
     pub fn put(&mut self, row: Watched, interval: Millis, at: Moment) {
         let known = self.rows.get(&row.row);
         let (busy, seen) = known.map_or((false, NEVER), |known| (known.busy, known.seen));
+        let word = Word::new(row.word.as_deref());
         let untouched = row.plain && row.due > at.now && row.accepted_at.is_some();
         let mut entry = Entry {
             at: 0,
@@ -150,7 +159,8 @@ impl Watch {
             accepted: row.accepted_at.unwrap_or(row.anchor),
             anchor: row.anchor,
             remote: Remote::new(row.remote_id.as_deref().unwrap_or_default()),
-            word: Word::new(row.word.as_deref()),
+            word,
+            heard: known.map_or(word, |known| known.heard),
             plain: row.plain,
             busy,
             sure: known.map_or(untouched, |known| known.sure),
@@ -231,7 +241,14 @@ impl Watch {
     /// What was asked last found the row unfinished.
     pub fn found_open(&mut self, row: Ref, word: Word) {
         if let Some(entry) = self.rows.get_mut(&row) {
-            (entry.sure, entry.missing, entry.word) = (true, false, word);
+            (entry.sure, entry.missing, entry.heard) = (true, false, word);
+        }
+    }
+
+    /// The word that was heard last is stored now.
+    pub fn stored_word(&mut self, row: Ref) {
+        if let Some(entry) = self.rows.get_mut(&row) {
+            entry.word = entry.heard;
         }
     }
 

@@ -183,3 +183,26 @@ proptest! {
         }
     }
 }
+
+/// A word that is gone by the next look has cost no commit.
+#[test]
+fn a_word_is_stored_when_it_is_heard_twice() {
+    let (queued, running) = (Word::new(Some("queued")), Word::new(Some("running")));
+    let mut watch = Watch::default();
+    watch.put(Watched { word: None, ..watched(row(1), NOW) }, INTERVAL, at(0));
+    let ignores =
+        |watch: &Watch, word: Word| watch.get(row(1)).is_some_and(|entry| entry.may_ignore(word));
+    assert!(ignores(&watch, queued));
+    watch.found_open(row(1), queued);
+    assert!(ignores(&watch, running) && !ignores(&watch, queued));
+    watch.found_open(row(1), running);
+    assert!(!ignores(&watch, running));
+    // It is stored, and so the row is read again.
+    watch.put(watched(row(1), NOW), INTERVAL, at(5_000));
+    assert!(ignores(&watch, running));
+    watch.found_open(row(1), queued);
+    watch.found_open(row(1), queued);
+    assert!(!ignores(&watch, queued), "back again for good");
+    watch.stored_word(row(1));
+    assert!(ignores(&watch, queued));
+}

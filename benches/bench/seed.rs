@@ -101,14 +101,23 @@ async fn pending(conn: &mut SqliteConnection, count: usize, now: i64) -> Result<
 async fn running(conn: &mut SqliteConnection, ids: &[String], now: i64) -> Result<()> {
     sqlx::query(
         "INSERT INTO jobs (id, state, due_at, poll_anchor, accepted_at, attempt, remote_id, \
-         created_at, updated_at, type, model_name, request, prompt, remote_status) \
+         created_at, updated_at, type, model_name, request, prompt, remote_status, credits) \
          SELECT printf('%08x-%04x-7000-8000-%012x', $2 >> 16, $2 & 65535, key * 2654435761 % 4294967296 * 65536 + key % 65536), \
          'running', $2, $2 + key % 5000, $2, 1, value, $2, $2, 'image', 'nanobanana', $3, \
-         'a lighthouse', 'running' FROM json_each($1)",
+         'a lighthouse', 'created', 10 FROM json_each($1)",
     )
     .bind(serde_json::to_string(ids)?)
     .bind(now)
     .bind(request()?)
+    .execute(&mut *conn)
+    .await?;
+    // Earlier sweeps have seen them, with the simulator's price.
+    sqlx::query(
+        "INSERT INTO listed_jobs (remote_id, first_seen_at, created_at, status, credits, \
+         claimed_by) SELECT remote_id, $1, $1, remote_status, credits, id FROM jobs \
+         WHERE state = 'running'",
+    )
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(())

@@ -45,7 +45,7 @@ impl Engine {
             return Ok(());
         }
         self.know_the_time().await?;
-        self.list_since(self.vendor_now() - WINDOW).await.map(drop)
+        self.list_since(self.vendor_now() - WINDOW, None).await.map(drop)
     }
 
     fn listed_at(&self) -> Option<Millis> {
@@ -66,21 +66,24 @@ impl Engine {
         }
     }
 
-    /// Reads the list from `start` on, completely, and remembers it. Answers the ids.
+    /// Reads the list from `start` on, completely, and remembers it. Answers whether it shows the
+    /// job `witness`.
     ///
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
-    pub(super) async fn list_since(&self, start: Millis) -> Result<HashSet<String>> {
+    pub(super) async fn list_since(&self, start: Millis, witness: Option<&str>) -> Result<bool> {
         let mut pages = JobPages::new(start, self.vendor_now() + AHEAD);
-        // Of a long list only the ids are kept, and what is not stored as it is.
-        let (mut ids, mut news, mut vendor_time) = (HashSet::new(), FoundJobs::default(), None);
+        // Of a long list only what is not stored as it is stays in memory.
+        let (mut listed, mut news, mut vendor_time) = (0, FoundJobs::default(), None);
+        let mut seen = false;
         while !pages.is_over() {
             let page = self.next_page(&mut pages).await?;
             vendor_time = vendor_time.or(page.vendor_time);
+            listed += page.value.len() as u64;
             let entries = page.value.iter().map(entry).collect();
             let new: HashSet<String> = self.store.new_in_listing(entries).await?;
             for job in page.value {
-                ids.insert(job.job_id.0.clone());
+                seen |= witness == Some(job.job_id.as_str());
                 // The last word of a list that shows a job twice counts.
                 if new.contains(job.job_id.as_str()) || news.holds(&job) {
                     news.put(job);
@@ -89,12 +92,12 @@ impl Engine {
         }
         let at = vendor_time.unwrap_or_else(|| self.vendor_now());
         let settle = self.settle_time().await?;
-        let (jobs, listed) = (news.jobs.iter().map(entry).collect(), ids.len() as u64);
+        let jobs = news.jobs.iter().map(entry).collect();
         let listing = SaveListing { jobs, listed, start, at, settle };
         let news = self.store.writer().write(listing).await?;
         report(&news);
         *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-        Ok(ids)
+        Ok(seen)
     }
 
     /// The recurring sweep: a day back, and further if nobody has looked for longer.
@@ -111,7 +114,7 @@ impl Engine {
 
     async fn list_from(&self, start: Millis) {
         let _one_at_a_time = self.listing.lock().await;
-        if let Err(error) = self.list_since(start).await {
+        if let Err(error) = self.list_since(start, None).await {
             tracing::warn!("the inventory sweep did not get through: {error}");
         }
     }

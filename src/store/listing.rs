@@ -48,7 +48,7 @@ pub struct LastListing {
     pub at: Millis,
     /// How far back it reached.
     pub start: Millis,
-    /// How many jobs it had.
+    /// How many entries it had; one at the border of two windows comes twice.
     pub jobs: u64,
     /// Until when everything has been listed, without a gap.
     pub covered: Millis,

@@ -162,8 +162,8 @@ impl Engine {
         // Without the vendor's clock the window is as wide as the vendor's own.
         let since = if open.dated { since } else { since - REACH };
         let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
-        let listed = self.list_since(start - SKEW).await?;
-        let seen = witness.is_some_and(|(id, _)| listed.contains(&id));
+        let witness = witness.as_ref().map(|(id, _)| id.as_str());
+        let seen = self.list_since(start - SKEW, witness).await?;
         let listed_seq = Some(self.store.newest_listed().await?);
         Ok((self.store.unclaimed_jobs(open).await?, listed_seq, recent || seen))
     }

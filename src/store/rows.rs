@@ -314,7 +314,7 @@ mod tests {
                 let message = "no".to_owned();
                 work.error = Some(Trouble { reason: Reason::Refused, message });
             },
-            |work| *work = Work::new(work.id, Kind::Job, work.state.clone()),
+            |work| *work = Work::new(work.id, Kind::Job, work.state),
         ];
         for first in changes {
             for second in changes {

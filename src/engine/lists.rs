@@ -21,6 +21,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Rows that a complete list does not show, asked about by themselves after each.
@@ -64,6 +65,8 @@ pub(super) struct Lists {
     planned: Option<Millis>,
     /// Not to be listed before this (monotonic ms).
     useless_until: Millis,
+    /// Lists in a row that were not read to their end.
+    broken: u32,
     /// `GET /models` does not say what is needed; remembered until the next start.
     models_useless: bool,
 }
@@ -86,8 +89,12 @@ impl Engine {
         self.lists().base = base;
     }
 
-    /// Starts a list round if one is due; answers when the next one is.
-    pub(super) fn keep_listing(self: &Arc<Self>, tasks: &TaskTracker) -> Option<Millis> {
+    /// Starts a list round if one is due; answers when the next one is. It ends early at `stop`.
+    pub(super) fn keep_listing(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Option<Millis> {
         let at = self.both_clocks();
         let mut lists = self.lists();
         if lists.from.is_none() || lists.reading {
@@ -100,7 +107,7 @@ impl Engine {
         if let Some(from) = lists.from {
             lists.reading = true;
             let round = Round::new(self.clone(), from, lists.pages, at);
-            tasks.spawn(round.run());
+            tasks.spawn(round.run(stop.clone()));
         }
         None
     }
@@ -270,7 +277,9 @@ fn goes_for_all(failure: &Failure) -> bool {
 
 /// How long the page `count` of a list has to wait, because the last list's was asked for at `before`
 /// (monotonic ms): the pages follow each other faster when there are more of them, and the ids on
-/// them must not be asked about sooner than an interval after the last time for that.
+/// them must not be asked about sooner than an interval after the last time for that. (In which order
+/// the vendor lists is undocumented, vendor-api.md U11: an id that moves to an earlier page comes up
+/// sooner by the pace of the pages.)
 fn rest(before: &[Millis], count: usize, interval: Millis, now: Millis) -> Duration {
     let last = before.get(count).or(before.last());
     let wait = last.map_or(0, |last| last.saturating_add(interval).saturating_sub(now));
@@ -306,13 +315,13 @@ impl Round {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, stop: CancellationToken) {
         {
             let watch = self.engine.watch();
             self.open =
                 watch.of(Kind::Job).map(|(row, entry)| (entry.remote.clone(), row)).collect();
         }
-        let read = match self.read().await {
+        let read = match self.read(&stop).await {
             Ok(read) => read,
             Err(error) => {
                 tracing::debug!("a list of the open jobs was not read to its end: {error}");
@@ -324,7 +333,7 @@ impl Round {
         self.tasks.wait().await;
     }
 
-    async fn read(&mut self) -> Result<Read> {
+    async fn read(&mut self, stop: &CancellationToken) -> Result<Read> {
         let engine = self.engine.clone();
         engine.know_the_time().await?;
         let (ours, theirs) = (engine.now(), engine.vendor_now());
@@ -338,9 +347,12 @@ impl Round {
         let (mut count, mut entries, mut fullest) = (0usize, 0usize, 0usize);
         while !pages.is_over() {
             let turn = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(pace);
-            tokio::time::sleep_until(self.begun + Duration::from_millis(turn.into())).await;
+            let turn = self.begun + Duration::from_millis(turn.into());
             let rest = rest(&before, count, interval.into(), engine.both_clocks().steady);
-            tokio::time::sleep(rest).await;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Read::Broken),
+                () = tokio::time::sleep_until(turn.max(Instant::now() + rest)) => {}
+            }
             // Before the looks at single rows: the fewer requests must not wait behind the many.
             engine.governor.turn().await;
             if !engine.may_look() || count >= most {
@@ -382,9 +394,11 @@ impl Round {
                         None
                     }
                     Some(_) => {
+                        // Whoever looks at it right now notes that by itself.
                         let taken = watch.take(row);
-                        // It was shown, whatever becomes of the rest: only what was not is missing.
-                        watch.asked(row, steady);
+                        if taken.is_some() {
+                            watch.asked(row, steady);
+                        }
                         taken
                     }
                 }
@@ -418,7 +432,8 @@ impl Round {
         let mut missing: Vec<(Millis, Ref)> = Vec::new();
         let mut covered = 0;
         for (row, entry) in watch.of(Kind::Job) {
-            let due = entry.plain && entry.accepted >= self.from;
+            // What is being looked at is not missing, whatever the list says.
+            let due = entry.plain && !entry.is_busy() && entry.accepted >= self.from;
             // A job that was accepted just now may not be listed yet.
             if due && entry.accepted + interval <= self.at.now {
                 covered += 1;
@@ -430,15 +445,19 @@ impl Round {
         let useless = missing.len() * 2 > covered && missing.len() > 2;
         match read {
             Read::Complete if !useless => {
+                lists.broken = 0;
                 missing.sort_unstable();
                 for (_, row) in missing.into_iter().take(MISSING_AT_ONCE) {
                     watch.miss(row, interval, at);
                 }
             }
             _ => {
-                let complete = matches!(read, Read::Complete);
-                let rest = if complete { USELESS_FOR } else { interval };
-                lists.useless_until = at.steady + rest;
+                let rest = match read {
+                    Read::Complete => USELESS_FOR,
+                    Read::Broken => (interval << lists.broken.min(16)).min(USELESS_FOR),
+                };
+                lists.broken = lists.broken.saturating_add(1);
+                lists.useless_until = at.steady + rest.max(interval);
                 lists.from = None;
                 watch.back_to_single(Kind::Job, interval, at);
             }

@@ -182,7 +182,7 @@ impl Engine {
             if let Some(until) = self.governor.closed_until() {
                 return until.saturating_duration_since(tokio::time::Instant::now());
             }
-            let listing = self.keep_listing(tasks);
+            let listing = self.keep_listing(tasks, stop);
             let now = self.now();
             let due = self.watch().first_due(now);
             let Some(row) = due else {

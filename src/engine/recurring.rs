@@ -20,8 +20,9 @@ const CHECKPOINT: Millis = 60 * 60 * 1000;
 const WORTH_RESTING: Millis = 2_000;
 /// The next task is never further away than this, unless the clock has gone back.
 const FURTHEST: Millis = 60_000;
-/// A task of minutes comes with one of the scheduler's ticks, and these are up to so much late.
-const LATENESS: Millis = 2_000;
+/// A task of minutes comes with one of the scheduler's ticks, and these are up to so much late: a second
+/// until the clock is looked at, half of one until the scheduler does, and some for a busy machine.
+const LATENESS: Millis = 3_000;
 
 /// A task that runs when its interval has passed, however often it is asked.
 struct Every {
@@ -114,7 +115,7 @@ struct Rest {
 }
 
 impl ClockFollower {
-    /// Looks at the wall clock; wants to be asked every second or more often.
+    /// Looks at the wall clock; wants to be asked about every second or more often.
     pub fn look(&mut self, runtime: &Handle) {
         let now = self.engine.now();
         match self.rest.take() {

@@ -102,10 +102,16 @@ impl Entry {
         self.sure.then(|| self.seen())
     }
 
-    /// Whether a word is not worth storing: it is known, or heard for the first time. One that does
-    /// not last until the next look has cost no commit, and nobody would have had time to read it.
+    /// Whether a word is not worth storing: it is stored, or the look before this one still heard the
+    /// stored one. What does not last until the next look has cost no commit, and nobody would have
+    /// had time to read it.
     pub fn may_ignore(&self, word: Word) -> bool {
-        word == self.word || word != self.heard
+        word == self.word || self.heard == self.word
+    }
+
+    /// Whether it is being looked at.
+    pub fn is_busy(&self) -> bool {
+        self.busy
     }
 
     /// The next look: a point of the grid, but never sooner than an interval after it was last

@@ -4,8 +4,9 @@
 //! A commit is a write to the log, a sync, and last the header in the log's index, which
 //! [`super::notice::Commits`] reads. What is announced is the write, so for a while after it looks
 //! follow each other closely: the sync takes as long as it takes. When nobody writes there is one
-//! look a second, for the case that an announcement is missing (a file system that has none): a
-//! commit found so ends all trust in announcements, and looks follow each other closely for good.
+//! look a second, for the case that an announcement is missing (a file system that has none): the
+//! second commit found so ends all trust in announcements, and looks follow each other closely for
+//! good. (The first may have another reason: an index that was recovered, a very slow sync.)
 
 use super::Store;
 use super::open::db_path;
@@ -26,6 +27,8 @@ const AT_REST: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_millis(20);
 /// Looks follow each other closely for so long after a write.
 const ALERT: Duration = Duration::from_secs(10);
+/// So many commits without an announcement, and announcements are not relied on any more.
+const TOO_MANY: u32 = 2;
 
 /// Waits for the next look.
 #[derive(Debug)]
@@ -38,8 +41,19 @@ pub struct Announcements {
     watched: bool,
     /// Looks follow each other closely until then.
     alert: Option<Instant>,
-    /// No commit has come without being announced.
-    trusted: bool,
+    /// Commits that were not announced.
+    missed: u32,
+}
+
+/// How waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    /// `stop` was hung up.
+    Stopped,
+    /// A write was announced.
+    Written,
+    /// The time was over.
+    Over,
 }
 
 impl Store {
@@ -58,8 +72,13 @@ impl Announcements {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let events = inotify::init(flags).ok();
         let alert = Instant::now().checked_add(ALERT);
-        let mut new = Self { path, events, watched: false, alert, trusted: true };
+        let mut new = Self { path, events, watched: false, alert, missed: 0 };
         new.watch();
+        if !new.watched {
+            tracing::info!(
+                "the system does not announce commits, so they are looked for all the time"
+            );
+        }
         new
     }
 
@@ -68,24 +87,22 @@ impl Announcements {
     /// # Errors
     /// What the system says about waiting.
     pub fn wait(&mut self, stop: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(self.wait_for_one(stop)? != Waited::Stopped)
+    }
+
+    fn wait_for_one(&mut self, stop: BorrowedFd<'_>) -> io::Result<Waited> {
         let resting = self.is_resting();
         let events = self.events.as_ref().filter(|_| resting).map(AsFd::as_fd);
         let longest = if resting { AT_REST } else { CLOSELY };
         let (stopped, written) = wait_for(stop, events, longest)?;
-        if stopped {
-            return Ok(false);
-        }
-        if written {
-            let (stopped, _) = wait_for(stop, None, SYNC)?;
-            if stopped {
-                return Ok(false);
-            }
+        if stopped || (written && wait_for(stop, None, SYNC)?.0) {
+            return Ok(Waited::Stopped);
         }
         if self.take_events() {
             self.alert = Instant::now().checked_add(ALERT);
         }
         self.watch();
-        Ok(true)
+        Ok(if written { Waited::Written } else { Waited::Over })
     }
 
     /// Takes note of what the look after [`Self::wait`] has found.
@@ -94,18 +111,19 @@ impl Announcements {
             return;
         }
         // Its write came before it, perhaps after the events were taken.
-        if self.take_events() {
-            self.alert = Instant::now().checked_add(ALERT);
-        } else {
-            tracing::debug!("a commit was not announced, so commits are looked for all the time");
-            self.trusted = false;
+        if !self.take_events() {
+            self.missed = self.missed.saturating_add(1);
+            if self.missed == TOO_MANY {
+                tracing::info!("commits are not announced, so they are looked for all the time");
+            }
         }
+        self.alert = Instant::now().checked_add(ALERT);
     }
 
     /// Whether nobody has written for a while, and a write would be announced.
     fn is_resting(&self) -> bool {
         let alert = self.alert.is_some_and(|until| Instant::now() < until);
-        self.watched && self.trusted && !alert
+        self.watched && self.missed < TOO_MANY && !alert
     }
 
     /// Watches the log if it is not being watched.
@@ -193,10 +211,10 @@ mod tests {
         let (stop, _stopper) = io::pipe().unwrap();
         let (mut announcements, mut log) = at_rest(&dir);
         log.write_all(b"frame").unwrap();
-        assert!(announcements.wait(stop.as_fd()).unwrap());
+        assert_eq!(announcements.wait_for_one(stop.as_fd()).unwrap(), Waited::Written);
         assert!(!announcements.is_resting(), "its commit is still to come");
         announcements.looked(true);
-        assert!(announcements.trusted, "it was announced");
+        assert_eq!(announcements.missed, 0, "it was announced");
         announcements.alert = None;
         assert!(announcements.is_resting(), "the event was taken");
     }
@@ -224,26 +242,28 @@ mod tests {
                 .execute(&mut other)
                 .await
                 .unwrap();
-            assert!(announcements.wait(stop.as_fd()).unwrap());
-            assert!(announcements.alert.is_some(), "commit {n} was announced");
+            let waited = announcements.wait_for_one(stop.as_fd()).unwrap();
+            assert_eq!(waited, Waited::Written, "commit {n}");
             assert!(commits.changed().unwrap(), "commit {n}");
             announcements.looked(true);
         }
-        assert!(announcements.trusted);
+        assert_eq!(announcements.missed, 0);
         other.close().await.unwrap();
         store.close().await;
     }
 
     #[test]
-    fn a_commit_that_nobody_announced_ends_the_trust() {
+    fn commits_that_nobody_announced_end_the_trust() {
         let dir = tempfile::tempdir().unwrap();
         let (mut announcements, _log) = at_rest(&dir);
         announcements.looked(false);
         assert!(announcements.is_resting());
-        announcements.looked(true);
-        assert!(!announcements.is_resting());
-        announcements.alert = None;
-        assert!(!announcements.is_resting(), "for good");
+        for resting_after in [true, false] {
+            announcements.looked(true);
+            assert!(!announcements.is_resting(), "for a while");
+            announcements.alert = None;
+            assert_eq!(announcements.is_resting(), resting_after);
+        }
     }
 
     #[test]
@@ -252,7 +272,7 @@ mod tests {
         let (mut announcements, mut log) = at_rest(&dir);
         log.write_all(b"frame").unwrap();
         announcements.looked(true);
-        assert!(announcements.trusted && !announcements.is_resting());
+        assert!(announcements.missed == 0 && !announcements.is_resting());
     }
 
     #[test]

@@ -197,15 +197,32 @@ impl Parts {
 
     /// What has to be written for `after` where the file holds `before`.
     pub(super) fn changed(before: &Work, after: &Work) -> Self {
-        let acceptance = |work: &Work| (work.accepted_at, work.poll_anchor);
-        let times = |work: &Work| (work.trouble_since, work.cancel_requested_at);
+        // All fields by name, so that a new one has to be thought of here.
+        let Work {
+            id: _,
+            kind: _,
+            state: _,
+            attempt: _,
+            failures: _,
+            absences: _,
+            remote_id,
+            accepted_at,
+            poll_anchor,
+            trouble_since,
+            cancel_requested_at,
+            flag,
+            note,
+            error,
+        } = before;
         Self {
-            acceptance: acceptance(before) != acceptance(after)
-                || before.remote_id != after.remote_id,
-            remarks: times(before) != times(after)
-                || before.flag != after.flag
-                || before.note != after.note
-                || before.error != after.error,
+            acceptance: *remote_id != after.remote_id
+                || *accepted_at != after.accepted_at
+                || *poll_anchor != after.poll_anchor,
+            remarks: *trouble_since != after.trouble_since
+                || *cancel_requested_at != after.cancel_requested_at
+                || *flag != after.flag
+                || *note != after.note
+                || *error != after.error,
         }
     }
 

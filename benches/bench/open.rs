@@ -90,7 +90,7 @@ fn steady(bench: &mut Bench, jobs: usize) -> Result<()> {
     let theirs = num(&peer, "cpu_percent")? * 1000.0 / tracked as f64;
     let least = num(&together, "cpu_percent")? * 1000.0 / tracked as f64;
     let site = site(&folder, &world.vendor)?;
-    seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids })?;
+    seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids, listed: true })?;
     let daemon = site.serve()?;
     let pid = daemon.pid();
     settle(&site)?;
@@ -178,18 +178,19 @@ fn documented(bench: &mut Bench, vendor: &Process, ids: &Path, ours: f64) -> Res
 fn memory(bench: &mut Bench) -> Result<()> {
     let sizes = if bench.quick { [1_000, 2_000] } else { [10_000, 20_000] };
     let (mut kib, mut own) = (Vec::new(), Vec::new());
-    for jobs in sizes {
+    // The last one's jobs are all new to the first sweep: the dearest one there is.
+    for (jobs, listed) in [(sizes[0], true), (sizes[1], true), (sizes[0], false)] {
         let folder = bench.folder("memory")?;
         let world = seeded(bench, &folder, jobs, "10h")?;
         let site = site(&folder, &world.vendor)?;
-        seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids })?;
+        seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids, listed })?;
         let daemon = site.serve()?;
         settle(&site)?;
         kib.push(proc::memory_kib(daemon.pid(), "VmRSS")?);
         own.push(proc::memory_kib(daemon.pid(), "RssAnon")? / 1024.0);
         daemon.kill()?;
     }
-    if let ([few, many], [small, large]) = (kib.as_slice(), sizes) {
+    if let ([few, many, unseen], [small, large]) = (kib.as_slice(), sizes) {
         bench.report.add(
             Figure::new(format!("memory, {small} open jobs"), "MiB", few / 1024.0).at_most(20.0),
         );
@@ -199,6 +200,14 @@ fn memory(bench: &mut Bench) -> Result<()> {
                     .note("without pages of the program's file"),
             );
         }
+        bench.report.add(
+            Figure::new(
+                format!("memory, {small} open jobs, after a sweep"),
+                "MiB",
+                unseen / 1024.0,
+            )
+            .note("that had seen none of them before"),
+        );
         let each = (many - few) / (large - small) as f64;
         bench.report.add(
             Figure::new("memory per further open job", "KiB", each)
@@ -214,7 +223,7 @@ fn detection(bench: &mut Bench, jobs: usize) -> Result<()> {
     let folder = bench.folder("detection")?;
     let mut world = seeded(bench, &folder, jobs, "20s..40s")?;
     let site = site(&folder, &world.vendor)?;
-    seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids })?;
+    seed::jobs(&site.data(), &Jobs { pending: 0, running: &world.ids, listed: true })?;
     let daemon = site.serve()?;
     let begun = Instant::now();
     let before = calls(&mut world.control)?;

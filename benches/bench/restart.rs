@@ -5,7 +5,7 @@ use crate::seed::{self, Jobs};
 use crate::stub::Stub;
 use crate::world::{Process, Site, eventually, now_ns, num};
 use crate::{Bench, Result, median, proc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RUNNING: usize = 1_000;
 const ROUNDS: usize = 11;
@@ -14,6 +14,10 @@ const RESTED: usize = 5;
 /// Longer than the interval of the looks, 5 s.
 const REST: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Of [`many`]: starts, how long each daemon lives, and the interval of looks at a job in seconds.
+const RESTARTS: usize = 100;
+const UP: Duration = Duration::from_millis(250);
+const INTERVAL: f64 = 5.0;
 
 /// A database of one size, and what was measured with it, in ms and KiB.
 struct Size {
@@ -59,6 +63,33 @@ pub(crate) fn restart(bench: &mut Bench) -> Result<()> {
             .against("with fewer", small)
             .at_most(1.1),
     );
+    many(bench)
+}
+
+/// One start after the other, and no job is asked about more often than without them.
+fn many(bench: &mut Bench) -> Result<()> {
+    let folder = bench.folder("restarts")?;
+    let stub = Stub::start()?;
+    let site = Site::new(&folder, &stub.api, "[log]\nlevel = \"warn\"\n")?;
+    // Few enough to be read one by one.
+    let ids = ["job_one".to_owned(), "job_two".to_owned()];
+    seed::jobs(&site.data(), &Jobs { pending: 0, running: &ids, listed: true })?;
+    let begun = Instant::now();
+    for _ in 0..RESTARTS {
+        let daemon = site.serve()?;
+        std::thread::sleep(UP);
+        daemon.kill()?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let most = (seconds / INTERVAL).floor() + 1.0;
+    let reads = ids.iter().map(|id| stub.reads(id)).max().unwrap_or(0) as f64;
+    bench.report.add(
+        Figure::new("reads of a job beyond one per interval", "", (reads - most).max(0.0))
+            .at_most(0.0)
+            .note(format!(
+                "{RESTARTS} starts and kills in {seconds:.0} s: {reads} reads, {most} intervals"
+            )),
+    );
     Ok(())
 }
 
@@ -71,7 +102,7 @@ impl Size {
         let config = "[limits]\nrequests_per_second = 1000\n[log]\nlevel = \"warn\"\n";
         let site = Site::new(&folder, &stub.api, config)?;
         let ids: Vec<String> = (0..RUNNING).map(|n| format!("job_{n:08}")).collect();
-        seed::jobs(&site.data(), &Jobs { pending: rows, running: &ids })?;
+        seed::jobs(&site.data(), &Jobs { pending: rows, running: &ids, listed: true })?;
         let (limits, looks, lists, rested) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut size = Self { rows, limit_db, stub, site, limits, looks, lists, rested, peak: 0.0 };
         size.start()?;

@@ -1,7 +1,7 @@
 //! Rows that a measurement finds already there, by plain SQL: what put them there is not measured.
 
 use crate::Result;
-use darkroom::clock::SystemClock;
+use darkroom::clock::{Clock as _, SystemClock};
 use darkroom::domain::ids::Id;
 use darkroom::domain::request::{ImageRequest, JobRequest, ModelRef};
 use darkroom::domain::schedule::Timing;
@@ -43,6 +43,8 @@ pub(crate) struct Jobs<'a> {
     pub(crate) pending: usize,
     /// At the vendor, under these ids.
     pub(crate) running: &'a [String],
+    /// Sweeps have seen those, as those of any daemon that has run for ten minutes.
+    pub(crate) listed: bool,
 }
 
 /// Makes a data directory with these jobs.
@@ -55,6 +57,9 @@ pub(crate) fn jobs(data: &Path, jobs: &Jobs<'_>) -> Result<()> {
         let mut conn = connect(data).await?;
         pending(&mut conn, jobs.pending, now).await?;
         running(&mut conn, jobs.running, now).await?;
+        if jobs.listed {
+            listed(&mut conn, now).await?;
+        }
         ended(&mut conn, now).await?;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await?;
         conn.close().await?;
@@ -109,9 +114,13 @@ async fn running(conn: &mut SqliteConnection, ids: &[String], now: i64) -> Resul
     .bind(serde_json::to_string(ids)?)
     .bind(now)
     .bind(request()?)
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    // Earlier sweeps have seen them, with the simulator's price.
+    Ok(())
+}
+
+/// What sweeps have seen of them, with the simulator's price.
+async fn listed(conn: &mut SqliteConnection, now: i64) -> Result<()> {
     sqlx::query(
         "INSERT INTO listed_jobs (remote_id, first_seen_at, created_at, status, credits, \
          claimed_by) SELECT remote_id, $1, $1, remote_status, credits, id FROM jobs \
@@ -121,6 +130,41 @@ async fn running(conn: &mut SqliteConnection, ids: &[String], now: i64) -> Resul
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Puts one more running job in, as another process would: its look is due so many ms from now.
+pub(crate) fn arrive(data: &Path, remote_id: &str, due_in: i64) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut conn = connect(data).await?;
+        let id = darkroom::clock::new_id().to_string();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut conn).await?;
+        let now = SystemClock::new().now();
+        sqlx::query(
+            "INSERT INTO jobs (id, state, due_at, poll_anchor, accepted_at, attempt, remote_id, \
+             created_at, updated_at, type, model_name, request, prompt, remote_status) \
+             VALUES ($1, 'running', $2, $2, $3, 1, $4, $3, $3, 'image', 'nanobanana', $5, \
+             'a lighthouse', 'created')",
+        )
+        .bind(&id)
+        .bind(now + due_in)
+        .bind(now)
+        .bind(remote_id)
+        .bind(request()?)
+        .execute(&mut conn)
+        .await?;
+        sqlx::query(
+            "INSERT INTO events (at, kind, subject, version, to_state, cause, actor, detail) \
+             VALUES ($1, 'job', $2, 1, 'running', 'created', 'bench', '{}')",
+        )
+        .bind(now)
+        .bind(&id)
+        .execute(&mut conn)
+        .await?;
+        sqlx::query("COMMIT").execute(&mut conn).await?;
+        conn.close().await?;
+        Ok(())
+    })
 }
 
 /// The vendor's id of the one that has ended.

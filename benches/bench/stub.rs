@@ -48,6 +48,17 @@ impl Stub {
         self.first_of(|path| path.starts_with("/api/jobs?"))
     }
 
+    /// When this job was first read by itself.
+    pub(crate) fn first_read(&self, id: &str) -> Option<u128> {
+        self.first_of(|path| path.strip_prefix("/api/jobs/") == Some(id))
+    }
+
+    /// How often this job was read by itself.
+    pub(crate) fn reads(&self, id: &str) -> usize {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|(path, _)| path.strip_prefix("/api/jobs/") == Some(id)).count()
+    }
+
     fn first_of(&self, wanted: impl Fn(&str) -> bool) -> Option<u128> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().find(|(path, _)| wanted(path)).map(|(_, at)| *at)
@@ -76,7 +87,7 @@ fn answer(mut stream: TcpStream, seen: &Seen) -> Result<()> {
         let bare = path.split('?').next().unwrap_or_default();
         let result = match bare.strip_prefix("/api/jobs/") {
             Some(id) => format!(
-                r#"{{"jobId":"{id}","status":"running","createdAt":"2026-01-01T00:00:00Z"}}"#
+                r#"{{"jobId":"{id}","status":"created","createdAt":"2026-01-01T00:00:00Z"}}"#
             ),
             None if bare == "/api/jobs" => r#"{"jobs":[],"nextPageToken":""}"#.to_owned(),
             None => "[]".to_owned(),

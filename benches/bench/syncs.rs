@@ -80,7 +80,7 @@ fn per_look(bench: &mut Bench) -> Result<()> {
         let stub = Stub::start()?;
         let site = Site::new(&folder, &stub.api, config)?;
         let ids: Vec<String> = (0..20).map(|n| format!("job_{n:08}")).collect();
-        seed::jobs(&site.data(), &Jobs { pending: 0, running: &ids })?;
+        seed::jobs(&site.data(), &Jobs { pending: 0, running: &ids, listed: true })?;
         let file = folder.join("counts");
         after_the_minute();
         let daemon = site.serve_traced(&file)?;

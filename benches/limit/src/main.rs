@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     let number = |n: usize| -> Result<usize> { Ok(text(n)?.parse()?) };
     match text(0)? {
         "fsync" => fsync(text(1)?, number(2)?, number(3)?),
-        "idle" => idle(text(1)?, number(2)?),
+        "idle" => idle(text(1)?, number(2)?, number(3)?),
         "burst" => queue::burst(text(1)?, number(2)?, number(3)?),
         "rows" => rows::burst(text(1)?, number(2)?, number(3)?),
         "fill" => queue::fill(text(1)?, number(2)?),
@@ -32,8 +32,8 @@ fn main() -> Result<()> {
     }
 }
 
-/// Sleeps, and four times a second looks at a file's first bytes: FILE SECONDS.
-fn idle(path: &str, seconds: usize) -> Result<()> {
+/// Sleeps, and regularly looks at a file's first bytes: FILE SECONDS PER_SECOND.
+fn idle(path: &str, seconds: usize, rate: usize) -> Result<()> {
     let file = std::fs::File::open(path)?;
     let mut bytes = [0u8; 48];
     // The only thread's time, finer than the hundredths of `cpu_seconds`.
@@ -42,8 +42,8 @@ fn idle(path: &str, seconds: usize) -> Result<()> {
         Ok(text.split_whitespace().next().ok_or("no schedstat")?.parse::<f64>()? / 1e9)
     };
     let before = cpu()?;
-    for _ in 0..seconds * 4 {
-        std::thread::sleep(Duration::from_millis(250));
+    for _ in 0..seconds * rate {
+        std::thread::sleep(Duration::from_secs(1).div_f64(rate as f64));
         file.metadata()?;
         std::os::unix::fs::FileExt::read_at(&file, &mut bytes, 0)?;
     }

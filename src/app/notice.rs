@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::recurring::ClockFollower;
 use crate::http;
 use crate::store::Store;
-use crate::store::announce::Announcements;
+use crate::store::announce::{self, Announcements};
 use crate::store::notice::Commits;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd as _;
@@ -61,21 +61,17 @@ impl Looker {
                 Ok(false) => return,
                 Err(error) => {
                     self.complain(&error);
-                    // Without a way to wait, look as often as can be afforded.
-                    std::thread::sleep(Duration::from_millis(250));
+                    // Without a way to be told of writes, as if there were some all the time.
+                    std::thread::sleep(announce::CLOSELY);
                 }
             }
-            match self.commits.changed() {
-                Ok(changed) => {
-                    self.announcements.looked(changed);
-                    if changed {
-                        self.engine.wake();
-                    }
-                }
-                Err(error) => {
-                    self.complain(&error);
-                    self.engine.wake();
-                }
+            let changed = self.commits.changed();
+            match &changed {
+                Ok(changed) => self.announcements.looked(*changed),
+                Err(error) => self.complain(error),
+            }
+            if changed.unwrap_or(true) {
+                self.engine.wake();
             }
             self.clock.look(&self.runtime);
             if folded.elapsed() >= FOLD_METRICS {

@@ -452,11 +452,14 @@ impl Round {
                 }
             }
             _ => {
-                let rest = match read {
-                    Read::Complete => USELESS_FOR,
-                    Read::Broken => (interval << lists.broken.min(16)).min(USELESS_FOR),
+                let (rest, broken) = match read {
+                    Read::Complete => (USELESS_FOR, 0),
+                    Read::Broken => (
+                        (interval << lists.broken.min(16)).min(USELESS_FOR),
+                        lists.broken.saturating_add(1),
+                    ),
                 };
-                lists.broken = lists.broken.saturating_add(1);
+                lists.broken = broken;
                 lists.useless_until = at.steady + rest.max(interval);
                 lists.from = None;
                 watch.back_to_single(Kind::Job, interval, at);

@@ -9,7 +9,7 @@
 //! good. (The first may have another reason: an index that was recovered, a very slow sync.)
 
 use super::Store;
-use super::open::db_path;
+use super::open::{companion, db_path};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How often commits are looked for while somebody writes (design section 3.3).
-const CLOSELY: Duration = Duration::from_millis(250);
+pub const CLOSELY: Duration = Duration::from_millis(250);
 /// The same while nobody does.
 const AT_REST: Duration = Duration::from_secs(1);
 /// From the first write to the look for its commit: most syncs are shorter.
@@ -59,11 +59,7 @@ enum Waited {
 impl Store {
     /// Announces writes to the log from now on.
     pub fn announcements(&self) -> Announcements {
-        let path = db_path(self.data_dir());
-        // SQLite keeps the log beside the file itself, not beside a link to it.
-        let mut path = path.canonicalize().unwrap_or(path).into_os_string();
-        path.push("-wal");
-        Announcements::new(path.into())
+        Announcements::new(companion(&db_path(self.data_dir()), "-wal"))
     }
 }
 
@@ -71,8 +67,8 @@ impl Announcements {
     fn new(path: PathBuf) -> Self {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let events = inotify::init(flags).ok();
-        let alert = Instant::now().checked_add(ALERT);
-        let mut new = Self { path, events, watched: false, alert, missed: 0 };
+        let mut new = Self { path, events, watched: false, alert: None, missed: 0 };
+        new.look_closely();
         new.watch();
         if !new.watched {
             tracing::info!(
@@ -99,7 +95,7 @@ impl Announcements {
             return Ok(Waited::Stopped);
         }
         if self.take_events() {
-            self.alert = Instant::now().checked_add(ALERT);
+            self.look_closely();
         }
         self.watch();
         Ok(if written { Waited::Written } else { Waited::Over })
@@ -117,6 +113,11 @@ impl Announcements {
                 tracing::info!("commits are not announced, so they are looked for all the time");
             }
         }
+        self.look_closely();
+    }
+
+    /// From now on for a while looks follow each other closely.
+    fn look_closely(&mut self) {
         self.alert = Instant::now().checked_add(ALERT);
     }
 

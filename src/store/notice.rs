@@ -3,7 +3,7 @@
 //! every commit of every process changes them as its last step. Reading them is two system calls on
 //! pages that are in memory.
 
-use super::open::db_path;
+use super::open::{companion, db_path};
 use super::{Result, Store, StoreError};
 use std::fs::File;
 use std::io;
@@ -27,11 +27,8 @@ pub struct Commits {
 impl Store {
     /// Sees every commit from now on.
     pub fn commits(&self) -> Commits {
-        let path = db_path(self.data_dir());
-        // SQLite keeps the index beside the file itself, not beside a link to it.
-        let mut path = path.canonicalize().unwrap_or(path).into_os_string();
-        path.push("-shm");
-        let mut commits = Commits { path: path.into(), file: None, seen: None };
+        let path = companion(&db_path(self.data_dir()), "-shm");
+        let mut commits = Commits { path, file: None, seen: None };
         // What cannot be read now counts as a change at the first look.
         let _ = commits.changed();
         commits

@@ -49,6 +49,14 @@ pub fn db_path(data_dir: &Path) -> PathBuf {
     data_dir.join("darkroom.db")
 }
 
+/// A file of SQLite's beside the database: the log (`-wal`) or its index (`-shm`). They are beside the
+/// file itself, not beside a link to it.
+pub(super) fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    path.push(suffix);
+    path.into()
+}
+
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
     move |source| StoreError::Io { path: path.to_path_buf(), source }
 }
@@ -327,10 +335,7 @@ async fn look_at(path: &Path) -> Result<Found> {
 
 /// Whether there is no log to read and no daemon that could begin one.
 fn nobody_writes(path: &Path) -> bool {
-    // Beside the file itself, not beside a link to it.
-    let mut log = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(0, |log| log.len()) == 0
+    std::fs::metadata(companion(path, "-wal")).map_or(0, |log| log.len()) == 0
         && path.parent().is_some_and(|data_dir| !daemon_is_running(data_dir))
 }
 

@@ -59,6 +59,21 @@ fn open_jobs(world: &World, count: usize) {
     world.until(RUNNING, &count.to_string());
 }
 
+/// Waits for at least so many lists in a row with at most so many single reads between them.
+fn mostly_listed(world: &World, what: &str, (list, lists): (&str, i64), (read, most): (&str, i64)) {
+    let asked = || (calls(world, list), calls(world, read));
+    let mut since = asked();
+    eventually(what, || {
+        let now = asked();
+        if now.0 < since.0 + lists {
+            return None;
+        }
+        let reads = now.1 - since.1;
+        since = now;
+        (reads <= most).then_some(())
+    });
+}
+
 /// Twenty-four open jobs: the list is asked about all of them, and only an ended one by itself.
 #[test]
 fn many_open_jobs_are_asked_about_through_the_list() {
@@ -80,17 +95,8 @@ fn many_open_jobs_are_asked_about_through_the_list() {
     assert!((24..60).contains(&ended), "{ended} reads of 24 ended jobs");
     // That all of them ended in one round says nothing against the list.
     open_jobs(&world, 24);
-    let asked = || (calls(&world, "listJobs"), calls(&world, JOB));
-    let mut since = asked();
-    eventually("five lists of the next ones, and hardly a single read", || {
-        let now = asked();
-        if now.0 < since.0 + 5 {
-            return None;
-        }
-        let singles = now.1 - since.1;
-        since = now;
-        (singles <= 5).then_some(())
-    });
+    let what = "five lists of the next ones, and hardly a single read";
+    mostly_listed(&world, what, ("listJobs", 5), (JOB, 5));
 }
 
 /// Jobs that the list never shows are asked about by themselves.
@@ -115,17 +121,8 @@ fn trainings_share_one_question() {
     }
     world.until("select count(*) from trainings where state = 'running'", "3");
     // One that was held up past its turn is read by itself that time, and is back with the others.
-    let asked = || (calls(&world, "listModels"), calls(&world, "getModel"));
-    let mut since = asked();
-    eventually("six lists of three trainings, and hardly a single read", || {
-        let now = asked();
-        if now.0 < since.0 + 6 {
-            return None;
-        }
-        let singles = now.1 - since.1;
-        since = now;
-        (singles <= 3).then_some(())
-    });
+    let what = "six lists of three trainings, and hardly a single read";
+    mostly_listed(&world, what, ("listModels", 6), ("getModel", 3));
     world.vendor.post("/_sim/release", &json!({}));
     world.until("select count(*) from trainings where state = 'succeeded'", "3");
 }

@@ -1,0 +1,193 @@
+//! What the two clocks say of each other. Only spacing is believed: the time between two accepted
+//! jobs by our clock against the time between their creations by the vendor's.
+
+use crate::{DAY, HOUR, MINUTE, Millis, SECOND};
+
+/// A difference in spacing beyond this is a step of a clock, and measures nothing.
+const STEP: Millis = MINUTE;
+/// The least tolerance of creation times.
+const TOLERANCE: Millis = 5 * SECOND;
+/// So late after a call's end its job may still be made.
+const LATEST: Millis = 15 * MINUTE;
+/// With a larger offset between the clocks nothing is called absent.
+const FAR: Millis = 12 * HOUR;
+
+/// A job that the vendor surely took from us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The vendor's id.
+    pub remote_id: String,
+    /// When we knew (ours).
+    pub accepted_at: Millis,
+    /// When the vendor made it (vendor's); unknown until a list has shown it.
+    pub created_at: Option<Millis>,
+    /// Whether any list has ever shown it.
+    pub shown: bool,
+    /// Whether it bears no witness any more: we deleted it, or the vendor has taken it off its list.
+    pub gone: bool,
+}
+
+/// What is known of the two clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// The largest difference in spacing that is no step (ms).
+    pub spread: Millis,
+    /// Creation by the vendor's clock less acceptance by ours: the smallest and largest of the last
+    /// day, or of the newest three (ms).
+    pub offset: Option<(Millis, Millis)>,
+}
+
+impl Clocks {
+    /// Measures; `accepted` in any order, `now` ours.
+    pub fn measure(accepted: &[Accepted], now: Millis) -> Self {
+        let mut known: Vec<(Millis, Millis)> =
+            accepted.iter().filter_map(|job| Some((job.accepted_at, job.created_at?))).collect();
+        known.sort_unstable();
+        let spacings = known.windows(2).filter_map(|pair| match pair {
+            [(ours, theirs), (ours_next, theirs_next)] => {
+                Some(((theirs_next - theirs) - (ours_next - ours)).abs())
+            }
+            _ => None,
+        });
+        let spread = spacings.filter(|difference| *difference <= STEP).max().unwrap_or(0);
+        let newest = known.len().saturating_sub(3);
+        let offsets = || {
+            let of_the_day = known
+                .iter()
+                .enumerate()
+                .filter(move |(at, (ours, _))| *at >= newest || *ours >= now - DAY);
+            of_the_day.map(|(_, (ours, theirs))| theirs - ours)
+        };
+        let offset = offsets().min().zip(offsets().max());
+        Self { spread, offset }
+    }
+
+    /// How far creation times may be off (ms).
+    pub fn tolerance(&self) -> Millis {
+        TOLERANCE + 2 * self.spread
+    }
+
+    /// How much further back a window has to begin (ms, at most zero). Unknown: as far as any offset
+    /// that still allows absence.
+    pub fn widening(&self) -> Millis {
+        self.offset.map_or(-FAR, |(least, _)| least.clamp(-FAR, 0))
+    }
+
+    /// Whether the clocks are too far apart for any absence.
+    pub fn are_far_apart(&self) -> bool {
+        self.offset.is_some_and(|(least, most)| least < -FAR || most > FAR)
+    }
+}
+
+/// Why a creation time does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistimed {
+    /// Made before the call went out.
+    Before,
+    /// Made long after it.
+    After,
+    /// The vendor does not say when.
+    Unknown,
+}
+
+/// A call, as far as its times go (ours).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// When its intent was stored.
+    pub opened_at: Millis,
+    /// When it was over, or its outcome became unknown.
+    pub ended_at: Millis,
+}
+
+/// Whether a job made at `created_at` (vendor's) can be the call's, measured from the newest job
+/// accepted before the call. Without such a job nothing can be said against it.
+pub fn holds(
+    created_at: Option<Millis>,
+    call: Span,
+    accepted: &[Accepted],
+    clocks: &Clocks,
+) -> Result<(), Mistimed> {
+    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
+    let Some((accepted_at, reference)) = known.max() else { return Ok(()) };
+    let Some(created_at) = created_at else { return Err(Mistimed::Unknown) };
+    let tolerance = clocks.tolerance();
+    if created_at < reference + (call.opened_at - accepted_at) - tolerance {
+        return Err(Mistimed::Before);
+    }
+    if created_at > reference + (call.ended_at - accepted_at) + LATEST + tolerance {
+        return Err(Mistimed::After);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn accepted(id: &str, ours: Millis, theirs: Option<Millis>) -> Accepted {
+        Accepted {
+            remote_id: id.to_owned(),
+            accepted_at: ours,
+            created_at: theirs,
+            shown: theirs.is_some(),
+            gone: false,
+        }
+    }
+
+    #[test]
+    fn spacing_not_clocks() {
+        // The vendor's clock is nine hours ahead and two seconds unsteady.
+        let ahead = 9 * HOUR;
+        let jobs = [
+            accepted("a", 0, Some(ahead)),
+            accepted("b", 100_000, Some(ahead + 102_000)),
+            accepted("c", 200_000, Some(ahead + 200_000)),
+            accepted("never listed", 300_000, None),
+        ];
+        let clocks = Clocks::measure(&jobs, 300_000);
+        assert_eq!(clocks, Clocks { spread: 2_000, offset: Some((ahead, ahead + 2_000)) });
+        assert_eq!(clocks.tolerance(), 9_000);
+        assert_eq!((clocks.widening(), clocks.are_far_apart()), (0, false));
+        let call = Span { opened_at: 400_000, ended_at: 430_000 };
+        let at = |theirs| holds(Some(theirs), call, &jobs, &clocks);
+        assert_eq!(at(ahead + 391_000), Ok(()));
+        assert_eq!(at(ahead + 390_999), Err(Mistimed::Before));
+        assert_eq!(at(ahead + 430_000 + 15 * MINUTE + 9_000), Ok(()));
+        assert_eq!(at(ahead + 430_000 + 15 * MINUTE + 9_001), Err(Mistimed::After));
+        assert_eq!(holds(None, call, &jobs, &clocks), Err(Mistimed::Unknown));
+        // What was accepted after the call is no reference for it.
+        let early = Span { opened_at: -1, ended_at: 0 };
+        assert_eq!(holds(Some(7), early, &jobs, &clocks), Ok(()));
+        assert_eq!(holds(None, early, &[], &clocks), Ok(()), "a fresh account");
+    }
+
+    #[test]
+    fn a_step_is_not_counted_and_too_large_an_offset_is_said() {
+        let jobs = [
+            accepted("a", 0, Some(-30 * HOUR)),
+            accepted("b", 60_000, Some(60_000)),
+            accepted("c", 120_000, Some(181_000)),
+        ];
+        let clocks = Clocks::measure(&jobs, 120_000);
+        assert_eq!(clocks.spread, 0, "a day and a minute more than our spacing are steps");
+        assert!(clocks.are_far_apart());
+        assert_eq!(clocks.widening(), -12 * HOUR);
+        let newest = Clocks::measure(&jobs[1..], 120_000);
+        assert_eq!(newest.offset, Some((0, 61_000)));
+        assert!(!newest.are_far_apart());
+        assert_eq!(Clocks::default().widening(), -12 * HOUR, "nothing is known");
+        // Only the day counts, but for the newest three.
+        let old = [
+            accepted("a", -3 * DAY, Some(-3 * DAY - HOUR)),
+            accepted("b", -2 * DAY, Some(-2 * DAY)),
+            accepted("c", 0, Some(0)),
+            accepted("d", 1, Some(1)),
+        ];
+        assert_eq!(Clocks::measure(&old, 2).offset, Some((0, 0)));
+        assert_eq!(Clocks::measure(&old[..3], 2).offset, Some((-HOUR, 0)));
+        let edge =
+            |hours: Millis| Clocks { spread: 0, offset: Some((-hours, hours)) }.are_far_apart();
+        assert!(!edge(12 * HOUR) && edge(12 * HOUR + 1));
+    }
+}

@@ -1,0 +1,124 @@
+//! Whose a job is that came to light at the vendor and that no row claims.
+
+use crate::clocks::Mistimed;
+use crate::fit::{self, Call, Candidate, Effect, Ground};
+use crate::verdict::{Other, Standing};
+use crate::{DAY, MINUTE, Millis};
+
+/// So long after a call was absent, parked or given up a job may be its duplicate.
+const WITHIN: Millis = 7 * DAY;
+/// So close to an accepted job its double is made: a network can deliver a request twice.
+const TWICE: Millis = 2 * MINUTE;
+
+/// An accepted call, whose request the network may have delivered twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bought {
+    /// The call.
+    pub call: Call,
+    /// When the vendor made its job (vendor's).
+    pub created_at: Option<Millis>,
+}
+
+/// What a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A call that is in doubt or waits for a person may have made it; its verdict will tell.
+    Candidate,
+    /// Perhaps bought twice: the other one is this call's (its intent).
+    Duplicate(i64),
+    /// The list's own entry of this training.
+    Entry(i64),
+    /// No call of ours can have made it.
+    Foreign,
+    /// Its record tells, and has not been read.
+    Unread,
+}
+
+/// What calls of ours could have made a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Makers<'a> {
+    /// Calls without a job: open, parked, absent, given up; of the last seven days.
+    pub without: &'a [Other],
+    /// Those of them that have a possible duplicate already (intents).
+    pub taken: &'a [i64],
+    /// Accepted calls of around the time.
+    pub bought: &'a [Bought],
+    /// Accepted trainings that have no entry yet.
+    pub trainings: &'a [Call],
+}
+
+/// Places a job. `read`: whether its record has been asked for.
+pub fn place(
+    job: &Candidate,
+    read: bool,
+    makers: &Makers<'_>,
+    ground: &Ground<'_>,
+    now: Millis,
+) -> Place {
+    let seen = |call: &Call| job.seen > call.listed_seq;
+    let possible = |call: &Call| {
+        seen(call)
+            && fit::conflict(&call.effect, job, ground.models).is_none()
+            && !before(call, job)
+    };
+    let young = |call: &Call| now - call.span.ended_at <= WITHIN;
+    let waits = makers.without.iter().any(|other| {
+        matches!(other.standing, Standing::Open) && possible(&other.call)
+            || matches!(other.standing, Standing::Parked)
+                && possible(&other.call)
+                && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
+    });
+    if waits {
+        return Place::Candidate;
+    }
+    let late = makers.without.iter().filter(|other| {
+        !matches!(other.standing, Standing::Open | Standing::Parked)
+            && young(&other.call)
+            && matches!(other.call.effect, Effect::Job(_))
+            && !makers.taken.contains(&other.call.intent)
+            && possible(&other.call)
+            && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
+    });
+    let late = late.map(|other| other.call.intent).max();
+    let twice = makers.bought.iter().filter(|bought| {
+        let near = bought.created_at.zip(job.created_at);
+        near.is_some_and(|(ours, theirs)| (ours - theirs).abs() <= TWICE)
+            && !makers.taken.contains(&bought.call.intent)
+            && fit::conflict(&bought.call.effect, job, ground.models).is_none()
+    });
+    let distance = |bought: &&Bought| {
+        bought.created_at.zip(job.created_at).map_or(Millis::MAX, |(a, b)| (a - b).abs())
+    };
+    let twice = twice.min_by_key(distance).map(|bought| bought.call.intent);
+    let entry =
+        makers.trainings.iter().find(|training| seen(training) && is_entry(training, job, ground));
+    if !read && (late.is_some() || twice.is_some() || entry.is_some()) {
+        return Place::Unread;
+    }
+    // The only kind that proves itself comes first.
+    if let Some(training) = entry {
+        return Place::Entry(training.intent);
+    }
+    late.or(twice).map_or(Place::Foreign, Place::Duplicate)
+}
+
+fn times(job: &Candidate, call: &Call, ground: &Ground<'_>) -> Result<(), Mistimed> {
+    crate::clocks::holds(job.created_at, call.span, ground.accepted, ground.clocks)
+}
+
+fn before(call: &Call, job: &Candidate) -> bool {
+    call.listed_from.zip(job.created_at).is_some_and(|(from, at)| at < from)
+}
+
+/// Whether a job is the entry of an accepted training: by its own record, which names the training's
+/// model and shows no media; unread, whether it may be.
+fn is_entry(training: &Call, job: &Candidate, ground: &Ground<'_>) -> bool {
+    let Effect::Training(model) = &training.effect else { return false };
+    if times(job, training, ground).is_err() {
+        return false;
+    }
+    match &job.record {
+        None => true,
+        Some(record) => record.media.is_none() && record.model.as_ref() == Some(model),
+    }
+}

@@ -1,0 +1,297 @@
+//! What a whole reading of the vendor's list proves about one paid call that has no job.
+
+use crate::fit::{self, Call, Candidate, Effect, Fit, Ground};
+use crate::lag::{Reach, Settle};
+use crate::times::Times;
+use crate::witness::Heard;
+use crate::{Millis, SECOND};
+
+/// A parked call takes no job made so close to an accepted one: the network may have delivered that
+/// one's request twice.
+const DOUBLE: Millis = 45 * SECOND;
+
+/// Where a call stands that has no job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is being clarified.
+    Open,
+    /// A person was asked.
+    Parked,
+    /// It was found absent; `fresh`: a job accepted after it bore witness.
+    Absent {
+        /// Whether a later job of ours bore witness.
+        fresh: bool,
+    },
+    /// A person gave it up.
+    GivenUp,
+}
+
+/// A call without a job that could have made what another one is looking for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// The call.
+    pub call: Call,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// How far the looking for a call has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether it is parked.
+    pub parked: bool,
+    /// How long looking has gone on in which the vendor was healthy, this look included (ms).
+    pub looking: Millis,
+    /// What `looking` was at the first of the looks that prove absence, if there was one.
+    pub ripe_since: Option<Millis>,
+    /// How long ago the call went out, by our clock (ms).
+    pub age: Millis,
+}
+
+/// A whole reading of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Whether it was asked from the start that is stored with the intent, to days ahead.
+    pub wide: bool,
+    /// What the witnesses said.
+    pub heard: Heard,
+}
+
+/// What is known beside the list.
+#[derive(Clone, Debug)]
+pub struct Scene<'a> {
+    /// Clocks, accepted jobs, ids of models.
+    pub ground: Ground<'a>,
+    /// Other calls without a job that went out within a day, and accepted trainings whose entry may
+    /// still appear (as open calls).
+    pub others: &'a [Other],
+    /// Whether nobody else uses the account.
+    pub exclusive: bool,
+    /// How long a call stays unfound at least.
+    pub settle: Settle,
+    /// How far back the list reaches.
+    pub reach: Reach,
+    /// A job of ours that the list has never shown, long after its acceptance.
+    pub lacks: Option<&'a str>,
+    /// The database may have forgotten calls since this one: it is, or was since, in quarantine.
+    pub forgetful: bool,
+}
+
+/// What a look proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This job is the one.
+    Found {
+        /// The vendor's id.
+        remote_id: String,
+        /// The proof.
+        why: String,
+    },
+    /// It is surely not there.
+    Absent {
+        /// The proof.
+        why: String,
+        /// Whether a job accepted after the call bore witness.
+        fresh: bool,
+    },
+    /// Nothing is proven yet.
+    Wait {
+        /// What was seen, and what is waited for.
+        why: String,
+        /// What could be it so far.
+        candidates: Vec<String>,
+        /// Whether it would have been absent, had an earlier look said the same.
+        ripe: bool,
+    },
+    /// Looking alone will not settle it.
+    Park {
+        /// What was seen.
+        why: String,
+        /// What it could be.
+        candidates: Vec<String>,
+    },
+}
+
+/// Decides about `call`. `candidates`: what no row claims of all that was first listed since its
+/// intent.
+pub fn judge(
+    call: &Call,
+    progress: &Progress,
+    reading: &Reading,
+    candidates: &[Candidate],
+    scene: &Scene<'_>,
+    times: &Times,
+) -> Verdict {
+    let fits: Vec<(&Candidate, Fit)> = candidates
+        .iter()
+        .map(|job| (job, fit::fit(call, job, &scene.ground)))
+        .filter(|(_, fit)| !matches!(fit, Fit::Conflict(_)))
+        .collect();
+    if fits.is_empty() {
+        return nothing_found(progress, reading, scene, times);
+    }
+    let doubtful = match fits.as_slice() {
+        [(job, Fit::Fits)] => match obstacle(call, progress, job, scene) {
+            None => {
+                return Verdict::Found {
+                    remote_id: job.remote_id.clone(),
+                    why: "the only job at the vendor since the call that no row claims".to_owned(),
+                };
+            }
+            Some(why) => why,
+        },
+        [(job, Fit::Odd(what))] => {
+            format!("the job {} could be this one, but it {what}", job.remote_id)
+        }
+        many => format!("{} jobs at the vendor could be this one", many.len()),
+    };
+    let ids: Vec<String> = fits.iter().map(|(job, _)| job.remote_id.clone()).collect();
+    let settled = fits.iter().all(|(job, _)| job.has_ended()) || progress.looking >= times.least();
+    if progress.parked || progress.looking < times.quiet() || !settled {
+        let why = match settled {
+            true => doubtful,
+            false => format!("{doubtful}; what it produces may tell"),
+        };
+        return Verdict::Wait { why, candidates: ids, ripe: false };
+    }
+    Verdict::Park { why: doubtful, candidates: ids }
+}
+
+/// Why the only job that fits is not taken by itself.
+fn obstacle(
+    call: &Call,
+    progress: &Progress,
+    job: &Candidate,
+    scene: &Scene<'_>,
+) -> Option<String> {
+    let id = &job.remote_id;
+    let Effect::Job(expected) = &call.effect else {
+        return Some(format!("the job {id} at the vendor could be this training"));
+    };
+    if scene.forgetful {
+        return Some(format!(
+            "the job {id} could be this one, or that of a call which this database has forgotten"
+        ));
+    }
+    let maker = scene.others.iter().find(|other| {
+        other.call.request_hash != call.request_hash
+            && other.standing != (Standing::Absent { fresh: true })
+            && fit::could_have_made(&other.call, job, &scene.ground)
+    });
+    if let Some(other) = maker {
+        return Some(match other.call.effect {
+            Effect::Training(_) => format!("the job {id} is this one, or a training's entry"),
+            Effect::Job(_) => {
+                format!("the job {id} is either this one or that of call {}", other.call.intent)
+            }
+        });
+    }
+    let near = |at: Millis| {
+        scene.ground.accepted.iter().any(|ours| {
+            ours.remote_id != *id
+                && ours.created_at.is_some_and(|theirs| (theirs - at).abs() <= DOUBLE)
+        })
+    };
+    if progress.parked && job.created_at.is_some_and(near) {
+        return Some(format!("the job {id} may be the double of one that was accepted"));
+    }
+    let models = scene.ground.models;
+    let sure = expected.model.as_ref().is_some_and(|model| {
+        job.model() == Some(model) && models.are_stable() && !models.strangers.contains(model)
+    });
+    if !scene.exclusive && !sure {
+        return Some(format!("the job {id} could be this one, but others use this account too"));
+    }
+    None
+}
+
+fn nothing_found(
+    progress: &Progress,
+    reading: &Reading,
+    scene: &Scene<'_>,
+    times: &Times,
+) -> Verdict {
+    let fresh = reading.heard.since > 0;
+    if let Some(why) = barrier(progress, reading, scene, times) {
+        return Verdict::Wait { why, candidates: Vec::new(), ripe: false };
+    }
+    let apart = progress.ripe_since.is_some_and(|since| progress.looking - since >= times.relist);
+    if !apart {
+        let why = "a whole list shows no job of this call; a second one has to agree".to_owned();
+        return Verdict::Wait { why, candidates: Vec::new(), ripe: true };
+    }
+    let witness = match fresh {
+        true => "with a job that was accepted after it",
+        false => "with the jobs that were accepted before it",
+    };
+    let why = format!(
+        "two whole lists after {} s show no job of this call, {witness}",
+        progress.looking / 1000
+    );
+    Verdict::Absent { why, fresh }
+}
+
+/// What keeps a list that shows nothing from proving absence.
+fn barrier(
+    progress: &Progress,
+    reading: &Reading,
+    scene: &Scene<'_>,
+    times: &Times,
+) -> Option<String> {
+    let Heard { before, since, missing } = &reading.heard;
+    let seconds = |millis: Millis| millis / 1000;
+    if scene.forgetful {
+        return Some(
+            "this database has been in quarantine since, and may have forgotten calls".into(),
+        );
+    }
+    if let Some(job) = scene.lacks {
+        return Some(format!(
+            "the vendor's list has never shown the job {job}, which the vendor accepted: a list that \
+             lacks jobs proves nothing"
+        ));
+    }
+    if scene.ground.clocks.are_far_apart() {
+        return Some("the vendor's times are more than twelve hours from ours".to_owned());
+    }
+    if let [first, ..] = missing.as_slice() {
+        return Some(format!(
+            "the list does not show {} that it has to show, among them {first}",
+            match missing.len() {
+                1 => "a job".to_owned(),
+                many => format!("{many} jobs"),
+            }
+        ));
+    }
+    if *before == 0 && *since == 0 {
+        return Some(
+            "the list shows no job of ours that could bear witness; the next one will".into(),
+        );
+    }
+    if progress.age > scene.reach.within() {
+        return Some("the call is older than the vendor's list surely reaches back".to_owned());
+    }
+    let Settle { millis: settle, why } = scene.settle;
+    if progress.looking < settle {
+        return Some(format!(
+            "not in the vendor's list after {} s of {} s ({why})",
+            seconds(progress.looking),
+            seconds(settle)
+        ));
+    }
+    let alone = times.alone().max(settle);
+    if *since == 0 && progress.looking < alone {
+        return Some(format!(
+            "not in the vendor's list after {} s; the next job that is accepted bears witness, or {} \
+             s have to pass",
+            seconds(progress.looking),
+            seconds(alone)
+        ));
+    }
+    (!reading.wide).then(|| "not in the vendor's list; the whole of it is read next".to_owned())
+}
+
+/// Whether the next look has to be wide: the first one, and those that may prove absence.
+pub fn wants_wide(first: bool, looking: Millis, settle: Millis, pause: Millis) -> bool {
+    first || looking.saturating_add(pause) >= settle
+}

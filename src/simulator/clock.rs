@@ -37,7 +37,12 @@ impl Clock {
 
     /// The vendor's wall time now.
     pub(crate) fn wall(&self) -> Wall {
-        Utc::now().timestamp_millis().saturating_add(self.skew_ms)
+        self.wall_of(Utc::now().timestamp_millis())
+    }
+
+    /// The vendor's wall time at a moment of this machine's clock.
+    pub(crate) fn wall_of(&self, unix_millis: i64) -> Wall {
+        unix_millis.saturating_add(self.skew_ms)
     }
 
     /// How far simulated work has come.

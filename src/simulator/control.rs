@@ -1,10 +1,12 @@
 //! The control plane under `/_sim`: for tests and demonstrations, without a key.
 
+use super::clock::{millis_of, parse_duration};
 use super::fault::Fault;
 use super::reply::{Outcome, Refusal, Reply};
 use super::sim::Sim;
-use super::world::World;
+use super::world::foreign::Asked;
 use super::world::job::Order;
+use super::world::{UserId, World};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
@@ -19,8 +21,9 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
         .route("/_sim/ledger", get(ledger))
         .route("/_sim/requests", get(requests))
         .route("/_sim/finished", get(finished))
-        .route("/_sim/faults", get(faults).post(add_faults).delete(clear_faults))
+        .route("/_sim/faults", get(faults).post(add_faults).delete(remove_faults))
         .route("/_sim/foreign", post(foreign))
+        .route("/_sim/foreign-model", post(foreign_model))
         .route("/_sim/finish", post(|sim| order(sim, World::finish_all)))
         .route("/_sim/hold", post(|sim| order(sim, |world| world.clock.hold())))
         .route("/_sim/release", post(|sim| order(sim, |world| world.clock.release())))
@@ -29,6 +32,8 @@ pub(crate) fn router(sim: Arc<Sim>) -> Router {
         .route("/_sim/reset", post(|sim| order(sim, reset)))
         .route("/_sim/model/{id}/status", post(force_model))
         .route("/_sim/job/{id}", post(force_job))
+        .route("/_sim/job/{id}/unlist", post(unlist))
+        .route("/_sim/job/{id}/relist", post(relist))
         .with_state(sim)
 }
 
@@ -69,8 +74,7 @@ async fn faults(State(sim): State<Arc<Sim>>) -> Json<Value> {
 }
 
 async fn add_faults(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
-    let wrong = |_| Refusal::invalid("expected a JSON array of fault specs");
-    let specs: Vec<String> = serde_json::from_slice(&body).map_err(wrong)?;
+    let specs = texts(&body)?;
     // All or none, so that a typo leaves nothing half-armed.
     let parsed: Result<Vec<Fault>, String> = specs.iter().map(|spec| spec.parse()).collect();
     let parsed = parsed.map_err(Refusal::invalid)?;
@@ -79,10 +83,18 @@ async fn add_faults(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
     Ok(Reply::bare(world.faults.report()))
 }
 
-async fn clear_faults(State(sim): State<Arc<Sim>>) -> Json<Value> {
+async fn remove_faults(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
     let mut world = sim.world();
-    world.faults.clear();
-    Json(world.faults.report())
+    match body.is_empty() {
+        true => world.faults.clear(),
+        false => world.faults.remove(&texts(&body)?).map_err(Refusal::invalid)?,
+    }
+    Ok(Reply::bare(world.faults.report()))
+}
+
+fn texts(body: &Bytes) -> Result<Vec<String>, Refusal> {
+    let wrong = |_| Refusal::invalid("expected a JSON array of fault specs");
+    serde_json::from_slice(body).map_err(wrong)
 }
 
 /// The body of `POST /_sim/foreign`; all fields may be left out.
@@ -94,6 +106,9 @@ struct Foreign {
     kind: Option<String>,
     time: Option<String>,
     size: Option<u32>,
+    model: Option<String>,
+    age: Option<String>,
+    every: Option<String>,
 }
 
 async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
@@ -104,18 +119,80 @@ async fn foreign(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
         Some(_) => return Err(Refusal::invalid("kind must be image or video")),
     };
     let time = asked.time.as_deref().map(str::parse).transpose().map_err(Refusal::invalid)?;
-    let order = Order::foreign(videos, asked.size.unwrap_or(1024).clamp(1, 4096), time);
+    let (age, every) = (millis(asked.age.as_deref())?, millis(asked.every.as_deref())?);
+    let size = asked.size.unwrap_or(1024).clamp(1, 4096);
     let mut world = sim.world();
-    let owner = match asked.key {
-        Some(key) => world.user(&key),
-        None if world.users.len() == 1 => 0,
-        None => {
-            return Err(Refusal::invalid("key is required unless exactly one has been used"));
+    let owner = owner(&mut world, asked.key)?;
+    let mut like = None;
+    let mut order = Order::foreign(videos, size, time);
+    match asked.model {
+        Some(same) if same == "same" => {
+            let newest = world.newest_order(owner);
+            let (id, newest) =
+                newest.ok_or_else(|| Refusal::invalid("there is no job to be the same as"))?;
+            like = Some(id);
+            order = Order { time: time.or(newest.time), ..newest };
         }
-    };
-    let at = world.clock.wall();
-    let ids = world.foreign(owner, asked.count.unwrap_or(1).min(1_000_000), &order, at);
+        // Whatever it is, it is shown: only an order knows a public model from a trained one.
+        Some(model) => (order.model, order.trained) = (model.into(), true),
+        None => {}
+    }
+    let count = asked.count.unwrap_or(1).min(1_000_000);
+    let ids = world.foreign(owner, &Asked { order, count, age, every, like });
     Ok(Reply::bare(json!({ "jobs": ids })))
+}
+
+fn millis(text: Option<&str>) -> Result<i64, Refusal> {
+    let time = text.map(parse_duration).transpose().map_err(Refusal::invalid)?;
+    Ok(time.map_or(0, millis_of))
+}
+
+fn owner(world: &mut World, key: Option<String>) -> Result<UserId, Refusal> {
+    match key {
+        Some(key) => Ok(world.user(&key)),
+        None if world.users.len() == 1 => Ok(0),
+        None => Err(Refusal::invalid("key is required unless exactly one has been used")),
+    }
+}
+
+/// The body of `POST /_sim/foreign-model`; all fields may be left out.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ForeignModel {
+    key: Option<String>,
+    name: Option<String>,
+    status: Option<String>,
+}
+
+async fn foreign_model(State(sim): State<Arc<Sim>>, body: Bytes) -> Outcome {
+    let asked: ForeignModel = parse_or_default(&body)?;
+    let mut world = sim.world();
+    let owner = owner(&mut world, asked.key)?;
+    let name = asked.name.as_deref().unwrap_or("Somebody");
+    let id = world.foreign_model(owner, name, asked.status.as_deref().unwrap_or("new"));
+    Ok(Reply::bare(json!({ "id": id })))
+}
+
+/// The body of `POST /_sim/job/{id}/unlist`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Unlist {
+    forget: bool,
+}
+
+async fn unlist(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Outcome {
+    let asked: Unlist = parse_or_default(&body)?;
+    match sim.world().unlist(&id, asked.forget) {
+        true => Ok(Reply::bare(json!({ "id": id }))),
+        false => Err(Refusal::unknown("Job")),
+    }
+}
+
+async fn relist(State(sim): State<Arc<Sim>>, Path(id): Path<String>) -> Outcome {
+    match sim.world().relist(&id) {
+        true => Ok(Reply::bare(json!({ "id": id }))),
+        false => Err(Refusal::unknown("Job")),
+    }
 }
 
 /// The body of the two that force a state; without a status, or with null, nature takes over again.

@@ -1,10 +1,9 @@
-//! Faults: the grammar of `--fault`, and which of them strike a given call.
+//! Faults: the grammar of `--fault`.
 
-use super::clock::parse_duration;
-use super::fault_table::{FAULTS, Kind, Phase, Takes};
+use super::clock::{millis_of, parse_duration, parse_signed_millis};
+use super::fault_table::{FAULTS, Kind, Takes};
 use super::op::{self, GROUPS, OPERATIONS, Op};
 use super::rng::Rng;
-use serde_json::{Value as Json, json};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +15,12 @@ pub(crate) enum Value {
     None,
     /// A duration in real time.
     Time(Duration),
+    /// Milliseconds, of either sign.
+    Offset(i64),
+    /// A range of either, in milliseconds; each strike draws one of it.
+    Between(i64, i64),
+    /// A share between 0 and 1.
+    Share(f64),
     /// A whole number; an HTTP status is one.
     Number(u64),
     /// A word.
@@ -25,13 +30,16 @@ pub(crate) enum Value {
 /// One parsed `--fault`, such as `lost-reply@uploadImage,times=1`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
-    text: String,
-    kind: Kind,
-    value: Value,
-    ops: Vec<Op>,
-    times: Option<u64>,
-    skip: u64,
-    probability: f64,
+    pub(super) text: String,
+    pub(super) kind: Kind,
+    pub(super) value: Value,
+    pub(super) ops: Vec<Op>,
+    pub(super) times: Option<u64>,
+    pub(super) skip: u64,
+    pub(super) probability: f64,
+    /// Counted from when it was added: when it begins, and how long it is in force.
+    pub(super) from: Duration,
+    pub(super) lasts: Option<Duration>,
 }
 
 /// A fault that has struck.
@@ -42,11 +50,48 @@ pub(crate) struct Struck {
 }
 
 impl Value {
-    /// The duration, or none at all.
+    /// The duration, or none at all; of a range the shortest.
     pub(crate) fn time(&self) -> Duration {
         match self {
             Value::Time(time) => *time,
+            Value::Between(low, _) => Duration::from_millis(low.unsigned_abs()),
             _ => Duration::ZERO,
+        }
+    }
+
+    /// The milliseconds, of either sign.
+    pub(crate) fn offset(&self) -> i64 {
+        match self {
+            Value::Offset(offset) => *offset,
+            _ => 0,
+        }
+    }
+
+    /// The share, or nothing of it.
+    pub(crate) fn share(&self) -> f64 {
+        match self {
+            Value::Share(share) => *share,
+            _ => 0.0,
+        }
+    }
+
+    /// The word, or an empty one.
+    pub(crate) fn word(&self) -> &str {
+        match self {
+            Value::Text(word) => word,
+            _ => "",
+        }
+    }
+
+    /// What one strike gets: a range has been drawn from, everything else is as it was given.
+    pub(super) fn drawn(&self, takes: Takes, dice: &mut Rng) -> Self {
+        let Value::Between(low, high) = *self else {
+            return self.clone();
+        };
+        let millis = dice.between(low as f64, high as f64).round() as i64;
+        match takes {
+            Takes::Offset => Value::Offset(millis),
+            _ => Value::Time(Duration::from_millis(millis.unsigned_abs())),
         }
     }
 
@@ -92,6 +137,8 @@ impl FromStr for Fault {
             times: None,
             skip: 0,
             probability: 1.0,
+            from: Duration::ZERO,
+            lasts: None,
         };
         for option in pieces {
             fault.set(option)?;
@@ -102,8 +149,8 @@ impl FromStr for Fault {
 
 impl Fault {
     fn set(&mut self, option: &str) -> Result<(), String> {
-        let bad =
-            || format!("`{option}` in fault `{}`: expected times=N, skip=N or p=0..1", self.text);
+        let expected = "expected times=N, skip=N, p=0..1, from=TIME or for=TIME";
+        let bad = || format!("`{option}` in fault `{}`: {expected}", self.text);
         let (name, value) = option.split_once('=').ok_or_else(bad)?;
         match name {
             "times" => self.times = Some(value.parse().map_err(|_| bad())?),
@@ -114,6 +161,8 @@ impl Fault {
                     return Err(bad());
                 }
             }
+            "from" => self.from = parse_duration(value).map_err(|_| bad())?,
+            "for" => self.lasts = Some(parse_duration(value).map_err(|_| bad())?),
             _ => return Err(bad()),
         }
         Ok(())
@@ -126,11 +175,16 @@ fn parse_value(name: &str, takes: Takes, given: Option<&str>) -> Result<Value, S
         _ => Err(format!("fault `{name}`: `{text}` is not an HTTP status between 200 and 599")),
     };
     match (takes, given) {
-        (Takes::Nothing, None) | (Takes::Count, None) => Ok(Value::None),
+        (Takes::Nothing | Takes::Count | Takes::MaybeTime, None) => Ok(Value::None),
         (Takes::Nothing, Some(_)) => Err(format!("fault `{name}` takes no value")),
-        (Takes::Time, Some(text)) => match parse_duration(text) {
-            Ok(time) => Ok(Value::Time(time)),
-            Err(why) => Err(format!("fault `{name}`: {why}")),
+        (Takes::Time | Takes::MaybeTime | Takes::Offset, Some(text)) => {
+            parse_time(takes, text).map_err(|why| format!("fault `{name}`: {why}"))
+        }
+        (Takes::Offset, None) => Err(format!("fault `{name}` needs an offset, like {name}=-30m")),
+        (Takes::Share, None) => Err(format!("fault `{name}` needs a share, like {name}=0.3")),
+        (Takes::Share, Some(text)) => match text.parse() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Value::Share(share)),
+            _ => Err(format!("fault `{name}`: `{text}` is not a share between 0 and 1")),
         },
         (Takes::Time, None) => Err(format!("fault `{name}` needs a duration, like {name}=500ms")),
         (Takes::Code(default), None) => Ok(Value::Number(u64::from(default))),
@@ -142,6 +196,35 @@ fn parse_value(name: &str, takes: Takes, given: Option<&str>) -> Result<Value, S
         },
         (Takes::Word(default), None) => Ok(Value::Text(default.to_owned())),
         (Takes::Word(_), Some(text)) => Ok(Value::Text(text.to_owned())),
+        (Takes::OneOf(words), given) => {
+            let word = given.or(words.first().copied()).unwrap_or_default();
+            match words.contains(&word) {
+                true => Ok(Value::Text(word.to_owned())),
+                false => {
+                    let words = words.join(", ");
+                    Err(format!("fault `{name}`: `{word}` is not one of {words}"))
+                }
+            }
+        }
+    }
+}
+
+/// A duration, an offset, or a range of them.
+fn parse_time(takes: Takes, text: &str) -> Result<Value, String> {
+    let millis = |text: &str| match takes {
+        Takes::Offset => parse_signed_millis(text),
+        _ => parse_duration(text).map(millis_of),
+    };
+    if let Some((low, high)) = text.split_once("..") {
+        let (low, high) = (millis(low)?, millis(high)?);
+        return match low <= high {
+            true => Ok(Value::Between(low, high)),
+            false => Err(format!("`{text}` ends before it begins")),
+        };
+    }
+    match takes {
+        Takes::Offset => millis(text).map(Value::Offset),
+        _ => parse_duration(text).map(Value::Time),
     }
 }
 
@@ -159,87 +242,4 @@ fn parse_ops(selector: &str) -> Result<Vec<Op>, String> {
         ops.extend(found);
     }
     Ok(ops)
-}
-
-/// The faults in force, with how often each has struck.
-#[derive(Debug)]
-pub(crate) struct Faults {
-    active: Vec<Active>,
-    rng: Rng,
-}
-
-#[derive(Debug)]
-struct Active {
-    fault: Fault,
-    seen: u64,
-    struck: u64,
-}
-
-impl Faults {
-    /// These faults, with dice of their own so that other randomness cannot disturb them.
-    pub(crate) fn new(faults: &[Fault], seed: u64) -> Self {
-        let mut all = Self { active: Vec::new(), rng: Rng::new(seed ^ 0xFA17) };
-        faults.iter().cloned().for_each(|fault| all.add(fault));
-        all
-    }
-
-    /// Adds one.
-    pub(crate) fn add(&mut self, fault: Fault) {
-        self.active.push(Active { fault, seen: 0, struck: 0 });
-    }
-
-    /// Removes all.
-    pub(crate) fn clear(&mut self) {
-        self.active.clear();
-    }
-
-    /// Whether a fault of this kind strikes now; the first that does is used up once.
-    pub(crate) fn strike(&mut self, kind: Kind, op: Op) -> Option<Value> {
-        let Self { active, rng } = self;
-        let mut matching = active.iter_mut().filter(|each| each.fault.kind == kind);
-        matching.find_map(|each| each.strikes(op, rng).then(|| each.fault.value.clone()))
-    }
-
-    /// The faults of this phase that strike this call, in the order they were given. The first one
-    /// that settles the call is the last: what comes after it is kept for another call.
-    pub(crate) fn strike_all(&mut self, phase: Phase, op: Op) -> Vec<Struck> {
-        let Self { active, rng } = self;
-        let mut struck = Vec::new();
-        for each in active.iter_mut().filter(|each| each.fault.kind.row().phase == phase) {
-            if each.strikes(op, rng) {
-                struck.push(Struck { kind: each.fault.kind, value: each.fault.value.clone() });
-                if each.fault.kind.settles() {
-                    break;
-                }
-            }
-        }
-        struck
-    }
-
-    /// The value of the first fault of this kind, wherever it applies, without using it up.
-    pub(crate) fn peek(&self, kind: Kind) -> Option<&Value> {
-        self.active.iter().find(|each| each.fault.kind == kind).map(|each| &each.fault.value)
-    }
-
-    /// For `/_sim/faults`: each with how many calls it matched and how many it struck.
-    pub(crate) fn report(&self) -> Json {
-        let each = |active: &Active| json!({ "fault": active.fault.text, "matched": active.seen, "struck": active.struck });
-        self.active.iter().map(each).collect()
-    }
-}
-
-impl Active {
-    fn strikes(&mut self, op: Op, rng: &mut Rng) -> bool {
-        if !self.fault.ops.contains(&op) || self.fault.times.is_some_and(|n| self.struck >= n) {
-            return false;
-        }
-        self.seen += 1;
-        if self.seen <= self.fault.skip {
-            return false;
-        }
-        // Certain faults must not consume dice: adding one would reshuffle the others.
-        let strikes = self.fault.probability >= 1.0 || rng.unit() < self.fault.probability;
-        self.struck += u64::from(strikes);
-        strikes
-    }
 }

@@ -8,6 +8,12 @@ pub(crate) enum Takes {
     Nothing,
     /// A duration, required.
     Time,
+    /// A duration, or none.
+    MaybeTime,
+    /// A duration that may be negative, required.
+    Offset,
+    /// A share between 0 and 1, required.
+    Share,
     /// An HTTP status, with this one as the default.
     Code(u16),
     /// An HTTP status, required.
@@ -16,6 +22,8 @@ pub(crate) enum Takes {
     Count,
     /// A word or sentence without commas, with this one as the default.
     Word(&'static str),
+    /// One of these words, the first one as the default.
+    OneOf(&'static [&'static str]),
 }
 
 /// When a fault that belongs to one call strikes.
@@ -55,7 +63,10 @@ macro_rules! faults {
     };
 }
 
-use Takes::{AnyCode, Code, Count, Nothing, Time, Word};
+use Takes::{AnyCode, Code, Count, Nothing, Offset, OneOf, Share, Time, Word};
+
+/// The forms of an empty list: `{"jobs":[]}`, `{"jobs":null}`, `{}`, no result, a null one.
+const EMPTY: &[&str] = &["array", "null", "missing", "no-result", "null-result"];
 
 faults! {
     LostRequest, "lost-request", Nothing, Before, "effects", "closed before any effect";
@@ -75,9 +86,34 @@ faults! {
     RateLimit, "rate-limit", Count, Before, "any", "429; a value becomes Retry-After seconds";
     Unauthorized, "unauthorized", Nothing, Before, "any", "401";
     NoCredits, "no-credits", Code(402), Before, "paid", "insufficient credits, with this status";
+    DateSkew, "date-skew", Offset, Within, "any", "the Date header is off by that much";
+    CreatedSkew, "created-skew", Offset, Within, "jobs+triggerModelTraining+createOrUpdateModel+foreign", "createdAt and updatedAt of a job or model made now are off by that much, for good";
+    CreatedJitter, "created-jitter", Time, Within, "jobs+triggerModelTraining+createOrUpdateModel+foreign", "the same by a random time of at most that much, either way";
+    CreatedWhole, "created-whole", Nothing, Within, "reads", "createdAt and updatedAt of a job or model in whole seconds, whatever --millis says";
+    CreatedZoneless, "created-zoneless", Nothing, Within, "reads", "createdAt and updatedAt without a zone, such as 2026-11-30T10:00:00";
+    CreatedMissing, "created-missing", Nothing, Within, "reads", "no createdAt";
+    FilterSkew, "filter-skew", Offset, Within, "listJobs", "start and end are compared by a clock that is off by that much";
+    FilterCreated, "filter-created", Nothing, Within, "listJobs", "start and end are compared with the createdAt that is shown, and it orders the list";
     NoDate, "no-date", Nothing, Within, "any", "no Date header";
     ListLag, "list-lag", Time, Within, "jobs", "a new job stays out of GET /jobs that long";
+    ListLacks, "list-lacks", Nothing, Within, "jobs", "a new job stays out of GET /jobs for ever";
+    OffList, "off-list", Time, Within, "jobs", "a new job is taken off GET /jobs that long after its creation";
+    Forgotten, "forgotten", Time, Within, "jobs", "the same, and GET /jobs/{id} answers 404 from then on";
+    ListFrozen, "list-frozen", Nothing, Within, "listJobs", "only jobs that were listed when this fault began";
+    ListReach, "list-reach", Time, Within, "listJobs", "no jobs older than that";
+    ListHeadless, "list-headless", Count, Within, "listJobs", "the newest N jobs (1) are missing";
+    ListDrops, "list-drops", Share, Within, "listJobs", "each entry of this reading is missing with that probability";
+    ListCut, "list-cut", Count, Within, "listJobs", "no token after N pages (1)";
+    ListLoops, "list-loops", Nothing, Within, "listJobs", "the same page token again for ever";
+    ListShuffled, "list-shuffled", Nothing, Within, "listJobs", "the entries of a page in any order";
+    ListEmpty, "list-empty", OneOf(EMPTY), Within, "listJobs", "no entries though there are some, in this form";
+    EmptyAs, "empty-as", OneOf(EMPTY), Within, "listJobs", "a list that is really empty comes in this form";
+    TokenBeside, "token-beside", Nothing, Within, "listJobs", "nextPageToken beside `result` instead of in it";
+    TokenNumber, "token-number", Nothing, Within, "listJobs", "nextPageToken as a number";
+    TokenObject, "token-object", Nothing, Within, "listJobs", "nextPageToken as an object";
+    NoFutureEnd, "no-future-end", Nothing, Within, "listJobs", "400 for an `end` in the future";
     Foreign, "foreign", Time, Within, "any", "a foreign job appears at this interval";
+    ForeignTwin, "foreign-twin", Nothing, Within, "jobs", "somebody else orders the same beside this order";
     TrainingListed, "training-listed", Nothing, Within, "triggerModelTraining", "this training shows up in GET /jobs";
     TrainingLag, "training-lag", Time, Within, "triggerModelTraining", "the status stays `new` that long after the trigger";
     TrainingStates, "training-states", Word("preparing+training+finalizing"), Within, "triggerModelTraining", "these states in turn on the way to ready";
@@ -127,22 +163,31 @@ impl Kind {
 /// The long help of `--fault`: the grammar, then every fault.
 pub(crate) fn help() -> String {
     let mut text = String::from(
-        "Trouble to make, may be repeated: NAME[=VALUE][@ENDPOINT][,times=N][,skip=N][,p=X]\n\
+        "Trouble to make, may be repeated: \
+         NAME[=VALUE][@ENDPOINT][,times=N][,skip=N][,p=X][,from=TIME][,for=TIME]\n\
          \n\
          ENDPOINT is an operation id (triggerModelTraining), a group (any, effects, reads, paid, \
-         jobs), the word media, or several joined with +. times strikes at most N times, skip lets \
-         the first N matching calls pass, p strikes with that probability (seeded by --seed). \
-         Durations read 300ms, 5s, 5m; they are real time, --speed does not shorten them.\n\
-         Example: --fault lost-reply@triggerImageGenerationJob,times=1 --fault list-lag=3s\n\n",
+         jobs), the word media, the word foreign (jobs and models of others), or several joined \
+         with +. times strikes at most N times, skip lets the first N matching calls pass, p \
+         strikes with that probability (seeded by --seed). from and for count from when the fault \
+         was added: it begins that much later, and is in force for that long. Durations read \
+         300ms, 5s, 5m; they are real time, --speed does not shorten them. A TIME or OFFSET may be \
+         a range such as 1s..5s: each strike draws its own (seeded). An OFFSET may be negative; \
+         several that strike at once add up.\n\
+         Example: --fault lost-reply@triggerImageGenerationJob,times=1 --fault list-lag=0s..3s\n\n",
     );
     for row in FAULTS {
         let value = match row.takes {
             Takes::Nothing => String::new(),
             Takes::Time => "=TIME".to_owned(),
+            Takes::MaybeTime => "[=TIME]".to_owned(),
+            Takes::Offset => "=OFFSET".to_owned(),
+            Takes::Share => "=0..1".to_owned(),
             Takes::Code(default) => format!("[={default}]"),
             Takes::AnyCode => "=CODE".to_owned(),
             Takes::Count => "[=N]".to_owned(),
             Takes::Word(default) => format!("[={default}]"),
+            Takes::OneOf(words) => format!("[={}]", words.join("|")),
         };
         text.push_str(&format!("  {}{value} (@{}): {}\n", row.name, row.scope, row.help));
     }

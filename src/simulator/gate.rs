@@ -23,7 +23,7 @@ pub(crate) async fn gate(State(sim): State<Arc<Sim>>, request: Request, next: Ne
     let matched = request.extensions().get::<MatchedPath>();
     let op = matched.and_then(|path| Op::of(request.method(), path.as_str()));
     let mut logged = Logged::enter(sim.clone(), op, &request);
-    let mut response = admit(&sim, op, request, next).await;
+    let mut response = admit(&sim, op, logged.call.seq, request, next).await;
     let mut world = sim.world();
     let hung_up = response.extensions().get::<HangUp>().is_some();
     logged.status = (!hung_up).then(|| response.status().as_u16());
@@ -33,7 +33,8 @@ pub(crate) async fn gate(State(sim): State<Arc<Sim>>, request: Request, next: Ne
     }
     let dateless =
         world.args.no_date || op.is_some_and(|op| world.strike(Kind::NoDate, op).is_some());
-    let date = HeaderValue::from_str(&clock::http_date(world.clock.wall()));
+    let skew = op.map_or(0, |op| world.faults.offset(Kind::DateSkew, op));
+    let date = HeaderValue::from_str(&clock::http_date(world.clock.wall().saturating_add(skew)));
     drop(world);
     if let (false, Ok(date)) = (dateless, date) {
         response.headers_mut().insert(header::DATE, date);
@@ -75,7 +76,13 @@ impl Drop for Logged {
     }
 }
 
-async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next) -> Response {
+async fn admit(
+    sim: &Arc<Sim>,
+    op: Option<Op>,
+    call: u64,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let media = op == Some(Op::Media);
     if sim.world().down && !media {
         return hang_up();
@@ -97,7 +104,8 @@ async fn admit(sim: &Arc<Sim>, op: Option<Op>, mut request: Request, next: Next)
         let base = base(sim, request.headers());
         // Media belongs to no key, and must not make a user of the empty one.
         let user = if media { usize::MAX } else { world.user(&key) };
-        request.extensions_mut().insert(Caller { user, op, base });
+        let caller = Caller { user, op, base, call: Some(call), double_of: None };
+        request.extensions_mut().insert(caller);
         world.faults.strike_all(Phase::Before, op)
     };
     if !before.iter().any(|fault| fault.kind == Kind::GoesOn) {

@@ -41,6 +41,7 @@ mod control;
 mod draw;
 mod fault;
 mod fault_table;
+mod faults;
 mod gate;
 mod media;
 mod op;

@@ -15,6 +15,8 @@ pub(crate) enum Class {
     Job,
     /// A file outside `/api`.
     Media,
+    /// What others do: no call at all, so that no request ever matches it.
+    Foreign,
 }
 
 /// One row of the table below.
@@ -64,6 +66,7 @@ operations! {
     GetDownload, "getVideoDownload", GET, "/api/videos/{id}/download", Read;
     ListPresets, "listPresets", GET, "/api/presets", Read;
     Media, "media", GET, "/media/{*file}", Media;
+    Foreign, "foreign", POST, "", Foreign;
 }
 
 /// Selectors that stand for several operations.
@@ -90,8 +93,8 @@ impl Op {
 pub(crate) fn select(word: &str) -> Option<Vec<Op>> {
     let wanted = word.to_ascii_lowercase();
     let member = |class: Class| match wanted.as_str() {
-        // Media is not part of the API, so it has to be named.
-        "any" | "*" => Some(class != Class::Media),
+        // Media and what others do are not part of the API, so they have to be named.
+        "any" | "*" => Some(!matches!(class, Class::Media | Class::Foreign)),
         "effects" => Some(matches!(class, Class::Free | Class::Train | Class::Job)),
         "reads" => Some(class == Class::Read),
         "paid" => Some(matches!(class, Class::Train | Class::Job)),

@@ -6,9 +6,10 @@ pub(crate) mod models;
 pub(crate) mod orders;
 pub(crate) mod videos;
 
+use super::fault_table::Kind;
 use super::gate::gate;
 use super::media;
-use super::reply::{Outcome, Reply};
+use super::reply::{Outcome, Refusal, Reply};
 use super::sim::Sim;
 use super::world::Caller;
 use super::world::job_list::Window;
@@ -89,11 +90,15 @@ async fn list_jobs(
     Query(query): Query<JobsQuery>,
 ) -> Outcome {
     let mut world = sim.world();
-    let window = Window::parse(
-        query.start.as_deref(),
-        query.end.as_deref(),
-        query.page_token.as_deref(),
-        world.clock.wall(),
-    )?;
-    Ok(Reply::result(world.jobs_page(&caller, window)))
+    let skew = world.faults.offset(Kind::FilterSkew, caller.op);
+    let now = world.clock.wall().saturating_add(skew);
+    let token = query.page_token.filter(|sent| !sent.is_empty());
+    let known = token.as_deref().map(|sent| world.token_sent(sent));
+    let window =
+        Window::parse(query.start.as_deref(), query.end.as_deref(), known.as_deref(), now)?;
+    let future = window.after.is_none() && window.end > now;
+    if future && world.strike(Kind::NoFutureEnd, caller.op).is_some() {
+        return Err(Refusal::invalid("end must not be in the future"));
+    }
+    Ok(Reply::bare(world.jobs_page(&caller, window, skew, token.as_deref())))
 }

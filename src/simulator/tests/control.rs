@@ -52,8 +52,18 @@ async fn faults_come_and_go() {
     assert!(text(&typo["message"]).contains("unknown"));
     assert_eq!(vendor.report("faults").await.as_array().unwrap().len(), 1);
     refused(vendor.try_get("/ping").await.unwrap()).await;
+    vendor.control("faults", json!(["no-date@ping", "status=500@listPresets"])).await;
+    let remove =
+        |texts: Value| vendor.http.delete(vendor.running.control_url("faults")).json(&texts).send();
+    let wrong = remove(json!(["nok@ping", "nok@pin"])).await.unwrap();
+    assert!(refused(wrong).await.1.contains("`nok@pin`"));
+    let left: Value = remove(json!(["nok@ping"])).await.unwrap().json().await.unwrap();
+    assert_eq!(left.as_array().unwrap().len(), 2);
+    let ping = vendor.try_get("/ping").await.unwrap();
+    assert_eq!((ping.status().as_u16(), ping.headers().get("date")), (200, None));
     vendor.http.delete(vendor.running.control_url("faults")).send().await.unwrap();
-    assert_eq!(vendor.try_get("/ping").await.unwrap().status(), 200);
+    assert_eq!(vendor.report("faults").await, json!([]));
+    assert!(vendor.try_get("/ping").await.unwrap().headers().contains_key("date"));
 }
 
 #[tokio::test]

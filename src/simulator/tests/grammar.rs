@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::simulator::Fault;
-use crate::simulator::fault::Faults;
 use crate::simulator::fault_table::{FAULTS, Kind, Takes};
+use crate::simulator::faults::Faults;
 use crate::simulator::op::{OPERATIONS, Op};
 use clap::Parser;
 
@@ -22,12 +22,14 @@ fn every_fault_parses_with_and_without_endpoint() {
     for row in FAULTS {
         let value = match row.takes {
             Takes::Time => "=5ms",
+            Takes::Offset => "=-5m",
+            Takes::Share => "=0.5",
             Takes::AnyCode => "=503",
             _ => "",
         };
         for spec in [
             format!("{}{value}", row.name),
-            format!("{}{value}@any,times=1,skip=2,p=0.5", row.name),
+            format!("{}{value}@any,times=1,skip=2,p=0.5,from=1s,for=2m", row.name),
             format!("{}{value}@getJobStatus+media", row.name),
         ] {
             let fault: Fault = spec.parse().unwrap_or_else(|why| panic!("{spec}: {why}"));
@@ -53,7 +55,12 @@ fn mistakes_are_explained_in_a_sentence() {
     assert!(error("delay=fast").contains("not a duration"));
     assert!(error("status=9000").contains("not an HTTP status"));
     assert!(error("lost-reply=1").contains("takes no value"));
-    for spec in ["nok,times", "nok,times=x", "nok,p=2", "nok,often=1", "fewer=x"] {
+    assert!(error("nok,from=soon").contains("from=TIME or for=TIME"));
+    assert!(error("delay=2s..1s").contains("ends before it begins"));
+    assert!(error("date-skew").contains("date-skew=-30m"));
+    assert!(error("list-drops=3").contains("between 0 and 1"));
+    assert!(error("list-empty=nearly").contains("one of array, null"));
+    for spec in ["nok,times", "nok,times=x", "nok,p=2", "nok,often=1", "fewer=x", "nok,for=x"] {
         assert!(!error(spec).contains('\n'), "{spec}");
     }
 }
@@ -72,6 +79,51 @@ fn skip_times_and_dice_decide_who_is_struck() {
     assert_ne!(dice, strikes("nok,p=0.3", 8));
     assert!((30..90).contains(&dice.iter().filter(|hit| **hit).count()));
     assert!(!strikes("nok@getModel", 1).contains(&true));
+}
+
+#[test]
+fn a_fault_begins_and_ends() {
+    let mut faults = Faults::new(&["nok,from=60ms,for=80ms".parse().unwrap()], 1);
+    let mut seen = Vec::new();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(200) {
+        let at = begun.elapsed().as_millis();
+        seen.push((
+            at,
+            faults.strike(Kind::Nok, Op::Ping).is_some(),
+            faults.peek(Kind::Nok).is_some(),
+        ));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for (at, struck, peeked) in seen {
+        // Either side of an edge may be read in the time that two clock reads take.
+        match at {
+            0..50 | 150.. => assert!(!struck && !peeked, "at {at} ms"),
+            70..130 => assert!(struck && peeked, "at {at} ms"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_range_is_drawn_from_anew_and_alike_for_one_seed() {
+    let drawn = |specs: &[&str], seed| {
+        let specs: Vec<Fault> = specs.iter().map(|spec| spec.parse().unwrap()).collect();
+        let mut faults = Faults::new(&specs, seed);
+        let mut draw = || faults.offset(Kind::DateSkew, Op::Ping);
+        (0..50).map(|_| draw()).collect::<Vec<i64>>()
+    };
+    let range = drawn(&["date-skew=-2s..3s"], 7);
+    assert!(range.iter().all(|offset| (-2000..=3000).contains(offset)), "{range:?}");
+    assert!(range.iter().any(|offset| *offset < 0) && range.iter().any(|offset| *offset > 0));
+    assert_eq!(range, drawn(&["delay=1s..2s", "date-skew=-2s..3s"], 7), "dice of its own");
+    assert_ne!(range, drawn(&["date-skew=-2s..3s"], 8));
+    assert_eq!(drawn(&["date-skew=-30m", "date-skew=1m"], 1)[0], -29 * 60_000);
+    let mut delays = Faults::new(&["delay=1s..2s".parse().unwrap()], 1);
+    for _ in 0..20 {
+        let time = delays.strike(Kind::Delay, Op::Ping).unwrap().time();
+        assert!((1000..=2000).contains(&time.as_millis()), "{time:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 mod control;
 mod endpoints;
 mod fault_calls;
+mod fault_clocks;
+mod fault_lists;
 mod fault_work;
+mod foreign;
 mod grammar;
 mod refusals;
 

@@ -1,9 +1,8 @@
 //! Jobs: from the trigger to their outputs.
 
 use super::image::{Format, Picture};
-use super::{Caller, UserId, World};
+use super::{UserId, World};
 use crate::simulator::clock::{Progress, Span, Wall};
-use crate::simulator::reply::Refusal;
 use crate::simulator::rng;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -82,9 +81,14 @@ pub(super) enum End {
 pub(crate) struct Job {
     pub(crate) owner: UserId,
     pub(crate) id: String,
+    /// When it was made, by the vendor's own clock; the list is in this order.
+    pub(crate) made_at: Wall,
+    /// What it shows as `createdAt`: the same, unless another clock stamped it.
     pub(crate) created_at: Wall,
-    /// It is not in the list before this.
+    /// It is in the list from the first until the second, and known by its id until the third.
     pub(crate) listed_at: Wall,
+    pub(crate) unlisted_at: Wall,
+    pub(super) forgotten_at: Wall,
     pub(super) finished_at: Option<Wall>,
     /// When a reply first said that it was over.
     pub(super) told_at: Option<Wall>,
@@ -145,7 +149,7 @@ impl Job {
     /// When it last changed.
     pub(crate) fn updated_at(&self, now: Progress) -> Wall {
         if let Some(at) = self.finished_at {
-            return at;
+            return at.saturating_add(self.created_at - self.made_at);
         }
         let phase = match self.share(now) {
             share if share < CREATED_UNTIL => 0.0,
@@ -214,56 +218,6 @@ impl World {
         }
     }
 
-    /// A job record; reading it is what `empty-success` and `job-404` count.
-    pub(crate) fn job_json(&mut self, caller: &Caller, id: &str) -> Result<Value, Refusal> {
-        let (now, wall) = (self.clock.progress(), self.clock.wall());
-        let index = self.job_ids.get(id).copied();
-        let job = index.and_then(|index| self.jobs.get_mut(index));
-        let job = job.filter(|job| job.owner == caller.user);
-        let job = job.ok_or_else(|| Refusal::unknown("Job"))?;
-        if job.missing_reads > 0 {
-            if job.missing_reads != FOR_EVER {
-                job.missing_reads -= 1;
-            }
-            return Err(Refusal::unknown("Job"));
-        }
-        let over = job.is_over();
-        if over {
-            job.told_at.get_or_insert(wall);
-            job.read_at.get_or_insert(wall);
-        }
-        let hidden = over && job.empty_reads > 0;
-        if hidden && job.empty_reads != FOR_EVER {
-            job.empty_reads -= 1;
-        }
-        let (status, created) = (job.status(now).to_owned(), job.created_at);
-        let error = job.error().map(str::to_owned);
-        let model =
-            (job.order.trained || self.args.public_model_ids).then(|| job.order.model.clone());
-        let makes_videos = matches!(job.order.work, Work::Videos);
-        let (images, videos) = match hidden {
-            true => (Vec::new(), Vec::new()),
-            false => (job.images.clone(), job.videos.clone()),
-        };
-        let mut record = json!({
-            "jobId": id, "status": self.spelled(&status, caller.op),
-            "createdAt": self.stamp(created),
-        });
-        if let Some(model) = model {
-            record["modelId"] = (*model).into();
-        }
-        if let Some(error) = error {
-            record["error"] = error.into();
-        }
-        if !images.is_empty() || (hidden && !makes_videos) {
-            record["images"] = images.iter().map(|id| self.image_json(caller, id)).collect();
-        }
-        if !videos.is_empty() || (hidden && makes_videos) {
-            record["videos"] = videos.iter().map(|id| self.video_json(caller, id)).collect();
-        }
-        Ok(record)
-    }
-
     /// The ledger, with what has become of each job and what it made.
     pub(crate) fn ledger_report(&self, since: u64, with_effects: bool) -> Value {
         let now = self.clock.progress();
@@ -272,6 +226,12 @@ impl World {
         for effect in effects.into_iter().flatten() {
             let index = effect["id"].as_str().and_then(|id| self.job_ids.get(id));
             if let Some(job) = index.and_then(|index| self.jobs.get(*index)) {
+                let (listed, unlisted) = (job.listed_at, job.unlisted_at);
+                effect["created_at"] = job.created_at.into();
+                effect["listed_at"] = (listed != Wall::MAX).then_some(listed).into();
+                let forgotten = job.forgotten_at;
+                effect["forgotten_at"] = (forgotten != Wall::MAX).then_some(forgotten).into();
+                effect["unlisted_at"] = (unlisted != Wall::MAX).then_some(unlisted).into();
                 effect["status"] = job.status(now).into();
                 effect["outputs"] = job.images.iter().chain(&job.videos).cloned().collect();
             }
@@ -306,7 +266,7 @@ impl World {
         status: Option<&str>,
         error: Option<&str>,
     ) -> bool {
-        let Some(index) = self.job_ids.get(id).copied() else {
+        let Some(index) = self.job_index(id) else {
             return false;
         };
         let Some(job) = self.jobs.get_mut(index) else {

@@ -1,17 +1,13 @@
-//! `GET /jobs`, and the jobs of others that turn up in it.
+//! `GET /jobs`: the window asked for, and a page of it.
 
-use super::job::{Job, Order, Work};
-use super::{Caller, UserId, World};
-use crate::simulator::clock::{Span, Wall, millis_of};
-use crate::simulator::fault_table::Kind;
+use super::reading::Reading;
+use super::{Caller, World};
+use crate::simulator::clock::Wall;
 use crate::simulator::reply::Refusal;
-use crate::simulator::world::image::Format;
 use serde_json::{Value, json};
+use std::ops::Bound;
 
 const DAY: Wall = 24 * 3600 * 1000;
-
-/// Foreign jobs that appear at once when nobody has looked for long.
-const FOREIGN_AT_ONCE: usize = 1000;
 
 /// A checked query of the job list; both bounds are inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +16,8 @@ pub(crate) struct Window {
     pub(crate) end: Wall,
     /// The last entry of the previous page.
     pub(crate) after: Option<(Wall, usize)>,
+    /// The number of this page, from 1.
+    pub(crate) page: Wall,
 }
 
 impl Window {
@@ -45,11 +43,13 @@ impl Window {
         if end - start > 7 * DAY {
             return Err(Refusal::invalid("The time range must not exceed 7 days"));
         }
-        Ok(Self { start, end, after: None })
+        Ok(Self { start, end, after: None, page: 1 })
     }
 
-    fn token(self, last: (Wall, usize)) -> String {
-        let text = format!("{}:{}:{}:{}", self.start, self.end, last.0, last.1);
+    /// The token of the page that begins after this place.
+    pub(super) fn token(self, last: (Wall, usize)) -> String {
+        let next = self.page.saturating_add(1);
+        let text = format!("{}:{}:{}:{}:{next}", self.start, self.end, last.0, last.1);
         hex::encode(text)
     }
 
@@ -58,7 +58,8 @@ impl Window {
         let mut parts = text.split(':').map(str::parse::<Wall>);
         let mut next = || parts.next()?.ok();
         let (start, end, at, index) = (next()?, next()?, next()?, next()?);
-        Some(Self { start, end, after: Some((at, usize::try_from(index).ok()?)) })
+        let after = Some((at, usize::try_from(index).ok()?));
+        Some(Self { start, end, after, page: next().unwrap_or(2) })
     }
 }
 
@@ -68,53 +69,54 @@ fn instant(name: &str, text: &str) -> Result<Wall, Refusal> {
     Ok(parsed.map_err(wrong)?.timestamp_millis())
 }
 
-impl Order {
-    /// An order of somebody else for a picture of `size` by `size` pixels, or for a video.
-    pub(crate) fn foreign(videos: bool, size: u32, time: Option<Span>) -> Self {
-        Self {
-            work: match videos {
-                true => Work::Videos,
-                false => Work::Images { width: size, height: size, format: Format::Jpeg },
-            },
-            model: if videos { "grok-imagine-1.5" } else { "nanobanana" }.into(),
-            trained: false,
-            outputs: 1,
-            request: "null".into(),
-            time,
-        }
-    }
-}
-
 impl World {
-    /// One page of the job list, newest first.
-    pub(crate) fn jobs_page(&mut self, caller: &Caller, window: Window) -> Value {
-        let (progress, wall) = (self.clock.progress(), self.clock.wall());
-        let low = (window.start, 0);
-        let high = match window.after {
-            Some(after) => std::ops::Bound::Excluded(after),
-            None => std::ops::Bound::Included((window.end, usize::MAX)),
-        };
-        let mut page: Vec<(Wall, usize)> = Vec::with_capacity(self.args.page_size);
-        let mut more = false;
-        // A forged token may put the upper bound below the lower one, which a range would not take.
-        let in_order = window.after.is_none_or(|after| after >= low);
-        if let Some(user) = self.users.get(caller.user).filter(|_| in_order) {
-            let range = (std::ops::Bound::Included(low), high);
-            let listed = |job: &Job| job.listed_at <= wall;
-            for at in user.jobs.range(range).rev() {
-                if !self.jobs.get(at.1).is_some_and(listed) {
-                    continue;
-                }
-                if page.len() == self.args.page_size {
-                    more = true;
-                    break;
-                }
-                page.push(*at);
-            }
-        }
+    /// The reply to `GET /jobs`, the envelope included. `token` is the one that the caller sent.
+    pub(crate) fn jobs_page(
+        &mut self,
+        caller: &Caller,
+        window: Window,
+        skew: Wall,
+        token: Option<&str>,
+    ) -> Value {
+        let now = self.clock.progress();
+        let reading = self.reading(caller, skew);
+        let (mut page, more) = self.page(caller, window, &reading);
         let next = page.last().filter(|_| more).map(|last| window.token(*last));
-        let entries = page.iter().map(|at| self.entry(caller, at.1, progress)).collect::<Vec<_>>();
-        json!({ "jobs": entries, "nextPageToken": next.unwrap_or_default() })
+        let next = self.next_token(caller, window, token, next);
+        self.mangle(caller, &mut page);
+        let entries = page.iter().map(|at| self.entry(caller, at.1, now)).collect::<Vec<_>>();
+        self.envelope(caller, entries, next)
+    }
+
+    /// The places of the entries of one page, and whether more follow.
+    fn page(
+        &self,
+        caller: &Caller,
+        window: Window,
+        reading: &Reading,
+    ) -> (Vec<(Wall, usize)>, bool) {
+        let mut page = Vec::with_capacity(self.args.page_size);
+        // The window is by the filter's clock, the places are by the vendor's own.
+        let low = (window.start.saturating_sub(reading.skew), 0);
+        let high = match window.after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included((window.end.saturating_sub(reading.skew), usize::MAX)),
+        };
+        // A forged token may put the upper bound below the lower one, which a range would not take.
+        if window.after.is_some_and(|after| after < low) {
+            return (page, false);
+        }
+        for at in self.places(caller.user, reading, (Bound::Included(low), high)) {
+            let listed = self.jobs.get(at.1).is_some_and(|job| reading.shows(job));
+            if !listed || reading.headless.is_some_and(|newest| at >= newest) {
+                continue;
+            }
+            if page.len() == self.args.page_size {
+                return (page, true);
+            }
+            page.push(at);
+        }
+        (page, false)
     }
 
     fn entry(&mut self, caller: &Caller, index: usize, now: i64) -> Value {
@@ -123,50 +125,18 @@ impl World {
         };
         let mut entry = json!({
             "jobId": job.id, "status": job.status(now), "credits": job.credits,
-            "createdAt": self.stamp(job.created_at), "updatedAt": self.stamp(job.updated_at(now)),
         });
         if let Some(error) = job.error() {
             entry["errorMessage"] = error.into();
         }
         let (status, over) = (job.status(now).to_owned(), job.is_over());
+        let (created, updated) = (job.created_at, job.updated_at(now));
+        self.date(&mut entry, caller.op, created, Some(updated));
         entry["status"] = self.spelled(&status, caller.op).into();
         let wall = self.clock.wall();
         if let Some(job) = self.jobs.get_mut(index).filter(|_| over) {
             job.told_at.get_or_insert(wall);
         }
         entry
-    }
-
-    /// Jobs of this key that something else started, right now.
-    pub(crate) fn foreign(
-        &mut self,
-        owner: UserId,
-        count: usize,
-        order: &Order,
-        at: Wall,
-    ) -> Vec<String> {
-        (0..count).map(|_| self.add_foreign(owner, order.clone(), at)).collect()
-    }
-
-    /// The `foreign` fault: a job at every interval, for every key that was ever used.
-    pub(super) fn foreign_jobs_appear(&mut self) {
-        let Some(every) = self.faults.peek(Kind::Foreign) else {
-            self.next_foreign = None;
-            return;
-        };
-        let every = millis_of(every.time()).max(1);
-        let now = self.clock.wall();
-        let mut due = self.next_foreign.unwrap_or(now + every);
-        for _ in 0..FOREIGN_AT_ONCE {
-            if due > now {
-                break;
-            }
-            for owner in 0..self.users.len() {
-                self.foreign(owner, 1, &Order::foreign(false, 1024, None), due);
-            }
-            due += every;
-        }
-        // What a long silence has piled up beyond that is skipped, not owed.
-        self.next_foreign = Some(due.max(now - every));
     }
 }

@@ -22,7 +22,9 @@ impl World {
             let message = "Too many active jobs, wait for some to finish";
             return Err(Refusal::too_many(message, self.args.retry_after));
         }
-        let index = self.add_job(caller.user, Some(caller.op), order, self.clock.wall());
+        let twin = self.strike(Kind::ForeignTwin, caller.op).map(|_| order.clone());
+        let at = self.clock.wall();
+        let index = self.add_job(caller.user, caller.op, order, at);
         let Some(job) = self.jobs.get(index) else {
             return Err(Refusal::unknown("Job"));
         };
@@ -30,23 +32,11 @@ impl World {
         effect.model_id = Some(job.order.model.to_string());
         effect.request = Some(job.order.request.clone());
         effect.credits = job.credits;
-        Ok((job.id.clone(), self.ledger.record(effect)))
-    }
-
-    /// Adds a job that somebody else started, without a call to this vendor.
-    pub(crate) fn add_foreign(&mut self, owner: UserId, order: Order, at: Wall) -> String {
-        let index = self.add_job(owner, None, order, at);
-        let Some(job) = self.jobs.get(index) else {
-            return String::new();
-        };
-        let id = job.id.clone();
-        let caller = Caller { user: owner, op: Op::GenerateImage, base: "".into() };
-        let mut effect = self.effect(&caller, What::ForeignJob, &id);
-        effect.endpoint = None;
-        effect.model_id = Some(job.order.model.to_string());
-        effect.credits = job.credits;
-        self.ledger.record(effect);
-        id
+        let (id, seq) = (job.id.clone(), self.ledger.record(effect));
+        if let Some(twin) = twin {
+            self.add_foreign(caller.user, twin, at, Some(&id));
+        }
+        Ok((id, seq))
     }
 
     /// Shows a training in the job list; it ends there as it does on the model.
@@ -66,7 +56,7 @@ impl World {
             request: "null".into(),
             time: None,
         };
-        let index = self.add_job(caller.user, None, order, self.clock.wall());
+        let index = self.add_job(caller.user, caller.op, order, self.clock.wall());
         if let Some(job) = self.jobs.get_mut(index) {
             job.length = length;
             job.done_at = done_at;
@@ -77,18 +67,24 @@ impl World {
         self.due.push(Reverse((done_at, index)));
     }
 
-    fn add_job(&mut self, owner: UserId, op: Option<Op>, order: Order, at: Wall) -> usize {
+    /// `op` is what made it, `at` when; a time that has passed makes a job that has come as far.
+    pub(super) fn add_job(&mut self, owner: UserId, op: Op, order: Order, at: Wall) -> usize {
         let given = self.args.job_time.filter(|_| !matches!(order.work, Work::Training));
         let given = order.time.or(given);
         let (low, high) = given.map_or_else(|| order.work.seconds(), |span| span.seconds);
         let seconds = self.dice().between(low, high);
         let length = self.clock.scaled(seconds);
-        let born = self.clock.progress();
+        let now = self.clock.wall();
+        let passed = now.saturating_sub(at).max(0).saturating_mul(1000);
+        let born = self.clock.progress().saturating_sub(passed);
         let mut job = Job {
             owner,
             id: self.new_id("job"),
-            created_at: at,
-            listed_at: at,
+            made_at: at,
+            created_at: at.saturating_add(self.birth_skew(op)),
+            listed_at: now,
+            unlisted_at: Wall::MAX,
+            forgotten_at: Wall::MAX,
             finished_at: None,
             told_at: None,
             read_at: None,
@@ -106,7 +102,8 @@ impl World {
             images: Vec::new(),
             videos: Vec::new(),
         };
-        if let Some(op) = op {
+        self.afflict_listing(&mut job, op);
+        if !matches!(job.order.work, Work::Training) {
             self.afflict(&mut job, op);
         }
         let index = self.jobs.len();
@@ -123,12 +120,27 @@ impl World {
         index
     }
 
+    /// Decides at birth when the list shows a job.
+    fn afflict_listing(&mut self, job: &mut Job, op: Op) {
+        let mut strike = |kind| self.faults.strike(kind, op);
+        if let Some(lag) = strike(Kind::ListLag) {
+            job.listed_at = job.listed_at.saturating_add(millis_of(lag.time()));
+        }
+        if strike(Kind::ListLacks).is_some() {
+            job.listed_at = Wall::MAX;
+        }
+        if let Some(time) = strike(Kind::OffList) {
+            job.unlisted_at = job.made_at.saturating_add(millis_of(time.time()));
+        }
+        if let Some(time) = strike(Kind::Forgotten) {
+            job.forgotten_at = job.made_at.saturating_add(millis_of(time.time()));
+            job.unlisted_at = job.unlisted_at.min(job.forgotten_at);
+        }
+    }
+
     /// Decides at birth what will go wrong with a job.
     fn afflict(&mut self, job: &mut Job, op: Op) {
         let mut strike = |kind| self.faults.strike(kind, op);
-        if let Some(lag) = strike(Kind::ListLag) {
-            job.listed_at = job.created_at.saturating_add(millis_of(lag.time()));
-        }
         if let Some(time) = strike(Kind::JobTime) {
             job.length = progress_of(time.time());
             job.done_at = job.born.saturating_add(job.length);

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Delete,
     /// A job that no call to this vendor asked for.
     ForeignJob,
+    /// A model that no call to this vendor asked for.
+    ForeignModel,
 }
 
 /// One thing that really happened.
@@ -34,14 +36,23 @@ pub(crate) struct Effect {
     /// The request body of a job, as JSON text.
     pub(crate) request: Option<Arc<str>>,
     pub(crate) credits: u64,
+    /// The call that made it, as `/_sim/requests` numbers them.
+    pub(crate) call: Option<u64>,
+    /// The first effect of a request that the network delivered twice, if this is the second.
+    pub(crate) double_of: Option<u64>,
+    /// The job whose order somebody else's job repeats.
+    pub(crate) like: Option<String>,
 }
 
 /// All effects in order, and the running totals.
 #[derive(Default, Debug)]
 pub(crate) struct Ledger {
     effects: Vec<(Effect, bool)>,
-    counts: [u64; 8],
+    counts: [u64; 9],
     credits: u64,
+    /// Effects that are the double of another, and what they cost.
+    doubles: u64,
+    double_credits: u64,
     /// Calls to the training trigger, refused ones included.
     pub(crate) train_calls: u64,
     /// Second triggers answered 409.
@@ -61,6 +72,7 @@ impl What {
             What::Download => "download",
             What::Delete => "delete",
             What::ForeignJob => "foreign_job",
+            What::ForeignModel => "foreign_model",
         }
     }
 }
@@ -74,6 +86,10 @@ impl Ledger {
         // Somebody else's job is somebody else's money.
         if effect.what != What::ForeignJob {
             self.credits += effect.credits;
+        }
+        if effect.double_of.is_some() {
+            self.doubles += 1;
+            self.double_credits += effect.credits;
         }
         self.effects.push((effect, false));
         self.effects.len() as u64
@@ -95,6 +111,8 @@ impl Ledger {
             "images": count(What::Image), "trainings": count(What::Training),
             "jobs": count(What::Job), "downloads": count(What::Download),
             "deletes": count(What::Delete), "foreign_jobs": count(What::ForeignJob),
+            "foreign_models": count(What::ForeignModel),
+            "doubles": self.doubles, "double_credits": self.double_credits,
             "credits": self.credits, "train_calls": self.train_calls,
             "train_conflicts": self.train_conflicts, "train_noops": self.train_noops,
         });
@@ -117,7 +135,8 @@ impl Effect {
             "seq": seq, "kind": self.what.word(), "id": self.id, "model_id": self.model_id,
             "name": self.name, "at": self.at, "key": &*self.key, "endpoint": self.endpoint.map(Op::name),
             "content_sha256": self.content_sha256, "request": request, "credits": self.credits,
-            "replied": replied,
+            "replied": replied, "call": self.call, "double_of": self.double_of,
+            "like": self.like,
         })
     }
 }

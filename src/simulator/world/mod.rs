@@ -5,18 +5,23 @@
 //! while nobody asks.
 
 pub(crate) mod calls;
+mod dates;
+pub(crate) mod foreign;
 pub(crate) mod image;
 pub(crate) mod job;
 pub(crate) mod job_list;
 mod job_start;
+mod job_view;
 pub(crate) mod ledger;
 pub(crate) mod model;
+mod reading;
 pub(crate) mod video;
 
 use super::args::Args;
 use super::clock::{self, Clock, Progress, Wall};
-use super::fault::{Faults, Value};
+use super::fault::Value;
 use super::fault_table::Kind;
+use super::faults::Faults;
 use super::op::Op;
 use super::reply::Refusal;
 use super::rng::{self, Rng};
@@ -51,6 +56,17 @@ pub(crate) struct Caller {
     pub(crate) op: Op,
     /// `http://host:port`, for links.
     pub(crate) base: Arc<str>,
+    /// The number of the call.
+    pub(crate) call: Option<u64>,
+    /// The effect of the same request when it was delivered first.
+    pub(crate) double_of: Option<u64>,
+}
+
+impl Caller {
+    /// Somebody else with the same key, who made no call here.
+    pub(crate) fn nobody(user: UserId) -> Self {
+        Self { user, op: Op::Foreign, base: "".into(), call: None, double_of: None }
+    }
 }
 
 /// Everything the vendor knows.
@@ -77,6 +93,8 @@ pub(crate) struct World {
     /// Media links issued before the link given here no longer work, by path.
     revoked: HashMap<String, Wall>,
     next_foreign: Option<Wall>,
+    /// Page tokens that were given out as numbers; the number tells which.
+    numbered_tokens: Vec<String>,
     rng: Rng,
     ids: u64,
 }
@@ -103,6 +121,7 @@ impl World {
             due: BinaryHeap::new(),
             revoked: HashMap::new(),
             next_foreign: None,
+            numbered_tokens: Vec::new(),
             ids: 0,
         }
     }
@@ -179,6 +198,9 @@ impl World {
             name: None,
             request: None,
             credits: 0,
+            call: caller.call,
+            double_of: caller.double_of,
+            like: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Model {
     pub(crate) name: String,
     created_at: Wall,
     updated_at: Wall,
+    /// How far off both are shown.
+    skew: Wall,
     /// Its image records, oldest first.
     pub(crate) images: Vec<String>,
     training: Option<Training>,
@@ -122,6 +124,14 @@ impl World {
             let message = "A model with this name already exists";
             return Err(Refusal::new(StatusCode::CONFLICT, message));
         }
+        let id = self.add_model(caller, name);
+        let mut effect = self.effect(caller, What::Model, &id);
+        effect.name = Some(name.to_owned());
+        Ok((id, self.ledger.record(effect)))
+    }
+
+    /// Adds a model record to its owner.
+    pub(super) fn add_model(&mut self, caller: &Caller, name: &str) -> String {
         let id = self.new_uuid();
         let now = self.clock.wall();
         let model = Model {
@@ -129,6 +139,7 @@ impl World {
             name: name.to_owned(),
             created_at: now,
             updated_at: now,
+            skew: self.birth_skew(caller.op),
             images: Vec::new(),
             training: None,
             forced: None,
@@ -138,9 +149,7 @@ impl World {
         if let Some(user) = self.users.get_mut(caller.user) {
             user.models.push(id.clone());
         }
-        let mut effect = self.effect(caller, What::Model, &id);
-        effect.name = Some(name.to_owned());
-        Ok((id, self.ledger.record(effect)))
+        id
     }
 
     fn name_taken(&self, caller: &Caller, name: &str) -> bool {
@@ -193,12 +202,13 @@ impl World {
             model.shown.clone_from(&status);
             model.updated_at = wall;
         }
-        let (created, updated) = (model.created_at, model.updated_at);
+        let created = model.created_at.saturating_add(model.skew);
+        let updated = model.updated_at.saturating_add(model.skew);
         let name = with_name.then(|| model.name.clone());
         let mut record = json!({
             "id": id, "status": self.spelled(&status, caller.op), "modelType": "lora",
-            "createdAt": self.stamp(created), "updatedAt": self.stamp(updated),
         });
+        self.date(&mut record, caller.op, created, Some(updated));
         if let Some(name) = name {
             record["name"] = name.into();
         }

@@ -63,7 +63,7 @@ macro_rules! faults {
     };
 }
 
-use Takes::{AnyCode, Code, Count, Nothing, Offset, OneOf, Share, Time, Word};
+use Takes::{AnyCode, Code, Count, MaybeTime, Nothing, Offset, OneOf, Share, Time, Word};
 
 /// The forms of an empty list: `{"jobs":[]}`, `{"jobs":null}`, `{}`, no result, a null one.
 const EMPTY: &[&str] = &["array", "null", "missing", "no-result", "null-result"];
@@ -72,6 +72,7 @@ faults! {
     LostRequest, "lost-request", Nothing, Before, "effects", "closed before any effect";
     LostReply, "lost-reply", Nothing, After, "effects", "the effect happens, then the connection closes without a reply";
     LateAccept, "late-accept", Time, Before, "jobs", "closed at once; the effect happens that much later";
+    DeliverTwice, "deliver-twice", MaybeTime, Before, "paid", "the network delivers the request twice, the second time that much after the first one's effect: two effects, one reply";
     GoesOn, "goes-on", Nothing, Before, "effects", "a call taken in goes on to its end, even if its client leaves meanwhile";
     DelayBefore, "delay-before", Time, Before, "any", "waits, then acts";
     Delay, "delay", Time, After, "any", "acts, then waits before replying";
@@ -85,6 +86,7 @@ faults! {
     BadJson, "bad-json", Nothing, After, "any", "acts, then sends half a JSON body";
     RateLimit, "rate-limit", Count, Before, "any", "429; a value becomes Retry-After seconds";
     Unauthorized, "unauthorized", Nothing, Before, "any", "401";
+    UnauthorizedBare, "unauthorized-bare", Nothing, Before, "any", "401 in plain text, without the envelope";
     NoCredits, "no-credits", Code(402), Before, "paid", "insufficient credits, with this status";
     DateSkew, "date-skew", Offset, Within, "any", "the Date header is off by that much";
     CreatedSkew, "created-skew", Offset, Within, "jobs+triggerModelTraining+createOrUpdateModel+foreign", "createdAt and updatedAt of a job or model made now are off by that much, for good";
@@ -116,6 +118,8 @@ faults! {
     ForeignTwin, "foreign-twin", Nothing, Within, "jobs", "somebody else orders the same beside this order";
     TrainingListed, "training-listed", Nothing, Within, "triggerModelTraining", "this training shows up in GET /jobs";
     TrainingLag, "training-lag", Time, Within, "triggerModelTraining", "the status stays `new` that long after the trigger";
+    TrainAgainNew, "train-again-new", Nothing, Within, "triggerModelTraining", "a second trigger while the status shows `new` is accepted and charged again";
+    TrainAgain, "train-again", Nothing, Within, "triggerModelTraining", "a second trigger of a training or ready model is accepted and charged again";
     TrainingStates, "training-states", Word("preparing+training+finalizing"), Within, "triggerModelTraining", "these states in turn on the way to ready";
     TrainingTime, "training-time", Time, Within, "triggerModelTraining", "training takes exactly that long";
     TrainingStuck, "training-stuck", Nothing, Within, "triggerModelTraining", "training never ends";
@@ -128,10 +132,16 @@ faults! {
     JobStuck, "job-stuck", Word("queued"), Within, "jobs", "the job stays in this state for ever";
     OddStatus, "odd-status", Word("paused"), Within, "jobs", "this word in place of `running`, then success";
     OddEnd, "odd-end", Word("completed"), Within, "jobs", "the job ends in this word, outputs included";
+    BareEnd, "bare-end", Word("canceled"), Within, "jobs", "the job ends in this word, without outputs";
     JobFailed, "job-failed", Word("The generation failed"), Within, "jobs", "the job fails with this error";
     JobFailedSilent, "job-failed-silent", Nothing, Within, "jobs", "the job fails without an error";
     EmptySuccess, "empty-success", Count, Within, "jobs", "success without outputs for that many reads, else for ever";
     Fewer, "fewer", Count, Within, "jobs", "that many outputs fewer than asked for (1)";
+    MediaLate, "media-late", Time, Within, "jobs", "success with half of the outputs at first; the rest shows that long after the end";
+    MediaTwice, "media-twice", OneOf(&["extra", "instead"]), Within, "getJobStatus", "the first output is shown twice, beside the others or in place of the last";
+    MediaNoIds, "media-no-ids", Nothing, Within, "getJobStatus", "outputs without their ids";
+    ModelIdForm, "model-id-form", OneOf(&["upper", "prefix", "bare"]), Within, "getJobStatus", "modelId in upper case, behind `mdl_`, or without hyphens";
+    JobIdForm, "job-id-form", OneOf(&["upper", "prefix", "bare"]), Within, "listJobs+getJobStatus", "jobId in upper case, behind `api_`, or without `job_`; requests may use either form";
     Job404, "job-404", Count, Within, "jobs", "the job's first reads, else all, answer 404";
     UniqueNames, "unique-names", Nothing, Within, "createOrUpdateModel", "409 for a model name already in use";
     Names, "names", Nothing, Within, "any", "model records carry their name";
@@ -155,7 +165,12 @@ impl Kind {
     pub(crate) fn settles(self) -> bool {
         !matches!(
             self,
-            Self::GoesOn | Self::Delay | Self::DelayBefore | Self::ExpiredUrl | Self::SlowMedia
+            Self::GoesOn
+                | Self::DeliverTwice
+                | Self::Delay
+                | Self::DelayBefore
+                | Self::ExpiredUrl
+                | Self::SlowMedia
         )
     }
 }

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest body kept for a call that happens late.
 const KEPT_BODY: usize = 32 * 1024 * 1024;
@@ -129,11 +130,13 @@ async fn carry_out(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let twice = before.iter().find(|fault| fault.kind == Kind::DeliverTwice);
+    let twice = twice.map(|fault| fault.value.time());
     for fault in before {
         match fault.kind {
-            Kind::GoesOn => {}
+            Kind::GoesOn | Kind::DeliverTwice => {}
             Kind::LateAccept => {
-                happen_later(fault, request, next).await;
+                happen_later(fault, request, next, twice).await;
                 return hang_up();
             }
             Kind::DelayBefore => tokio::time::sleep(fault.value.time()).await,
@@ -144,7 +147,7 @@ async fn carry_out(
             }
         }
     }
-    let mut response = next.run(request).await;
+    let mut response = deliver(request, next, twice).await;
     if !response.status().is_success() {
         return response;
     }
@@ -204,15 +207,52 @@ fn base(sim: &Sim, headers: &HeaderMap) -> Arc<str> {
 }
 
 /// Runs the call when its client has long been cut off.
-async fn happen_later(fault: Struck, request: Request, next: Next) {
+async fn happen_later(fault: Struck, request: Request, next: Next, twice: Option<Duration>) {
     // A body that does not arrive whole is a call that never happens.
     let Some(request) = whole(request).await else {
         return;
     };
     tokio::spawn(async move {
         tokio::time::sleep(fault.value.time()).await;
-        next.run(request).await;
+        deliver(request, next, twice).await;
     });
+}
+
+/// Hands a call to its handler; once more so much later if the network delivers it `twice`. Only
+/// the first one's reply finds its way back.
+async fn deliver(request: Request, next: Next, twice: Option<Duration>) -> Response {
+    let Some(later) = twice else {
+        return next.run(request).await;
+    };
+    // A body that does not arrive whole is a call that never happens.
+    let Some((first, mut second)) = copies(request).await else {
+        return hang_up();
+    };
+    let response = next.clone().run(first).await;
+    // A request that had no effect is refused a second time: nobody would notice.
+    let Some(EffectSeq(seq)) = response.extensions().get().copied() else {
+        return response;
+    };
+    if let Some(caller) = second.extensions_mut().get_mut::<Caller>() {
+        caller.double_of = Some(seq);
+    }
+    if later.is_zero() {
+        next.run(second).await;
+        return response;
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(later).await;
+        next.run(second).await;
+    });
+    response
+}
+
+/// The same request twice.
+async fn copies(request: Request) -> Option<(Request, Request)> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, KEPT_BODY).await.ok()?;
+    let first = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    Some((first, Request::from_parts(parts, Body::from(body))))
 }
 
 /// The reply of a call that never reached the vendor proper.
@@ -228,6 +268,7 @@ fn refuse(fault: &Struck) -> Response {
         Kind::Unauthorized => {
             Refusal::new(StatusCode::UNAUTHORIZED, "API key is invalid").into_response()
         }
+        Kind::UnauthorizedBare => (StatusCode::UNAUTHORIZED, "Unauthorized").into_response(),
         Kind::NoCredits => {
             let message = "You have insufficient credits for this operation";
             Refusal::new(code(fault), message).into_response()

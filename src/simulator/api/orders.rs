@@ -264,5 +264,6 @@ fn is_url(text: &str) -> bool {
 
 fn accept(world: &mut World, caller: &Caller, order: Order) -> Outcome {
     let (id, seq) = world.submit(caller, order)?;
+    let id = world.job_id_shown(&id, caller.op);
     Ok(Reply::result(json!({ "jobId": id, "status": "queued" })).of_effect(Some(seq)))
 }

@@ -68,6 +68,97 @@ async fn late_jobs_appear_after_the_reply_was_lost() {
 }
 
 #[tokio::test]
+async fn late_jobs_can_be_late_at_random() {
+    let vendor = Vendor::new(&["late-accept=0s..200ms"]).await;
+    for _ in 0..6 {
+        assert!(vendor.try_post(TRIGGER, &order()).await.is_err());
+    }
+    let begun = Instant::now();
+    while vendor.count("jobs").await < 6 {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    // Sent one after another, they happened in an order of their own.
+    let calls: Vec<u64> =
+        effects(&vendor).await.iter().map(|effect| effect["call"].as_u64().unwrap()).collect();
+    assert!(!calls.is_sorted(), "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_request_delivered_twice() {
+    let vendor = Vendor::new(&["deliver-twice,times=1"]).await;
+    let reply = vendor.post(TRIGGER, order()).await;
+    vendor.image_job().await;
+    let effects = effects(&vendor).await;
+    assert_eq!(effects.len(), 3);
+    let (first, second, third) = (&effects[0], &effects[1], &effects[2]);
+    assert_eq!(first["id"], reply["jobId"]);
+    assert_eq!((&first["replied"], &second["replied"]), (&json!(true), &json!(false)));
+    assert_eq!((&first["double_of"], &second["double_of"]), (&Value::Null, &first["seq"]));
+    assert_eq!((&second["request"], &second["call"]), (&order(), &first["call"]));
+    assert!(third["double_of"].is_null() && third["call"] != first["call"]);
+    let ledger = vendor.report("ledger").await;
+    assert_eq!((&ledger["jobs"], &ledger["credits"]), (&json!(3), &json!(30)));
+    assert_eq!((&ledger["doubles"], &ledger["double_credits"]), (&json!(1), &json!(10)));
+    // A refused request has no effect to be doubled.
+    vendor.control("faults", json!(["deliver-twice"])).await;
+    refused(vendor.try_post(TRIGGER, &json!({})).await.unwrap()).await;
+    assert_eq!(vendor.count("jobs").await, 3);
+}
+
+#[tokio::test]
+async fn the_second_delivery_may_be_late_and_the_reply_lost() {
+    let vendor = Vendor::new(&["deliver-twice=80ms", "lost-reply"]).await;
+    let begun = Instant::now();
+    assert!(vendor.try_post(TRIGGER, &order()).await.is_err());
+    let at_first = vendor.count("jobs").await;
+    assert!(at_first == 1 || begun.elapsed() > Duration::from_millis(80));
+    while vendor.count("jobs").await < 2 {}
+    assert!(begun.elapsed() >= Duration::from_millis(80));
+    let effects = effects(&vendor).await;
+    assert!(effects.iter().all(|effect| effect["replied"] == false));
+    assert_eq!(effects[1]["double_of"], effects[0]["seq"]);
+    let late = Vendor::new(&["deliver-twice", "late-accept=20ms"]).await;
+    assert!(late.try_post(TRIGGER, &order()).await.is_err());
+    while late.count("doubles").await == 0 {}
+    assert_eq!(late.count("jobs").await, 2);
+}
+
+#[tokio::test]
+async fn a_training_trigger_delivered_twice() {
+    let faults = ["deliver-twice,times=1", "training-lag=10h"];
+    let vendor = Vendor::with(Args { max_trainings: 1, ..args(FAST, &faults) }).await;
+    let model = vendor.trainable().await;
+    let train = format!("/models/{model}/train");
+    vendor.get(&train).await;
+    assert_eq!(vendor.model_word(&model).await, "new");
+    let ledger = vendor.report("ledger").await;
+    assert_eq!((&ledger["trainings"], &ledger["doubles"]), (&json!(2), &json!(1)));
+    let effects = ledger["effects"].as_array().unwrap();
+    let [first, second] = &effects[effects.len() - 2..] else { panic!("{effects:?}") };
+    assert_eq!(second["double_of"], first["seq"]);
+    assert_eq!((&second["model_id"], &second["replied"]), (&json!(model), &json!(false)));
+    assert_eq!(vendor.try_get(&train).await.unwrap().status(), 409);
+}
+
+#[tokio::test]
+async fn one_401_with_and_without_the_envelope() {
+    for (fault, envelope) in [("unauthorized", true), ("unauthorized-bare", false)] {
+        let vendor = Vendor::new(&[&format!("{fault}@reads,times=1")]).await;
+        vendor.image_job().await;
+        let reply = vendor.try_get("/jobs").await.unwrap();
+        assert_eq!(reply.status(), 401, "{fault}");
+        let body = reply.text().await.unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&body).is_ok(), envelope, "{body}");
+        vendor.get("/jobs").await;
+        vendor.control("faults", json!([format!("{fault}@effects,times=1")])).await;
+        vendor.get("/jobs").await;
+        assert_eq!(vendor.try_post(TRIGGER, &order()).await.unwrap().status(), 401, "{fault}");
+        assert_eq!(vendor.count("jobs").await, 1, "no effect");
+        vendor.image_job().await;
+    }
+}
+
+#[tokio::test]
 async fn delays_hold_the_reply_or_the_effect() {
     for (fault, jobs) in [("delay=10s", 1), ("delay-before=10s", 0)] {
         let vendor = Vendor::new(&[&format!("{fault}@triggerImageGenerationJob")]).await;

@@ -62,6 +62,36 @@ async fn trainings_show_late_and_pass_through_states() {
 }
 
 #[tokio::test]
+async fn a_second_trigger_is_charged_again() {
+    // While it shows `new`, and only then.
+    let faults = ["training-lag=150ms,times=2", "training-time=10s", "train-again-new"];
+    let (vendor, model) = training(&faults).await;
+    let train = format!("/models/{model}/train");
+    assert_eq!(vendor.model_word(&model).await, "new");
+    vendor.get(&train).await;
+    assert_eq!(vendor.count("trainings").await, 2);
+    vendor.model_until(&model, "training").await;
+    assert_eq!(vendor.try_get(&train).await.unwrap().status(), 409);
+    assert_eq!(vendor.count("trainings").await, 2);
+    // Whatever it shows, once.
+    vendor.control("faults", json!(["train-again,times=1"])).await;
+    vendor.get(&train).await;
+    assert_eq!(vendor.try_get(&train).await.unwrap().status(), 409);
+    let ledger = vendor.report("ledger").await;
+    let last = ledger["effects"].as_array().unwrap().last().unwrap();
+    assert_eq!((&ledger["trainings"], &last["model_id"]), (&json!(3), &json!(model)));
+    assert!(last["double_of"].is_null(), "two calls are no double: {last}");
+}
+
+#[tokio::test]
+async fn a_training_stays_new_for_as_long_as_one_says() {
+    let (vendor, model) = training(&["training-lag=10h"]).await;
+    assert_eq!(vendor.model_word(&model).await, "new");
+    vendor.control("finish", json!({})).await;
+    assert_eq!(vendor.model_word(&model).await, "ready");
+}
+
+#[tokio::test]
 async fn one_training_can_be_listed() {
     let (vendor, _) = training(&["training-listed,times=1"]).await;
     assert_eq!(vendor.get("/jobs").await["jobs"].as_array().unwrap().len(), 1);
@@ -139,6 +169,87 @@ async fn success_without_or_with_fewer_images() {
     let job = text(&vendor.post("/images/generation", body).await["jobId"]);
     assert_eq!(count(&vendor.job_until(&job, "success").await), 2);
     assert_eq!(vendor.count("credits").await, 30);
+}
+
+#[tokio::test]
+async fn ends_without_media_under_odd_words() {
+    let ended_as = ended("bare-end", "canceled").await;
+    assert!(ended_as.get("images").is_none() && ended_as.get("error").is_none(), "{ended_as}");
+    for word in ["cancelled", "expired", "aborted", "rejected"] {
+        let ended_as = ended(&format!("bare-end={word}"), word).await;
+        assert!(ended_as.get("images").is_none(), "{ended_as}");
+    }
+}
+
+/// A finished job of three images.
+async fn three_images(faults: &[&str]) -> (Vendor, String) {
+    let vendor = Vendor::new(faults).await;
+    let body = json!({ "modelID": "nanobanana", "prompt": "p", "numImages": 3 });
+    let job = text(&vendor.post("/images/generation", body).await["jobId"]);
+    vendor.control("finish", json!({})).await;
+    (vendor, job)
+}
+
+fn ids(job: &Value) -> Vec<Option<&str>> {
+    job["images"].as_array().unwrap().iter().map(|image| image["id"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn some_media_come_late() {
+    let (vendor, job) = three_images(&["media-late=150ms"]).await;
+    let begun = std::time::Instant::now();
+    let first = vendor.job(&job).await;
+    assert!(ids(&first).len() == 1 || begun.elapsed() > Duration::from_millis(140), "{first}");
+    assert_eq!(first["status"], "success");
+    while ids(&vendor.job(&job).await).len() < 3 {}
+    let vendor = Vendor::new(&["media-late=1h"]).await;
+    let job = vendor.image_job().await;
+    assert_eq!(vendor.job_until(&job, "success").await["images"], json!([]));
+}
+
+#[tokio::test]
+async fn media_without_ids_and_media_twice() {
+    let (vendor, job) = three_images(&["media-no-ids,times=1"]).await;
+    let bare = vendor.job(&job).await;
+    assert_eq!(ids(&bare), [None, None, None]);
+    assert!(bare["images"][0]["url"].is_string());
+    let whole = vendor.job(&job).await;
+    vendor.control("faults", json!(["media-twice,times=1", "media-twice=instead"])).await;
+    let (extra, instead) = (vendor.job(&job).await, vendor.job(&job).await);
+    let [one, two, three] = ids(&whole)[..] else { panic!("{whole}") };
+    assert_eq!(ids(&extra), [one, two, three, one]);
+    assert_eq!(ids(&instead), [one, two, one]);
+    let video = Vendor::new(&["media-no-ids"]).await;
+    let job = video.video_job().await;
+    video.control("finish", json!({})).await;
+    assert!(video.job(&job).await["videos"][0].get("id").is_none());
+}
+
+#[tokio::test]
+async fn ids_in_another_form() {
+    let vendor = Vendor::new(&[]).await;
+    let model = vendor.ready().await;
+    let body = json!({ "modelID": model, "prompt": "p" });
+    let job = text(&vendor.post("/images/generation", body.clone()).await["jobId"]);
+    for (form, model_shown, job_shown) in [
+        ("upper", model.to_uppercase(), job.to_uppercase()),
+        ("prefix", format!("mdl_{model}"), format!("api_{job}")),
+        ("bare", model.replace('-', ""), job.replace("job_", "")),
+    ] {
+        let faults = [format!("model-id-form={form}"), format!("job-id-form={form}")];
+        vendor.control("faults", json!(faults)).await;
+        let record = vendor.job(&job).await;
+        assert_eq!(
+            (&record["modelId"], &record["jobId"]),
+            (&json!(model_shown), &json!(job_shown))
+        );
+        assert_eq!(vendor.get("/jobs").await["jobs"][0]["jobId"], json!(job_shown));
+        vendor.http.delete(vendor.running.control_url("faults")).send().await.unwrap();
+        assert_eq!(vendor.job(&job_shown).await["jobId"], json!(job), "either form is known");
+    }
+    vendor.control("faults", json!(["job-id-form@jobs"])).await;
+    let shown = text(&vendor.post("/images/generation", body).await["jobId"]);
+    assert_eq!(vendor.job(&shown).await["jobId"], json!(shown.to_lowercase()));
 }
 
 #[tokio::test]

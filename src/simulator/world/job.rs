@@ -74,6 +74,8 @@ pub(super) enum End {
     /// With outputs, under this word.
     Done(String),
     Failed(Option<String>),
+    /// Without outputs, under a word that the documentation does not know.
+    Bare(String),
 }
 
 /// One job of one user.
@@ -107,6 +109,8 @@ pub(crate) struct Job {
     /// Reads that still answer 404, and reads that still show no outputs.
     pub(super) missing_reads: u64,
     pub(super) empty_reads: u64,
+    /// Only half of the outputs show until so long after the end.
+    pub(super) media_late: Option<Wall>,
     pub(super) forced: Option<String>,
     pub(super) images: Vec<String>,
     pub(super) videos: Vec<String>,
@@ -124,7 +128,7 @@ impl Job {
         }
         if self.is_over() {
             return match &self.end {
-                End::Done(word) => word,
+                End::Done(word) | End::Bare(word) => word,
                 End::Failed(_) => "failed",
             };
         }
@@ -178,7 +182,7 @@ impl World {
         job.finished_at = Some(finished_at);
         self.finished.push(index);
         let (owner, id, order) = (job.owner, job.id.clone(), job.order.clone());
-        let fails = matches!(job.end, End::Failed(_)) || job.empty_reads == FOR_EVER;
+        let fails = matches!(job.end, End::Failed(_) | End::Bare(_)) || job.empty_reads == FOR_EVER;
         if !matches!(order.work, Work::Training)
             && let Some(user) = self.users.get_mut(owner)
         {

@@ -126,11 +126,13 @@ impl World {
         let mut entry = json!({
             "jobId": job.id, "status": job.status(now), "credits": job.credits,
         });
+        let id = job.id.clone();
         if let Some(error) = job.error() {
             entry["errorMessage"] = error.into();
         }
         let (status, over) = (job.status(now).to_owned(), job.is_over());
         let (created, updated) = (job.created_at, job.updated_at(now));
+        entry["jobId"] = self.job_id_shown(&id, caller.op).into();
         self.date(&mut entry, caller.op, created, Some(updated));
         entry["status"] = self.spelled(&status, caller.op).into();
         let wall = self.clock.wall();

@@ -98,6 +98,7 @@ impl World {
             stuck: None,
             missing_reads: 0,
             empty_reads: 0,
+            media_late: None,
             forced: None,
             images: Vec::new(),
             videos: Vec::new(),
@@ -154,6 +155,12 @@ impl World {
         }
         if let Some(Given::Text(word)) = strike(Kind::OddEnd) {
             job.end = End::Done(word);
+        }
+        if let Some(Given::Text(word)) = strike(Kind::BareEnd) {
+            job.end = End::Bare(word);
+        }
+        if let Some(time) = strike(Kind::MediaLate) {
+            job.media_late = Some(millis_of(time.time()));
         }
         if let Some(Given::Text(error)) = strike(Kind::JobFailed) {
             job.end = End::Failed(Some(error));

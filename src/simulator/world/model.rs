@@ -233,8 +233,9 @@ impl World {
         let now = self.clock.progress();
         let model = self.live_model(caller, id)?;
         let under_way = model.is_training(now);
-        if under_way || model.status(now) == "ready" {
-            match self.args.retrain {
+        let status = model.status(now).to_owned();
+        if under_way || status == "ready" {
+            match self.retrain(caller, &status) {
                 Retrain::Conflict => {
                     self.ledger.train_conflicts += 1;
                     let message = "Model is already training or trained";
@@ -260,7 +261,18 @@ impl World {
             return Err(Refusal::too_many(message, self.args.retry_after));
         }
         self.begin_training(caller, id);
-        Ok(Some(self.record(caller, What::Training, id)))
+        let mut effect = self.effect(caller, What::Training, id);
+        effect.model_id = Some(id.to_owned());
+        Ok(Some(self.ledger.record(effect)))
+    }
+
+    /// What a second trigger does to a model that shows this status.
+    fn retrain(&mut self, caller: &Caller, status: &str) -> Retrain {
+        // The double of a request comes before the vendor has noticed the first one.
+        let again = caller.double_of.is_some()
+            || (status == "new" && self.strike(Kind::TrainAgainNew, caller.op).is_some())
+            || self.strike(Kind::TrainAgain, caller.op).is_some();
+        if again { Retrain::Double } else { self.args.retrain }
     }
 
     fn begin_training(&mut self, caller: &Caller, id: &str) {

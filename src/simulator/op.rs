@@ -66,7 +66,7 @@ operations! {
     GetDownload, "getVideoDownload", GET, "/api/videos/{id}/download", Read;
     ListPresets, "listPresets", GET, "/api/presets", Read;
     Media, "media", GET, "/media/{*file}", Media;
-    Foreign, "foreign", POST, "", Foreign;
+    Foreign, "foreign", POST, "what others do", Foreign;
 }
 
 /// Selectors that stand for several operations.

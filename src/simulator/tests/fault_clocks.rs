@@ -74,8 +74,8 @@ async fn the_filter_can_go_by_what_is_shown() {
     vendor.control("faults", json!(["created-skew=30m"])).await;
     let ahead = vendor.image_job().await;
     let ids = |jobs: Vec<Value>| jobs.iter().map(|job| text(&job["jobId"])).collect::<Vec<_>>();
-    assert_eq!(ids(listed(&vendor, -60, 60).await), [right.clone()]);
-    assert_eq!(ids(listed(&vendor, -1860, -1740).await), [back.clone()]);
+    assert_eq!(ids(listed(&vendor, -60, 60).await), [right.as_str()]);
+    assert_eq!(ids(listed(&vendor, -1860, -1740).await), [back.as_str()]);
     assert_eq!(ids(listed(&vendor, -3600, 3600).await), [ahead, right, back]);
 }
 

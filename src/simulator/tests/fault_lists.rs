@@ -39,11 +39,11 @@ async fn lag_differs_from_job_to_job() {
 async fn a_frozen_list_thaws() {
     let (vendor, mut jobs) = with_jobs(1, 100, &[]).await;
     tokio::time::sleep(Duration::from_millis(5)).await;
-    vendor.control("faults", json!(["list-frozen,for=300ms"])).await;
+    vendor.control("faults", json!(["list-frozen,for=500ms"])).await;
     jobs.push(vendor.image_job().await);
     vendor.control(&format!("job/{}/unlist", jobs[0]), json!({})).await;
     assert_eq!(page(&vendor, "").await.0, jobs[..1], "neither the new job nor the removal shows");
-    tokio::time::sleep(Duration::from_millis(310)).await;
+    tokio::time::sleep(Duration::from_millis(510)).await;
     assert_eq!(page(&vendor, "").await.0, jobs[1..]);
 }
 
@@ -135,7 +135,8 @@ async fn entries_are_shuffled_within_their_page() {
     for (mut shown, right) in [(one, &jobs[..12]), (two, &jobs[12..])] {
         assert_ne!(shown, right);
         let mut right = right.to_vec();
-        (shown.sort(), right.sort());
+        shown.sort();
+        right.sort();
         assert_eq!(shown, right);
     }
 }

@@ -64,7 +64,7 @@ async fn trainings_show_late_and_pass_through_states() {
 #[tokio::test]
 async fn a_second_trigger_is_charged_again() {
     // While it shows `new`, and only then.
-    let faults = ["training-lag=150ms,times=2", "training-time=10s", "train-again-new"];
+    let faults = ["training-lag=400ms,times=2", "training-time=10s", "train-again-new"];
     let (vendor, model) = training(&faults).await;
     let train = format!("/models/{model}/train");
     assert_eq!(vendor.model_word(&model).await, "new");

@@ -84,25 +84,24 @@ fn skip_times_and_dice_decide_who_is_struck() {
 #[test]
 fn a_fault_begins_and_ends() {
     let mut faults = Faults::new(&["nok,from=60ms,for=80ms".parse().unwrap()], 1);
-    let mut seen = Vec::new();
     let begun = std::time::Instant::now();
+    let mut in_force = 0;
     while begun.elapsed() < Duration::from_millis(200) {
-        let at = begun.elapsed().as_millis();
-        seen.push((
-            at,
-            faults.strike(Kind::Nok, Op::Ping).is_some(),
-            faults.peek(Kind::Nok).is_some(),
-        ));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    for (at, struck, peeked) in seen {
-        // Either side of an edge may be read in the time that two clock reads take.
-        match at {
-            0..50 | 150.. => assert!(!struck && !peeked, "at {at} ms"),
-            70..130 => assert!(struck && peeked, "at {at} ms"),
+        let before = begun.elapsed().as_millis();
+        let (struck, peeked) =
+            (faults.strike(Kind::Nok, Op::Ping).is_some(), faults.peek(Kind::Nok).is_some());
+        // A slow machine may look on both sides of an edge.
+        match (before, begun.elapsed().as_millis()) {
+            (_, 0..60) | (150.., _) => assert!(!struck && !peeked, "at {before} ms"),
+            (65.., 0..135) => {
+                assert!(struck && peeked, "at {before} ms");
+                in_force += 1;
+            }
             _ => {}
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
+    assert!(in_force > 0);
 }
 
 #[test]

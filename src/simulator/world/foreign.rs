@@ -7,6 +7,7 @@ use crate::simulator::clock::{Span, Wall, millis_of};
 use crate::simulator::fault_table::Kind;
 use crate::simulator::op::Op;
 use crate::simulator::world::image::Format;
+use std::cmp::Reverse;
 
 /// Foreign jobs that appear at once when nobody has looked for long.
 const FOREIGN_AT_ONCE: usize = 1000;
@@ -49,9 +50,25 @@ impl World {
             now.saturating_sub(asked.age).saturating_add(later)
         };
         let like = asked.like.as_deref();
-        (0..asked.count)
-            .map(|number| self.add_foreign(owner, asked.order.clone(), made(number).min(now), like))
-            .collect()
+        let mut ids = Vec::with_capacity(asked.count);
+        for number in 0..asked.count {
+            let at = made(number).min(now);
+            ids.push(self.add_foreign(owner, asked.order.clone(), at, like));
+            self.backdate(now - at);
+        }
+        ids
+    }
+
+    /// Lets the newest job have come as far as one that was begun so many milliseconds ago.
+    fn backdate(&mut self, by: Wall) {
+        let Some(job) = self.jobs.last_mut().filter(|_| by > 0) else {
+            return;
+        };
+        job.born = job.born.saturating_sub(by.saturating_mul(1000));
+        if job.stuck.is_none() {
+            job.done_at = job.born.saturating_add(job.length);
+            self.due.push(Reverse((job.done_at, self.jobs.len() - 1)));
+        }
     }
 
     /// Adds a job that somebody else started, without a call to this vendor. `like` is the job

@@ -67,22 +67,20 @@ impl World {
         self.due.push(Reverse((done_at, index)));
     }
 
-    /// `op` is what made it, `at` when; a time that has passed makes a job that has come as far.
+    /// `op` is what made it, `at` when.
     pub(super) fn add_job(&mut self, owner: UserId, op: Op, order: Order, at: Wall) -> usize {
         let given = self.args.job_time.filter(|_| !matches!(order.work, Work::Training));
         let given = order.time.or(given);
         let (low, high) = given.map_or_else(|| order.work.seconds(), |span| span.seconds);
         let seconds = self.dice().between(low, high);
         let length = self.clock.scaled(seconds);
-        let now = self.clock.wall();
-        let passed = now.saturating_sub(at).max(0).saturating_mul(1000);
-        let born = self.clock.progress().saturating_sub(passed);
+        let born = self.clock.progress();
         let mut job = Job {
             owner,
             id: self.new_id("job"),
             made_at: at,
             created_at: at.saturating_add(self.birth_skew(op)),
-            listed_at: now,
+            listed_at: self.clock.wall(),
             unlisted_at: Wall::MAX,
             forgotten_at: Wall::MAX,
             finished_at: None,

@@ -307,10 +307,10 @@ impl Engine {
             return Ok(None);
         };
         // Our clock wrote that, the vendor's clock counts: an hour covers what they differ.
-        let mut pages = JobPages::new(oldest - SKEW - HOUR, self.vendor_now() + HOUR);
+        let mut pages = JobPages::closed(oldest - SKEW - HOUR, self.vendor_now() + HOUR);
         while !pages.is_over() {
             let page = self.call(pages.next(&self.client)).await?.value;
-            let ids: Vec<String> = page.into_iter().map(|job| job.job_id.0).collect();
+            let ids: Vec<String> = page.jobs.into_iter().map(|job| job.job_id.0).collect();
             if let Some(ours) = self.store.claimed(Kind::Job, &ids).await?.into_iter().next() {
                 return Ok(Some(ours));
             }

@@ -338,7 +338,7 @@ impl Round {
         engine.know_the_time().await?;
         let (ours, theirs) = (engine.now(), engine.vendor_now());
         let start = self.from + (theirs - ours) - polling::REACH;
-        let mut pages = JobPages::new(start, theirs + AHEAD);
+        let mut pages = JobPages::closed(start, theirs + AHEAD);
         let interval = u32::try_from(engine.timing().poll_job).unwrap_or(u32::MAX);
         let pace = interval / SHARE / (self.pages + 1).next_power_of_two();
         // A few more than expected are no harm; far more, and single reads are cheaper after all.
@@ -361,7 +361,7 @@ impl Round {
             engine.note_question(Kind::Job).await;
             let steady = engine.both_clocks().steady;
             engine.lists().asked.push(steady);
-            let page = engine.called(pages.next(&engine.client)).await?.value;
+            let page = engine.called(pages.next(&engine.client)).await?.value.jobs;
             (count, entries, fullest) = (count + 1, entries + page.len(), fullest.max(page.len()));
             self.take_in(page, steady).await;
         }

@@ -6,7 +6,7 @@ use crate::config::Auto;
 use crate::domain::failure::Failure;
 use crate::domain::ids::Millis;
 use crate::store::listing::{LAST, LastListing, Listed, ListingNews, SaveListing, Stranger};
-use crate::vendor::{FoundJobs, JobPages, ListedJob, Reply};
+use crate::vendor::{FoundJobs, JobPage, JobPages, ListEnd, ListedJob, Reply};
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,6 @@ const OVERLAP: Millis = 60 * 60 * 1000;
 const FURTHEST: Millis = 30 * 24 * 60 * 60 * 1000;
 /// Measuring the lag of one job needs no more than what is new.
 const RECENT: Millis = 10 * 60 * 1000;
-/// The vendor's clock may be a little ahead of what it told us last.
-const AHEAD: Millis = 5 * 60 * 1000;
 /// Once the list's lag is known, one acceptance in so many is measured still.
 const ONE_IN: u64 = 10;
 /// Listings after an acceptance until the job shows up, the pauses between them doubling from a
@@ -54,7 +52,7 @@ impl Engine {
 
     /// The next page of a list, in its turn. One that came too soon for the vendor is asked for
     /// again, more slowly.
-    async fn next_page(&self, pages: &mut JobPages) -> Result<Reply<Vec<ListedJob>>, Failure> {
+    async fn next_page(&self, pages: &mut JobPages) -> Result<Reply<JobPage>, Failure> {
         let mut refused = 0;
         loop {
             match self.call(pages.next(&self.client)).await {
@@ -72,17 +70,17 @@ impl Engine {
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
     pub(super) async fn list_since(&self, start: Millis, witness: Option<&str>) -> Result<bool> {
-        let mut pages = JobPages::new(start, self.vendor_now() + AHEAD);
+        let mut pages = JobPages::new(start, self.vendor_now(), ListEnd::Ahead);
         // Of a long list only what is not stored as it is stays in memory.
         let (mut listed, mut news, mut vendor_time) = (0, FoundJobs::default(), None);
         let mut seen = false;
         while !pages.is_over() {
             let page = self.next_page(&mut pages).await?;
             vendor_time = vendor_time.or(page.vendor_time);
-            listed += page.value.len() as u64;
-            let entries = page.value.iter().map(entry).collect();
+            listed += page.value.jobs.len() as u64;
+            let entries = page.value.jobs.iter().map(entry).collect();
             let new: HashSet<String> = self.store.new_in_listing(entries).await?;
-            for job in page.value {
+            for job in page.value.jobs {
                 seen |= witness == Some(job.job_id.as_str());
                 // The last word of a list that shows a job twice counts.
                 if new.contains(job.job_id.as_str()) || news.holds(&job) {

@@ -1,9 +1,10 @@
 //! One method per endpoint (vendor-api.md section 2). Each sends exactly one request.
 
 use super::body::{IdentityPatch, create_model_body, update_model_body};
+use super::job_page::JobPage;
 use super::reply::Call;
 use super::transport::{Client, Reply, with_json};
-use super::wire::{Acknowledged, JobPage, RemoteJob, RemoteModel, Triggered, Wire};
+use super::wire::{Acknowledged, RemoteJob, RemoteModel, Triggered, Wire};
 use super::wire_media::{DownloadStatus, ImagePage, Preset, RemoteImage, RemoteVideo};
 use crate::domain::failure::Failure;
 use crate::domain::ids::{Millis, RemoteImageId, RemoteJobId, RemoteModelId, RemoteVideoId};
@@ -145,20 +146,22 @@ impl Client {
     }
 
     /// `GET /jobs`: one page of the jobs created from `start` to `end` (Unix milliseconds, at most
-    /// 7 days apart; sent in whole seconds, widened outwards). Inclusivity and order are
-    /// undocumented (vendor-api.md 2.15).
+    /// 7 days apart; sent in whole seconds, widened outwards), or from `start` on if there is no
+    /// `end`. Inclusivity and order are undocumented (vendor-api.md 2.15).
     pub async fn list_jobs(
         &self,
         start: Millis,
-        end: Millis,
+        end: Option<Millis>,
         page_token: Option<&str>,
     ) -> Result<Reply<JobPage>, Failure> {
         let call = Call::read("Listing the jobs");
-        let (Some(start), Some(end)) = (rfc3339(floor(start)), rfc3339(ceil(end))) else {
-            return Err(call.not_sent("the time window is out of range"));
-        };
-        let mut query = vec![("start", start.as_str()), ("end", end.as_str())];
-        query.extend(page_token.map(|token| ("pageToken", token)));
+        let out_of_range = || call.not_sent("the time window is out of range");
+        let start = rfc3339(floor(start)).ok_or_else(out_of_range)?;
+        let mut query = vec![("start", start)];
+        if let Some(end) = end {
+            query.push(("end", rfc3339(ceil(end)).ok_or_else(out_of_range)?));
+        }
+        query.extend(page_token.map(|token| ("pageToken", token.to_owned())));
         let request = self.request(call, Method::GET, &["jobs"])?.query(&query);
         self.send(call, request).await
     }

@@ -1,6 +1,7 @@
 //! Forgiving readers for fields that the docs leave open. What cannot be understood becomes
 //! `None`, except for ids and lists: losing one of those silently would be worse than failing.
 
+use super::reply::parse_http_date;
 use crate::domain::ids::Millis;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -8,6 +9,10 @@ use serde_json::Value;
 
 /// Numbers below this are seconds since 1970 (up to the year 5138), above it milliseconds.
 const SECONDS_BELOW: f64 = 1e11;
+
+/// Numbers from here on are no milliseconds either (the year 5138 again), so they say nothing: a
+/// finer unit read as this one would be a date that no comparison survives.
+const MILLIS_BELOW: f64 = 1e14;
 
 /// A required id: text or a whole number, never empty (vendor-api.md section 2, id types).
 pub(super) fn id<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -84,15 +89,6 @@ pub(super) fn opt_time<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Millis>
     })
 }
 
-/// A list in which every entry counts; `null` is the empty list.
-pub(super) fn strict_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// A list of which the readable entries are kept, with the count of the others.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Salvaged<T> {
@@ -122,9 +118,19 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Salvaged<T> {
     }
 }
 
-/// RFC 3339 with or without fraction and zone (UTC then), a bare date, or a number.
+/// RFC 3339 with or without fraction and zone (UTC then), a bare date, the form of an HTTP header,
+/// or a number. What lies before 1970 is how some languages write "never".
 pub(super) fn parse_time(text: &str) -> Option<Millis> {
     let text = text.trim();
+    match written(text) {
+        Some(time) => (time > 0).then_some(time),
+        None => text.parse().ok().and_then(from_epoch),
+    }
+}
+
+fn written(text: &str) -> Option<Millis> {
+    // Go prints a zone's name after its offset, others the name alone.
+    let text = text.strip_suffix("UTC").map_or(text, str::trim_end);
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
         return Some(time.timestamp_millis());
     }
@@ -142,12 +148,12 @@ pub(super) fn parse_time(text: &str) -> Option<Millis> {
     if let Ok(day) = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return Some(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis());
     }
-    text.parse().ok().and_then(from_epoch)
+    parse_http_date(text)
 }
 
 fn from_epoch(number: f64) -> Option<Millis> {
-    // Zero is how several languages write "never"; a float cast saturates.
-    (number.is_finite() && number > 0.0).then_some(if number < SECONDS_BELOW {
+    // Zero is how several languages write "never".
+    (number > 0.0 && number < MILLIS_BELOW).then_some(if number < SECONDS_BELOW {
         number * 1000.0
     } else {
         number
@@ -163,7 +169,8 @@ fn number(value: &Value) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words for people.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

@@ -2,17 +2,29 @@
 //! list: "there is no such job" rests on these.
 
 use super::calls::ImageFilter;
-use super::reply::Call;
+use super::job_page::JobPage;
+use super::reply::{Call, is_the_vendors_no};
 use super::transport::{Client, Reply};
 use super::wire::ListedJob;
 use super::wire_media::RemoteImage;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{Millis, RemoteModelId};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// `end - start` must not exceed 7 days (vendor-api.md 2.15); an hour less leaves room for the
 /// rounding to whole seconds and for a vendor that counts differently. Milliseconds.
 const JOB_WINDOW: Millis = (7 * 24 - 1) * 60 * 60 * 1000;
+
+/// How far after the present a list that proves something ends at least: two days, in milliseconds.
+const AHEAD: Millis = 2 * 24 * 60 * 60 * 1000;
+
+/// How far the vendor's clocks may be apart from what is taken for the present: twelve hours, the
+/// most for which anything is concluded from a list (evidence.md, rule 2). Milliseconds.
+const APART: Millis = 12 * 60 * 60 * 1000;
+
+/// Start and end of what one request may ask for; without an end it reaches to the present.
+type Window = (Millis, Option<Millis>);
 
 /// The page size in the vendor's example (vendor-api.md 2.6); the maximum is undocumented.
 const IMAGE_PAGE: u32 = 20;
@@ -53,7 +65,8 @@ impl Client {
     }
 
     /// All jobs created from `start` to `end` (Unix milliseconds), in windows of less than 7 days
-    /// and page after page, each id once in its latest version (vendor-api.md 2.15).
+    /// and page after page, each id once in its latest version (vendor-api.md 2.15). To be shown,
+    /// not to prove anything: a blank page counts as an empty one.
     pub async fn all_jobs(
         &self,
         start: Millis,
@@ -61,22 +74,38 @@ impl Client {
     ) -> Result<Reply<Vec<ListedJob>>, Failure> {
         let mut found = FoundJobs::default();
         let mut vendor_time = None;
-        let mut pages = JobPages::new(start, end);
+        let mut pages = JobPages::closed(start, end);
         while !pages.is_over() {
             let page = pages.next(self).await?;
             vendor_time = vendor_time.or(page.vendor_time);
-            page.value.into_iter().for_each(|job| found.put(job));
+            page.value.jobs.into_iter().for_each(|job| found.put(job));
         }
         Ok(Reply { value: found.jobs, vendor_time })
     }
+}
+
+/// Where a list that reaches to the present ends. The vendor may filter by a clock that is hours
+/// ahead of the one that we see, so a window that ends "now" may end before its newest job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListEnd {
+    /// Days ahead.
+    #[default]
+    Ahead,
+    /// Nowhere: for a vendor that refuses an end in the future.
+    Open,
 }
 
 /// The job list from a time to another, page by page: only one page is in memory, and each is a
 /// request of its own. An entry at the border of two windows comes twice.
 #[derive(Debug)]
 pub struct JobPages {
-    /// Windows that are still to be read, the next one last.
-    windows: Vec<(Millis, Millis)>,
+    /// All windows in their order; the last one may have no end.
+    windows: Vec<Window>,
+    /// How many of them have been read to their end.
+    read: usize,
+    /// What counts as the present; `None` when a closed range was asked for.
+    now: Option<Millis>,
     /// Where the window being read goes on.
     token: Option<String>,
     /// Tokens seen in that window, to notice a list that runs in circles.
@@ -84,27 +113,41 @@ pub struct JobPages {
 }
 
 impl JobPages {
-    /// The list of the jobs created from `start` to `end` (Unix milliseconds); asks nothing yet.
-    pub fn new(start: Millis, end: Millis) -> Self {
-        let mut windows: Vec<_> = windows(start, end).collect();
-        windows.reverse();
-        Self { windows, token: None, tokens: HashSet::new() }
+    /// The list of the jobs created from `start` on (Unix milliseconds), whatever clock the vendor
+    /// filters by, within what `end` allows for; asks nothing yet.
+    pub fn new(start: Millis, now: Millis, end: ListEnd) -> Self {
+        let windows = match end {
+            ListEnd::Ahead => windows_ahead(start, now),
+            ListEnd::Open => windows_open(start, now),
+        };
+        Self { now: Some(now), ..Self::of(windows) }
     }
 
-    /// The next page, by one request; after the last one an empty page, by none.
+    /// The list of the jobs created from `start` to `end` by the vendor's clock: for those who want
+    /// the jobs that they find, and conclude nothing from what is missing.
+    pub fn closed(start: Millis, end: Millis) -> Self {
+        Self::of(windows(start, end).map(|(from, to)| (from, Some(to))).collect())
+    }
+
+    fn of(windows: Vec<Window>) -> Self {
+        Self { windows, read: 0, now: None, token: None, tokens: HashSet::new() }
+    }
+
+    /// The next page, by one request; after the last one an empty page, by none. Whether a blank
+    /// page may be taken for an empty one is the caller's to decide.
     ///
     /// # Errors
     /// When the page cannot be read, or the list does not end.
-    pub async fn next(&mut self, client: &Client) -> Result<Reply<Vec<ListedJob>>, Failure> {
-        let Some((from, to)) = self.windows.last().copied() else {
-            return Ok(Reply { value: Vec::new(), vendor_time: None });
+    pub async fn next(&mut self, client: &Client) -> Result<Reply<JobPage>, Failure> {
+        let Some((from, to)) = self.window() else {
+            return Ok(Reply { value: JobPage::none(), vendor_time: None });
         };
         let call = Call::read("Listing the jobs");
         let page = client.list_jobs(from, to, self.token.as_deref()).await?;
         self.token = page.value.next_page_token.clone();
         match &self.token {
             None => {
-                self.windows.pop();
+                self.read += 1;
                 self.tokens.clear();
             }
             Some(next) if !self.tokens.insert(next.clone()) => {
@@ -115,12 +158,42 @@ impl JobPages {
             }
             Some(_) => {}
         }
-        Ok(page.map(|page| page.jobs))
+        Ok(page)
     }
 
     /// Whether the list has been read to its end: only then is it complete.
     pub fn is_over(&self) -> bool {
-        self.windows.is_empty()
+        self.window().is_none()
+    }
+
+    /// Where the first window begins.
+    pub fn start(&self) -> Millis {
+        self.covers().0
+    }
+
+    /// What all the windows ask for: the start of the first, and the end of the last if it has one.
+    pub fn covers(&self) -> (Millis, Option<Millis>) {
+        let start = self.windows.first().map_or(Millis::MAX, |window| window.0);
+        (start, self.windows.last().and_then(|window| window.1))
+    }
+
+    /// Whether the page that was asked for last failed because, it seems, the vendor lists up to
+    /// the present only: then [`ListEnd::Open`] is worth a try. A proxy's "no" says nothing about
+    /// the vendor, and what refuses a later page has accepted the window before.
+    pub fn refuses_end(&self, failure: &Failure) -> bool {
+        let in_future = match (self.window(), self.now) {
+            (Some((_, Some(end))), Some(now)) => end > now,
+            _ => false,
+        };
+        in_future
+            && self.token.is_none()
+            && matches!(failure.http_status, Some(400 | 422))
+            && is_the_vendors_no(failure)
+    }
+
+    /// The window being read.
+    fn window(&self) -> Option<Window> {
+        self.windows.get(self.read).copied()
     }
 }
 
@@ -148,6 +221,28 @@ impl FoundJobs {
             }
         }
     }
+}
+
+/// Whole windows, the last of which ends at least [`AHEAD`] after `now`.
+fn windows_ahead(start: Millis, now: Millis) -> Vec<Window> {
+    let reach = now.saturating_add(AHEAD).saturating_sub(start).max(1);
+    let count = (reach - 1) / JOB_WINDOW + 1;
+    let end = start.saturating_add(count.saturating_mul(JOB_WINDOW));
+    windows(start, end).map(|(from, to)| (from, Some(to))).collect()
+}
+
+/// Windows of which the last has no end, and begins so late that neither it is too long nor an
+/// earlier one ends in the future, even by a clock that is [`APART`] from ours.
+fn windows_open(start: Millis, now: Millis) -> Vec<Window> {
+    let mut windows = Vec::new();
+    let mut from = start;
+    while now.saturating_sub(from) >= JOB_WINDOW - APART {
+        let to = from.saturating_add(JOB_WINDOW).min(now.saturating_sub(APART));
+        windows.push((from, Some(to)));
+        from = to;
+    }
+    windows.push((from, None));
+    windows
 }
 
 /// Windows that share their borders: whether a border is inside is undocumented, so it is asked

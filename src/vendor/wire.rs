@@ -17,7 +17,7 @@ pub(super) trait Wire: Sized {
 }
 
 /// Decodes a payload; `place` is where it sits in the reply.
-fn decode<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, String> {
+pub(super) fn decode<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let dot = if path.starts_with('[') { "" } else { "." };
@@ -50,7 +50,7 @@ macro_rules! record_in_result {
         }
     )+};
 }
-record_in_result!(RemoteModel, RemoteImage, RemoteVideo, Triggered, RemoteJob, JobPage);
+record_in_result!(RemoteModel, RemoteImage, RemoteVideo, Triggered, RemoteJob);
 
 macro_rules! status_words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $($word:literal)|+),+ $(,)? }) => {
@@ -226,19 +226,6 @@ pub struct ListedJob {
     /// Unix milliseconds.
     #[serde(default, deserialize_with = "lenient::opt_time")]
     pub updated_at: Option<Millis>,
-}
-
-/// One page of the job list (vendor-api.md 2.15). One unreadable entry fails the page: "no such
-/// job" may only be said of a list that was read completely.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct JobPage {
-    /// The entries; order undocumented.
-    #[serde(default, deserialize_with = "lenient::strict_list")]
-    pub jobs: Vec<ListedJob>,
-    /// Absent on the last page.
-    #[serde(default, deserialize_with = "lenient::opt_text")]
-    pub next_page_token: Option<String>,
 }
 
 /// A list in `result`, or one level deeper under `name` where the shape is undocumented. A `null`

@@ -64,7 +64,7 @@ async fn every_endpoint_is_called_as_documented() {
     client.upscale_image(&upscale_body(&image)).await.unwrap();
     client.generate_video(&json!({"modelID": "veo-3.1"})).await.unwrap();
     client.get_job(&job).await.unwrap();
-    client.list_jobs(NEW_YEAR + 1, NEW_YEAR + 1, Some("t k&=")).await.unwrap();
+    client.list_jobs(NEW_YEAR + 1, Some(NEW_YEAR + 1), Some("t k&=")).await.unwrap();
     client.list_videos().await.unwrap();
     client.get_video(&video).await.unwrap();
     client.delete_video(&video).await.unwrap();

@@ -7,14 +7,14 @@ use crate::vendor::listing::windows;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-const DAY: i64 = 86_400_000;
+pub(super) const DAY: i64 = 86_400_000;
 
-fn parameter(seen: &Seen, name: &str) -> Option<String> {
+pub(super) fn parameter(seen: &Seen, name: &str) -> Option<String> {
     let url = url::Url::parse("http://x").unwrap().join(&seen.target).unwrap();
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-fn ok(result: Value) -> Response {
+pub(super) fn ok(result: Value) -> Response {
     reply(200, json!({"result": result, "status": "OK"}).to_string())
 }
 

@@ -4,6 +4,8 @@ mod bodies;
 mod calls;
 mod classify;
 mod effects;
+mod job_page;
+mod job_pages;
 mod listing;
 mod media;
 mod server;

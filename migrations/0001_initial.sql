@@ -21,28 +21,34 @@ CREATE TABLE intents (
   boot         INTEGER NOT NULL REFERENCES boots(seq),
   request_hash TEXT    NOT NULL,      -- sha256 of the call as it is sent
   request      TEXT    NOT NULL,      -- JSON; never holds the key
-  vendor_time  INTEGER NOT NULL,      -- the vendor's clock when the call went out
-  dated        INTEGER NOT NULL,      -- the vendor had told its time; otherwise ours stands in
+  vendor_time  INTEGER NOT NULL,      -- the vendor's clock then; only free effects are judged by it
   listed_seq   INTEGER NOT NULL,      -- the newest row of listed_jobs then
+  listed_from  INTEGER,               -- from when on (vendor's time) the last whole list before it showed everything
   expects      TEXT    NOT NULL,      -- JSON: what the vendor's record of it must look like
   opened_at    INTEGER NOT NULL,
+  opened_uptime INTEGER NOT NULL,     -- the same by the time since the daemon's start
+  lane_free_at INTEGER,               -- since when the lane is open again, in doubt or settled
   doubt_at     INTEGER,               -- when the outcome became unknown
-  doubt_vendor INTEGER,               -- the same by the vendor's clock: the settle time starts here
-  healthy      INTEGER NOT NULL DEFAULT 0,  -- ms of the settle time that count so far
-  missed       INTEGER NOT NULL DEFAULT 0,  -- a look has failed since the last complete one
-  looked_vendor INTEGER,              -- the last complete look, vendor time
-  looked_local INTEGER,               -- the same by our clock
+  looking      INTEGER NOT NULL DEFAULT 0,  -- ms of looking in which the vendor was healthy
+  missed       INTEGER NOT NULL DEFAULT 0,  -- a look has failed since the last whole one
+  looked_at    INTEGER,               -- the last whole look, or the beginning of the doubt
+  looked_uptime INTEGER,              -- the same by the machine's time since its start
   looked_boot  INTEGER,               -- the boot that looked
-  looks        INTEGER NOT NULL DEFAULT 0,  -- complete looks that found nothing
-  first_look   INTEGER,               -- vendor time of the first of them after the settle time
+  looks        INTEGER NOT NULL DEFAULT 0,  -- whole looks
+  pause        INTEGER NOT NULL DEFAULT 0,  -- ms from the last look to the next
+  ripe_since   INTEGER,               -- what looking was at the first of the two looks that prove absence
+  fresh        INTEGER NOT NULL DEFAULT 0,  -- found absent with a job that was accepted later as witness
+  asked        TEXT,                  -- why a person is asked although the looking goes on
   settled_at   INTEGER,
   outcome      TEXT,
   evidence     TEXT,
   late_evidence TEXT,                 -- what came to light after it had been taken for absent
-  CONSTRAINT intents_settled_with_outcome CHECK ((settled_at IS NULL) = (outcome IS NULL))
+  CONSTRAINT intents_settled_with_outcome CHECK ((settled_at IS NULL) = (outcome IS NULL)),
+  CONSTRAINT intents_settled_frees_the_lane CHECK (settled_at IS NULL OR lane_free_at IS NOT NULL)
 ) STRICT;
 -- The lane: the wrong thing must be impossible, not just avoided.
-CREATE UNIQUE INDEX intents_one_open_per_lane ON intents(lane) WHERE settled_at IS NULL;
+CREATE UNIQUE INDEX intents_one_out_per_lane ON intents(lane) WHERE lane_free_at IS NULL;
+CREATE INDEX intents_open ON intents(seq) WHERE settled_at IS NULL;
 CREATE INDEX intents_subject ON intents(subject);
 
 -- What happened, for ever. A state change and its event are one transaction.
@@ -128,6 +134,7 @@ CREATE INDEX models_queued  ON models(due_at, id) WHERE state = 'queued';
 CREATE INDEX models_look    ON models(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX models_running ON models(id, due_at) WHERE state = 'running';
 CREATE INDEX models_submitting ON models(id) WHERE state = 'submitting';
+CREATE INDEX models_attention ON models(id) WHERE state = 'attention';
 CREATE INDEX models_by_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX models_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 
@@ -185,6 +192,7 @@ CREATE INDEX uploads_queued  ON uploads(due_at, id) WHERE state = 'queued';
 CREATE INDEX uploads_look    ON uploads(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX uploads_running ON uploads(id, due_at) WHERE state = 'running';
 CREATE INDEX uploads_submitting ON uploads(id) WHERE state = 'submitting';
+CREATE INDEX uploads_attention ON uploads(id) WHERE state = 'attention';
 CREATE INDEX uploads_by_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX uploads_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 CREATE INDEX uploads_model ON uploads(model_id);
@@ -239,6 +247,7 @@ CREATE INDEX trainings_queued  ON trainings(due_at, id) WHERE state = 'queued';
 CREATE INDEX trainings_look    ON trainings(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX trainings_running ON trainings(id, due_at) WHERE state = 'running';
 CREATE INDEX trainings_submitting ON trainings(id) WHERE state = 'submitting';
+CREATE INDEX trainings_attention ON trainings(id) WHERE state = 'attention';
 CREATE INDEX trainings_model ON trainings(model_id);
 -- A second purchase of the same training must be impossible while one is open.
 CREATE UNIQUE INDEX trainings_one_live_per_model ON trainings(model_id) WHERE finished_at IS NULL;
@@ -300,6 +309,7 @@ CREATE INDEX jobs_queued  ON jobs(due_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_look    ON jobs(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX jobs_running ON jobs(id, due_at) WHERE state = 'running';
 CREATE INDEX jobs_submitting ON jobs(id) WHERE state = 'submitting';
+CREATE INDEX jobs_attention ON jobs(id) WHERE state = 'attention';
 CREATE INDEX jobs_by_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX jobs_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 -- What the vendor must know still, newest first.
@@ -369,6 +379,7 @@ CREATE INDEX outputs_queued  ON outputs(due_at, id) WHERE state = 'queued';
 CREATE INDEX outputs_look    ON outputs(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX outputs_running ON outputs(id, due_at) WHERE state = 'running';
 CREATE INDEX outputs_submitting ON outputs(id) WHERE state = 'submitting';
+CREATE INDEX outputs_attention ON outputs(id) WHERE state = 'attention';
 CREATE INDEX outputs_remote_id ON outputs(remote_id);
 CREATE INDEX outputs_videos ON outputs(created_at, id) WHERE media = 'video';
 
@@ -429,6 +440,7 @@ CREATE INDEX changes_queued  ON changes(due_at, id) WHERE state = 'queued';
 CREATE INDEX changes_look    ON changes(due_at, id) WHERE state IN ('in_doubt','collecting') AND due_at IS NOT NULL;
 CREATE INDEX changes_running ON changes(id, due_at) WHERE state = 'running';
 CREATE INDEX changes_submitting ON changes(id) WHERE state = 'submitting';
+CREATE INDEX changes_attention ON changes(id) WHERE state = 'attention';
 CREATE INDEX changes_lane ON changes(target, id) WHERE state IN ('queued','submitting');
 CREATE INDEX changes_target ON changes(target, action);
 CREATE INDEX changes_model ON changes(model_id) WHERE model_id IS NOT NULL;
@@ -444,7 +456,8 @@ CREATE TABLE dependencies (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dependencies_open ON dependencies(parent) WHERE satisfied_at IS NULL;
 
--- Every vendor job id ever seen in the vendor's list.
+-- Every vendor job id ever seen in the vendor's list. What no row claims is unplaced, or one of:
+-- history, a possible duplicate, a training's entry, a stranger's; or a person has said what it is.
 CREATE TABLE listed_jobs (
   seq           INTEGER PRIMARY KEY AUTOINCREMENT,
   remote_id     TEXT    NOT NULL UNIQUE,
@@ -452,17 +465,65 @@ CREATE TABLE listed_jobs (
   created_at    INTEGER,              -- the vendor's word
   status        TEXT    NOT NULL,
   credits       REAL,
+  record        TEXT,                 -- JSON: what its own record said when it was last read; `null`: unreadable
   history       INTEGER NOT NULL DEFAULT 0,   -- was there before our first call: never a candidate
-  reserved_by   INTEGER REFERENCES intents(seq), -- may be this call's, which was parked or taken for absent
+  reserved_by   INTEGER REFERENCES intents(seq), -- a candidate of this call, which waits for a person
+  duplicate_of  INTEGER REFERENCES intents(seq), -- perhaps bought twice: what this call had bought, or may have
   training      TEXT,                            -- the entry of this training
   claimed_by    TEXT,                            -- the job that has it, once noticed
-  foreign_since INTEGER                          -- no call of ours can have made it
+  foreign_since INTEGER,                         -- no call of ours can have made it
+  gap           INTEGER NOT NULL DEFAULT 0,      -- came to light when this file was put back: made by another copy of it, it seems
+  answer        TEXT,                            -- what a person said it is
+  answered_by   TEXT,
+  answered_at   INTEGER,
+  CONSTRAINT listed_jobs_record_is_json CHECK (record IS NULL OR json_valid(record)),
+  CONSTRAINT listed_jobs_answer_known CHECK (answer IN ('bought_twice','not_ours')),
+  CONSTRAINT listed_jobs_answered CHECK ((answer IS NULL) = (answered_at IS NULL) AND (answer IS NULL) = (answered_by IS NULL))
 ) STRICT;
-CREATE INDEX listed_jobs_unplaced ON listed_jobs(seq) WHERE history = 0
-  AND reserved_by IS NULL AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL;
+CREATE INDEX listed_jobs_unplaced ON listed_jobs(seq) WHERE history = 0 AND duplicate_of IS NULL
+  AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL AND answer IS NULL;
+-- What people are shown: everything that no row claims and that is not history.
+CREATE INDEX listed_jobs_unclaimed ON listed_jobs(seq) WHERE history = 0 AND claimed_by IS NULL;
 CREATE INDEX listed_jobs_created  ON listed_jobs(created_at) WHERE created_at IS NOT NULL;
 CREATE INDEX listed_jobs_reserved ON listed_jobs(reserved_by) WHERE reserved_by IS NOT NULL;
+CREATE INDEX listed_jobs_duplicate ON listed_jobs(duplicate_of) WHERE duplicate_of IS NOT NULL;
+CREATE INDEX listed_jobs_gap ON listed_jobs(seq) WHERE gap = 1;
 CREATE INDEX listed_jobs_training ON listed_jobs(training) WHERE training IS NOT NULL;
+CREATE INDEX listed_jobs_answered ON listed_jobs(answer) WHERE answer IS NOT NULL;
+CREATE INDEX listed_jobs_strangers ON listed_jobs(record ->> '$.model')
+  WHERE foreign_since IS NOT NULL AND record IS NOT NULL;
+
+-- Jobs from when another copy of this file was at work that may be these rows', of which this file
+-- says that they were never sent. They were shown to a person, who decides once.
+CREATE TABLE fitting (
+  subject   TEXT    NOT NULL,
+  remote_id TEXT    NOT NULL,
+  at        INTEGER NOT NULL,
+  PRIMARY KEY (subject, remote_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX fitting_remote_id ON fitting(remote_id);
+
+-- A person's word that a job at the vendor is not this row's.
+CREATE TABLE not_this (
+  subject   TEXT    NOT NULL,
+  remote_id TEXT    NOT NULL,
+  by        TEXT    NOT NULL,
+  at        INTEGER NOT NULL,
+  PRIMARY KEY (subject, remote_id)
+) STRICT, WITHOUT ROWID;
+
+-- Jobs that a whole list should have shown and did not: the list is late, lacks them, or the vendor
+-- has taken them off. Shown again, a job leaves this table.
+CREATE TABLE missing (
+  remote_id   TEXT PRIMARY KEY,
+  accepted_at INTEGER NOT NULL,       -- when we knew that the vendor had it
+  ever_shown  INTEGER NOT NULL,
+  since       INTEGER NOT NULL,       -- when a whole list missed it first
+  readings    INTEGER NOT NULL,       -- whole lists with newer jobs that missed it
+  says        TEXT    NOT NULL,       -- late, taken_off, lacks
+  answered_at INTEGER,                -- a person has said that the list may be believed all the same
+  CONSTRAINT missing_says_known CHECK (says IN ('late','taken_off','lacks'))
+) STRICT, WITHOUT ROWID;
 
 -- What each paid call came to: one row per intent of the paid lane.
 CREATE TABLE ledger (
@@ -482,6 +543,8 @@ CREATE TABLE ledger (
 ) STRICT;
 CREATE INDEX ledger_subject ON ledger(subject);
 CREATE INDEX ledger_remote_id ON ledger(remote_id) WHERE remote_id IS NOT NULL;
+-- Calls that have no job: what comes to light may be theirs.
+CREATE INDEX ledger_without ON ledger(intent) WHERE outcome IN ('open','parked','absent');
 
 -- Same key, same work: running a command twice buys once.
 CREATE TABLE idempotency_keys (

@@ -88,7 +88,7 @@ SELECT 'change' AS kind, t.id, t.action || ' of ' || CASE t.target_kind
 FROM changes t CROSS JOIN clock c;
 
 -- Why a thing is not done yet and what happens next, as a sentence. A quarantine goes before all
--- else; one of the account stops looks, too.
+-- else; one of another account stops looks, too, and an undecided one verdicts on lost calls.
 CREATE VIEW why AS
 SELECT w.kind, w.id, w.label, w.next_at, coalesce(
   (SELECT CASE w.state WHEN 'queued' THEN 'nothing is sent: ' ELSE 'nothing is looked at: ' END ||
@@ -96,7 +96,8 @@ SELECT w.kind, w.id, w.label, w.next_at, coalesce(
      CASE name WHEN 'quarantine' THEN ' (in quarantine: `darkroom doctor` explains, `darkroom release` opens it)' ELSE '' END
    FROM settings WHERE name IN ('quarantine', 'account.unsettled')
      AND (w.state = 'queued' AND w.kind <> 'output' OR
-       json_extract(value, '$.class') = 'account' AND w.state IN ('queued','in_doubt','running','collecting'))
+       json_extract(value, '$.class') = 'account' AND w.state IN ('queued','in_doubt','running','collecting') OR
+       json_extract(value, '$.class') = 'undecided' AND w.state IN ('queued','in_doubt'))
    ORDER BY name DESC LIMIT 1),
   CASE w.state
   WHEN 'waiting' THEN
@@ -118,7 +119,7 @@ SELECT w.kind, w.id, w.label, w.next_at, coalesce(
     WHEN (SELECT json_extract(value, '$.state') FROM settings WHERE name = 'vendor.health') = 'unreachable' THEN
       'the vendor cannot be reached; it is sent as soon as the vendor answers: ' ||
       (SELECT json_extract(value, '$.problem') FROM settings WHERE name = 'vendor.health')
-    WHEN w.kind IN ('training','job') AND EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND settled_at IS NULL) THEN
+    WHEN w.kind IN ('training','job') AND EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND lane_free_at IS NULL) THEN
       'waits its turn: another paid call is being sent or clarified'
     WHEN w.kind = 'job' AND (SELECT count(*) FROM jobs WHERE state = 'running') >=
       coalesce((SELECT json_extract(value, '$.open_jobs') FROM settings WHERE name = 'limits'), 20) THEN
@@ -131,7 +132,8 @@ SELECT w.kind, w.id, w.label, w.next_at, coalesce(
   WHEN 'in_doubt' THEN 'the reply was lost, so the vendor is being searched before anything else; ' ||
     CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
       'watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
-    ELSE 'next look at ' || strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') || ' UTC' END || coalesce(' (' || w.note || ')', '')
+    ELSE 'next look at ' || strftime('%Y-%m-%d %H:%M:%S', w.due_at / 1000, 'unixepoch') || ' UTC' END || coalesce(' (' || w.note || ')', '') ||
+    coalesce('; a person may decide: ' || (SELECT asked FROM intents i WHERE i.seq = w.intent), '')
   WHEN 'running' THEN
     CASE WHEN (SELECT 1 FROM settings WHERE name = 'pause.watching') THEN
       'the vendor works on it; watching is paused: ' || (SELECT json_extract(value, '$.reason') FROM settings WHERE name = 'pause.watching')
@@ -232,10 +234,6 @@ FROM runs r JOIN (SELECT run_id, count(*) AS total,
     sum(state = 'succeeded') AS done, sum(state NOT IN ('succeeded','failed','cancelled')) AS live
   FROM run_members GROUP BY run_id) n ON n.run_id = r.id;
 
-CREATE VIEW attention AS SELECT w.id, w.kind, w.label, w.error AS why, w.error_class AS reason, w.remote_id,
-  strftime('%Y-%m-%d %H:%M:%S', w.updated_at / 1000, 'unixepoch') AS since
-FROM work w WHERE w.state = 'attention';
-
 CREATE VIEW timeline AS SELECT e.seq,
   strftime('%Y-%m-%d %H:%M:%S', e.at / 1000, 'unixepoch') AS at,
   e.kind, e.subject, e.from_state, e.to_state, e.cause, e.actor,
@@ -244,40 +242,95 @@ CREATE VIEW timeline AS SELECT e.seq,
 FROM events e;
 
 -- Jobs at the vendor that no row claims. what: candidate (of a call that needs a person),
--- possible_duplicate (of a call that was taken for absent or given up), training (its own entry in
--- the list), open (a call is being clarified right now), foreign (somebody else's).
+-- possible_duplicate (of a call that was absent, given up or accepted), training (its own entry in
+-- the list), gap (made by another copy of this file before it was put back, it seems), open (a call is being clarified, or its record is not read yet), foreign (somebody
+-- else's), bought_twice and not_ours (a person has said so).
 CREATE VIEW unclaimed AS SELECT l.remote_id,
   CASE
+    WHEN l.answer IS NOT NULL THEN l.answer
     WHEN l.training IS NOT NULL THEN 'training'
-    WHEN g.outcome = 'parked' AND w.state = 'attention' THEN 'candidate'
-    WHEN l.reserved_by IS NOT NULL THEN 'possible_duplicate'
-    WHEN EXISTS (SELECT 1 FROM intents o WHERE o.lane = 'paid' AND o.settled_at IS NULL AND o.listed_seq < l.seq) THEN 'open'
-    ELSE 'foreign' END AS what,
-  l.status, l.credits, coalesce(l.training, i.subject) AS subject,
+    WHEN l.duplicate_of IS NOT NULL THEN 'possible_duplicate'
+    WHEN l.foreign_since IS NOT NULL THEN 'foreign'
+    WHEN g.outcome = 'parked' OR f.subject IS NOT NULL THEN 'candidate'
+    WHEN l.gap = 1 THEN 'gap'
+    ELSE 'open' END AS what,
+  l.status, l.credits, coalesce(l.training, i.subject, f.subject) AS subject,
   strftime('%Y-%m-%d %H:%M:%S', l.created_at / 1000, 'unixepoch') AS created_at,
-  strftime('%Y-%m-%d %H:%M:%S', l.first_seen_at / 1000, 'unixepoch') AS first_seen_at
+  strftime('%Y-%m-%d %H:%M:%S', l.first_seen_at / 1000, 'unixepoch') AS first_seen_at,
+  l.answered_by, strftime('%Y-%m-%d %H:%M:%S', l.answered_at / 1000, 'unixepoch') AS answered_at
 FROM listed_jobs l
-  LEFT JOIN intents i ON i.seq = l.reserved_by
-  LEFT JOIN ledger g ON g.intent = i.seq
-  LEFT JOIN jobs w ON w.id = i.subject
-WHERE l.history = 0 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id);
+  LEFT JOIN intents i ON i.seq = coalesce(l.duplicate_of, l.reserved_by)
+  LEFT JOIN ledger g ON g.intent = l.reserved_by
+  LEFT JOIN (SELECT t.remote_id, min(t.subject) AS subject FROM fitting t
+    JOIN jobs w ON w.id = t.subject AND w.state = 'attention' AND w.remote_id IS NULL
+    GROUP BY t.remote_id) f ON f.remote_id = l.remote_id
+WHERE l.history = 0 AND l.claimed_by IS NULL
+  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id);
+
+-- What waits for a person: rows in attention, calls in doubt about which a person is asked although
+-- the looking goes on, jobs at the vendor that may have been bought twice, jobs of others (one row
+-- for all of them), and jobs that the vendor's list lacks. kind `listed`: no row of ours.
+CREATE VIEW attention AS
+SELECT w.id, w.kind, w.label, w.error AS why, w.error_class AS reason, w.remote_id,
+  strftime('%Y-%m-%d %H:%M:%S', w.updated_at / 1000, 'unixepoch') AS since,
+  NULL AS credits, NULL AS jobs, NULL AS subject, w.updated_at AS since_ms
+FROM work w WHERE w.state = 'attention'
+UNION ALL
+SELECT i.subject, i.kind, (SELECT n.label FROM named n WHERE n.id = i.subject AND n.kind = i.kind),
+  i.asked, 'asked', NULL,
+  strftime('%Y-%m-%d %H:%M:%S', i.doubt_at / 1000, 'unixepoch'), NULL, NULL, NULL, i.doubt_at
+FROM intents i WHERE i.settled_at IS NULL AND i.asked IS NOT NULL AND i.doubt_at IS NOT NULL
+UNION ALL
+SELECT u.remote_id, 'listed', 'job ' || u.remote_id || ' at the vendor',
+  'it may have been bought twice' || coalesce(' for ' || u.credits || ' credits', '') ||
+    ', beside what ' || coalesce(u.subject, 'a call') || ' was to buy: `darkroom resolve --ours ' || u.remote_id ||
+    '` if it is ours, `darkroom resolve ' || coalesce(u.subject, 'ID') || ' --not-this ' || u.remote_id ||
+    '` if it is another one''s, `darkroom resolve --not-ours ' || u.remote_id || '` if it is somebody else''s',
+  'possible_duplicate', u.remote_id, u.first_seen_at, u.credits, 1, u.subject, l.first_seen_at
+FROM unclaimed u JOIN listed_jobs l ON l.remote_id = u.remote_id WHERE u.what = 'possible_duplicate'
+UNION ALL
+SELECT 'foreign', 'listed', f.jobs || CASE f.jobs WHEN 1 THEN ' job' ELSE ' jobs' END || ' of others at the vendor',
+  'no call of ours can have made ' || CASE f.jobs WHEN 1 THEN 'it' ELSE 'them' END || ' (' || f.credits ||
+    ' credits), so others use the account, and fewer lost replies can be settled without you: `darkroom ledger` lists ' ||
+    'what it is about; `darkroom resolve --not-ours ' || f.remote_id || '` or account.exclusive = false says that this ' ||
+    'is so, `darkroom resolve --ours REMOTE` that one of them is ours',
+  'foreign', NULL, strftime('%Y-%m-%d %H:%M:%S', f.since / 1000, 'unixepoch'), f.credits, f.jobs, NULL, f.since
+FROM (SELECT count(*) AS jobs, coalesce(sum(u.credits), 0.0) AS credits, min(u.remote_id) AS remote_id,
+    min(l.foreign_since) AS since
+  FROM unclaimed u JOIN listed_jobs l ON l.remote_id = u.remote_id WHERE u.what = 'foreign') f
+WHERE f.jobs > 0 AND NOT EXISTS (SELECT 1 FROM listed_jobs WHERE answer = 'not_ours')
+  AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'account.exclusive' AND value <> '"auto"')
+UNION ALL
+SELECT m.remote_id, 'listed', 'job ' || m.remote_id || ', which the vendor''s list lacks',
+  'the vendor accepted it and its list has never shown it, so nothing is found absent by that list; ' ||
+    '`darkroom release` says that the list may be believed all the same',
+  'lacks', m.remote_id, strftime('%Y-%m-%d %H:%M:%S', m.since / 1000, 'unixepoch'), NULL, 1,
+  (SELECT j.id FROM jobs j WHERE j.remote_id = m.remote_id ORDER BY j.id DESC LIMIT 1), m.since
+FROM missing m WHERE m.says = 'lacks' AND m.answered_at IS NULL;
 
 -- The book balances if `difference` is 0 and `accepted` equals `accepted_events`: calls are counted
 -- from the events, what they came to from the ledger.
 CREATE VIEW spend_proof AS SELECT c.paid_calls, b.accepted, b.refused, b.not_sent, b.absent, b.parked, b.open,
   c.paid_calls - b.accepted - b.refused - b.not_sent - b.absent - b.parked - b.open AS difference,
-  c.accepted_events, b.credits,
-  (SELECT count(*) FROM unclaimed WHERE what IN ('possible_duplicate','foreign')) AS unclaimed,
-  (SELECT coalesce(sum(credits), 0) FROM unclaimed WHERE what IN ('possible_duplicate','foreign')) AS unclaimed_credits
+  c.accepted_events, b.credits, u.unclaimed, u.unclaimed_credits, u.possible_duplicates,
+  u.possible_duplicate_credits, u.bought_twice, u.bought_twice_credits
 FROM (SELECT
     coalesce(sum(cause = 'send_started'), 0) AS paid_calls,
-    -- A person may adopt what was never ordered here; that is no call.
-    coalesce(sum(cause IN ('accepted','found','adopt') AND EXISTS
-      (SELECT 1 FROM ledger l WHERE l.subject = e.subject)), 0) AS accepted_events
+    -- What no call of the row can have bought may be taken over too: none went out, or each was refused.
+    coalesce(sum(cause = 'accepted' OR cause IN ('found','adopt') AND
+      (SELECT sum(p.cause = 'send_started') > sum(p.cause = 'call_failed' AND p.to_state <> 'in_doubt')
+       FROM events p WHERE p.subject = e.subject AND p.seq < e.seq)), 0) AS accepted_events
   FROM events e WHERE kind IN ('training','job')) c,
   (SELECT
     coalesce(sum(outcome = 'accepted'), 0) AS accepted, coalesce(sum(outcome = 'refused'), 0) AS refused,
     coalesce(sum(outcome = 'not_sent'), 0) AS not_sent, coalesce(sum(outcome = 'absent'), 0) AS absent,
     coalesce(sum(outcome = 'parked'), 0) AS parked, coalesce(sum(outcome = 'open'), 0) AS open,
     coalesce(sum(credits), 0) AS credits
-  FROM ledger) b;
+  FROM ledger) b,
+  (SELECT count(*) FILTER (WHERE what IN ('possible_duplicate','foreign')) AS unclaimed,
+    coalesce(sum(credits) FILTER (WHERE what IN ('possible_duplicate','foreign')), 0) AS unclaimed_credits,
+    count(*) FILTER (WHERE what = 'possible_duplicate') AS possible_duplicates,
+    coalesce(sum(credits) FILTER (WHERE what = 'possible_duplicate'), 0) AS possible_duplicate_credits,
+    count(*) FILTER (WHERE what = 'bought_twice') AS bought_twice,
+    coalesce(sum(credits) FILTER (WHERE what = 'bought_twice'), 0) AS bought_twice_credits
+  FROM unclaimed) u;

@@ -7,6 +7,7 @@ mod notice;
 use crate::cli::context::{CliError, Context};
 use crate::cli::{self, Cli, Command};
 use crate::clock::SystemClock;
+use crate::config::Auto;
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use crate::engine::{self, Engine, EngineError};
@@ -370,7 +371,17 @@ async fn record_start(
     let limits = json!({
         "open_jobs": limits.open_jobs, "open_trainings": limits.open_trainings,
     });
-    let settings = vec![("poll", poll), ("vendor.health", health), ("limits", limits)];
+    // Who has said whose the account is need not be asked about jobs of others.
+    let exclusive = match context.config.account.exclusive {
+        Auto::Auto => json!("auto"),
+        Auto::Set(exclusive) => json!(exclusive),
+    };
+    let settings = vec![
+        ("poll", poll),
+        ("vendor.health", health),
+        ("limits", limits),
+        ("account.exclusive", exclusive),
+    ];
     let boot = Boot { version: env!("CARGO_PKG_VERSION"), settings };
     store.writer().write(Start { boot, recover: Recover { timing } }).await
 }

@@ -12,20 +12,31 @@ pub trait Clock: Send + Sync {
     /// but measure with [`Clock::monotonic`].
     fn now(&self) -> Millis;
 
-    /// Time since this clock was made; never runs backwards.
+    /// Time since this clock was made; never runs backwards, and stands still while the machine
+    /// sleeps.
     fn monotonic(&self) -> Duration;
+
+    /// The same, with the time in which the machine slept.
+    fn uptime(&self) -> Duration;
 }
 
 /// The machine's clocks.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     started: Instant,
+    since_boot: Duration,
+}
+
+/// Time since the machine was started, asleep or not.
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl SystemClock {
     /// A clock whose monotonic time starts at zero now.
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), since_boot: since_boot() }
     }
 }
 
@@ -46,6 +57,10 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn uptime(&self) -> Duration {
+        since_boot().saturating_sub(self.since_boot)
     }
 }
 
@@ -85,6 +100,10 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
+        self.lock().1
+    }
+
+    fn uptime(&self) -> Duration {
         self.lock().1
     }
 }

@@ -153,7 +153,8 @@ async fn finish_each(store: &Store, boot: i64, changes: Vec<(Id, Id)>) -> Result
             request_hash: "0".repeat(64),
             request: json!({ "path": "/models", "fields": { "name": "Ada", "age": 30 } }),
             vendor_time: millis(Duration::ZERO),
-            dated: true,
+            listed_from: None,
+            opened_uptime: 0,
             expects: json!({}),
             looked_seq: None,
         };

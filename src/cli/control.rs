@@ -1,9 +1,9 @@
-//! `cancel`, `retry`, `resolve`, `pause`, `resume`: a person's word.
+//! `cancel`, `retry`, `pause`, `resume`: a person's word.
 
 use super::context::Context;
 use super::out;
 use super::{CliError, exit, shape};
-use crate::service::control::{self, Cancelled, Verdict};
+use crate::service::control::{self, Cancelled};
 use crate::service::find;
 use crate::store::Store;
 use crate::store::report::Noun;
@@ -11,7 +11,7 @@ use crate::store::settings::{ClearPause, SetPause, Switch};
 use serde_json::{Map, Value, json};
 
 /// Who acts, in events: the program, and the person as far as the system knows.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     let person =
         ["SUDO_USER", "USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
     match person.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()) {
@@ -103,51 +103,6 @@ pub async fn retry(context: &Context, args: &Retry) -> Result<u8, CliError> {
             out::talk(&format!("the {kind} {old} is tried again as {new}"));
         }
         out::line(&done.subject.to_string())?;
-    }
-    Ok(exit::DONE)
-}
-
-/// Decide about a row that waits for a person.
-#[derive(Clone, Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("verdict").required(true)))]
-pub struct Resolve {
-    /// An id or a unique beginning of it.
-    #[arg(value_name = "ID")]
-    id: String,
-    /// This thing at the vendor is it: take it over.
-    #[arg(long, value_name = "REMOTE", group = "verdict")]
-    adopt: Option<String>,
-    /// It is not at the vendor: send it again. If you are wrong, it is bought twice.
-    #[arg(long, group = "verdict")]
-    resubmit: bool,
-    /// Give it up.
-    #[arg(long, group = "verdict")]
-    abandon: bool,
-    /// Why, for the record.
-    #[arg(long, value_name = "TEXT")]
-    why: Option<String>,
-}
-
-/// Resolves.
-///
-/// # Errors
-/// No database, a bad id, a row that waits for nobody (exit 3), or a database error.
-pub async fn resolve(context: &Context, args: &Resolve) -> Result<u8, CliError> {
-    let store = context.existing_store().await?;
-    let (noun, id) = find::subject(&store, &args.id).await?;
-    let verdict = match &args.adopt {
-        Some(remote) => Verdict::Adopt(remote.clone()),
-        None if args.resubmit => Verdict::Resubmit,
-        None => Verdict::Abandon,
-    };
-    control::resolve(&store, noun, id, verdict, args.why.as_deref(), &actor()).await?;
-    let item = store.item(noun, id).await?;
-    if context.global.json {
-        out::json(&shape::object(&item, Map::new())?)?;
-    } else if context.global.quiet {
-        out::line(&id.to_string())?;
-    } else {
-        out::line(&format!("{noun} {id}: {}", item.state))?;
     }
     Ok(exit::DONE)
 }

@@ -9,11 +9,13 @@ use crate::clock::{Clock, SystemClock, millis};
 use crate::config::Config;
 use crate::domain::failure::FailureClass;
 use crate::domain::schedule::Timing;
+use crate::engine::resolve;
 use crate::files::atomic::is_full;
 use crate::http::token::Scope;
 use crate::store::listing::SHARED;
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
+use judging::times::Times;
 use serde::Serialize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -299,7 +301,7 @@ async fn database(context: &Context, report: &mut Report) {
             "see the message; a damaged file is best replaced by a backup",
         ),
         Ok(Some(store)) => {
-            if let Err(error) = rows(&store, report).await {
+            if let Err(error) = rows(&store, &resolve::times(&context.config), report).await {
                 let fix = "see the message; a damaged file is best replaced by a backup";
                 report.fail("database", error.to_string(), fix);
             }
@@ -311,7 +313,11 @@ async fn database(context: &Context, report: &mut Report) {
     }
 }
 
-async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
+async fn rows(
+    store: &Store,
+    times: &Times,
+    report: &mut Report,
+) -> Result<(), crate::store::StoreError> {
     let version = store.sqlite_version().await?;
     let problems = store.check_integrity().await?;
     if problems.is_empty() {
@@ -335,19 +341,26 @@ async fn rows(store: &Store, report: &mut Report) -> Result<(), crate::store::St
             report.warn("pause", paused, &fix);
         }
     }
-    let waiting = store.attention().await?.len();
+    let waiting = store.attention_count().await?;
     if waiting > 0 {
         report.warn(
             "attention",
-            format!("{waiting} pieces of work need a person"),
+            match waiting {
+                1 => "one thing needs a person".to_owned(),
+                _ => format!("{waiting} things need a person"),
+            },
             "`darkroom ls attention`",
         );
     }
-    spending(store, report).await
+    spending(store, times, report).await
 }
 
 /// Does the book balance, who uses the account, how late is the vendor's list?
-async fn spending(store: &Store, report: &mut Report) -> Result<(), crate::store::StoreError> {
+async fn spending(
+    store: &Store,
+    times: &Times,
+    report: &mut Report,
+) -> Result<(), crate::store::StoreError> {
     let proof = store.spend_proof().await?;
     let book = format!(
         "{} paid calls: {} accepted, {} refused, {} not sent, {} absent, {} parked, {} open",
@@ -384,17 +397,27 @@ async fn spending(store: &Store, report: &mut Report) -> Result<(), crate::store
             "if that is over, set account.exclusive = true",
         );
     }
-    let lag = store.lag().await?;
-    if lag.samples > 0 {
-        report.ok(
+    let known = store.known().await?;
+    let settle = known.lag.settle(times, store.now());
+    report.ok(
+        "vendor's list",
+        format!(
+            "late by at most {} in two days ({} jobs measured); a lost call counts as absent after \
+             {} at the earliest: {}",
+            span(known.lag.longest(store.now())),
+            known.lag.samples,
+            span(settle.millis),
+            settle.why
+        ),
+    );
+    if let Some(job) = known.lacks {
+        report.warn(
             "vendor's list",
             format!(
-                "shows new jobs within {} (of {} measured); with doubt.settle = \"auto\" a lost \
-                 call counts as absent after {}",
-                span(lag.largest),
-                lag.samples,
-                span(lag.settle())
+                "has never shown the job {job}, which the vendor accepted, so nothing is found \
+                 absent by it"
             ),
+            "`darkroom release` says that it may be believed all the same",
         );
     }
     Ok(())

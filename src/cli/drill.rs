@@ -27,6 +27,9 @@ Profiles:
            else's jobs on the account: here a second purchase cannot always be avoided, and each
            one must be reported by the daemon's own sweep. Rows are parked for a person; the drill
            plays that person, who knows the truth
+  liar     all that flaky does; and its clocks differ and step, its list lacks entries, is cut,
+           shuffled, frozen or empty for a moment, and the network delivers some requests twice:
+           a second purchase is allowed only of those, and has to be reported
 
 Exit codes: 0 nothing lost, duplicated or wrongly adopted; 1 otherwise, and when fewer than a tenth
 of the kills hit a call whose outcome was really unknown, because that proves too little (from 25
@@ -74,6 +77,8 @@ pub enum Profile {
     Flaky,
     /// A list that lags beyond the settle time, late effects, strangers on the account.
     Hostile,
+    /// Clocks apart, lists that lack, break off and come empty, requests delivered twice.
+    Liar,
 }
 
 impl Profile {
@@ -83,6 +88,7 @@ impl Profile {
             Self::Clean => "clean",
             Self::Flaky => "flaky",
             Self::Hostile => "hostile",
+            Self::Liar => "liar",
         }
     }
 }

@@ -48,6 +48,9 @@ fn lines(story: &Story, look: &Look) -> Vec<String> {
     if let Some(due) = item.due_at.filter(|_| !story.paused) {
         out.push(format!("  when     {}", look.time(due)));
     }
+    if let Some(version) = item.version.filter(|_| !item.is_finished()) {
+        out.push(format!("  version  {version}"));
+    }
     if let Some(remote) = &item.remote_id {
         out.push(format!("  vendor   calls it {}", clean(remote)));
     }

@@ -11,7 +11,8 @@ use serde_json::json;
 ///
 /// Paid calls (trainings and jobs) are counted twice: from the events, and from the ledger. Both
 /// must agree; the exit code is 1 if they do not. Unclaimed jobs are the vendor's: possible
-/// duplicates of calls whose reply was lost, or jobs of somebody else on the same account.
+/// duplicates of calls whose reply was lost, or jobs of somebody else on the same account; what you
+/// say about one with `darkroom resolve` stands there too.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "The same in SQL: select * from spend_proof; select * from unclaimed;")]
 pub struct Ledger {}
@@ -60,6 +61,18 @@ fn totals(proof: &SpendProof) -> Vec<Vec<String>> {
     let mut out: Vec<Vec<String>> =
         rows.iter().map(|(name, count)| vec![(*name).to_owned(), count.to_string()]).collect();
     out.push(vec!["credits, as the vendor lists them".to_owned(), proof.credits.to_string()]);
+    for (name, jobs, credits) in [
+        (
+            "perhaps bought twice, nobody has answered",
+            proof.possible_duplicates,
+            proof.possible_duplicate_credits,
+        ),
+        ("bought twice", proof.bought_twice, proof.bought_twice_credits),
+    ] {
+        if jobs > 0 {
+            out.push(vec![name.to_owned(), format!("{jobs} ({credits} credits)")]);
+        }
+    }
     out
 }
 

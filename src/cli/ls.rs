@@ -82,6 +82,9 @@ pub async fn run(context: &Context, args: &Ls) -> Result<u8, CliError> {
     let Some(store) = open_if_there(context).await? else {
         return nothing_yet(context);
     };
+    if args.what == Some(What::Attention) {
+        return attention(context, &store, args).await;
+    }
     let items = select(&store, args).await?;
     if context.global.json {
         out::json(&items)?;
@@ -113,6 +116,32 @@ fn nothing_yet(context: &Context) -> Result<u8, CliError> {
     Ok(super::exit::DONE)
 }
 
+/// What waits for a person: rows, and jobs at the vendor that are no rows.
+async fn attention(context: &Context, store: &Store, args: &Ls) -> Result<u8, CliError> {
+    let limit = match args.limit.unwrap_or(50) {
+        0 => u32::MAX,
+        limit => limit,
+    };
+    let duties = store.attention_page(limit, None).await?.items;
+    if context.global.json {
+        out::json(&duties)?;
+    } else if context.global.quiet {
+        for duty in &duties {
+            out::line(&duty.id())?;
+        }
+    } else {
+        let mut look = Look::of_stdout(&context.global);
+        look.header = !args.no_header;
+        if duties.is_empty() {
+            out::talk("nothing here");
+        } else {
+            table::print_duties(store, &duties, &look).await?;
+        }
+        say_pauses(store).await?;
+    }
+    Ok(super::exit::DONE)
+}
+
 async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
     let model = match &args.model {
         Some(text) => {
@@ -125,13 +154,6 @@ async fn select(store: &Store, args: &Ls) -> Result<Vec<Item>, CliError> {
     let filter = Filter { states: args.state.clone(), model, limit };
     if let Some(noun) = args.what.and_then(What::noun) {
         return Ok(store.list(noun, &filter).await?);
-    }
-    if args.what == Some(What::Attention) {
-        let mut items = store.attention().await?;
-        if limit > 0 {
-            items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        }
-        return Ok(items);
     }
     if filter.states.is_empty() && model.is_none() {
         return Ok(store.overview(limit).await?);

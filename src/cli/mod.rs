@@ -32,6 +32,7 @@ pub mod ls;
 pub mod progress;
 pub mod reading;
 pub mod release;
+pub mod resolve;
 pub mod shape;
 pub mod show;
 pub mod table;

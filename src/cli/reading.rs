@@ -3,7 +3,8 @@
 use super::config_show::{self, ConfigCommand};
 use super::context::{Context, GlobalArgs};
 use super::{
-    CliError, control, doctor, explain, health, help, ledger, ls, out, release, show, token, wait,
+    CliError, control, doctor, explain, health, help, ledger, ls, out, release, resolve, show,
+    token, wait,
 };
 
 /// Reading and controlling.
@@ -23,8 +24,12 @@ pub enum Reading {
     Cancel(control::Cancel),
     /// Try again what failed, was cancelled or waits for a person.
     Retry(control::Retry),
-    /// Decide about a row that waits for a person.
-    Resolve(control::Resolve),
+    /// Decide about a row that waits for a person or is in doubt, or about a job at the vendor.
+    ///
+    /// About a row that waits for a person or is in doubt (`darkroom ls attention`): --adopt,
+    /// --resubmit, --abandon, --not-this. About a job that the vendor lists and no row claims
+    /// (`darkroom ledger`), without an ID: --ours, --not-ours. Who said what is kept.
+    Resolve(resolve::Resolve),
     /// Show what every paid call came to, and what the vendor lists that no row claims.
     Ledger(ledger::Ledger),
     /// Stop spending or watching until `resume`; survives restarts.
@@ -81,7 +86,7 @@ impl Reading {
             Self::Wait(args) => wait::run(&context, args).await,
             Self::Cancel(args) => control::cancel(&context, args).await,
             Self::Retry(args) => control::retry(&context, args).await,
-            Self::Resolve(args) => control::resolve(&context, args).await,
+            Self::Resolve(args) => resolve::run(&context, args).await,
             Self::Ledger(args) => ledger::run(&context, args).await,
             Self::Pause(args) => control::pause(&context, args).await,
             Self::Resume(args) => control::resume(&context, args).await,

@@ -1,41 +1,43 @@
-//! `darkroom release`: opens a database that is in quarantine, after showing what the vendor has.
+//! `darkroom release`: opens a database that is in quarantine, after showing what the vendor has and
+//! what becomes of the orders that wait.
+
+mod plan;
+mod theirs;
 
 use super::context::Context;
 use super::out::{self, Look, clean};
-use super::{CliError, exit, presets, table};
-use crate::clock::{Clock, SystemClock};
-use crate::domain::failure::{Failure, FailureClass};
-use crate::domain::ids::Millis;
+use super::{CliError, exit};
 use crate::domain::quarantine::{Class, Quarantine};
-use crate::domain::work::Kind;
 use crate::engine::guard;
-use crate::store::quarantine::{Release as ReleaseWrite, SetQuarantine, Unsent};
+use crate::store::gap::BelieveList;
+use crate::store::quarantine::{Release as ReleaseWrite, SetQuarantine};
 use crate::store::report::Time;
 use crate::store::{Store, StoreError};
-use crate::vendor::{Client, JobStatus, ListedJob, ModelStatus, RemoteModel};
-use serde::Serialize;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
+use theirs::{Theirs, print_theirs, theirs};
 
 /// Who released it, in the chain.
 const ACTOR: &str = "cli";
-/// How far back the vendor's jobs are listed.
-const DAYS: Millis = 7;
-const DAY: Millis = 24 * 60 * 60 * 1000;
-/// The vendor's clock may be ahead of ours.
-const AHEAD: Millis = 60 * 60 * 1000;
 /// What a person types.
 const WORD: &str = "release";
+/// What a person types if nothing was put back.
+const SHARED: &str = "shared";
 
 /// Open a database that is in quarantine, after listing what the vendor has.
 ///
 /// A database that is older than its high-water file, damaged, or of another account sends nothing
 /// until somebody has compared it with what the vendor has: an old copy would buy again what it
-/// does not know of. Settle what is listed as nobody's first (`darkroom cancel`, `darkroom resolve`).
+/// does not know of. The plan says what becomes of each order: what an unclaimed job of the vendor's
+/// may be waits for `darkroom resolve`, everything else is sent.
+///
+/// Also answers whether an account is yours, and that the vendor's list may be believed although it
+/// lacks jobs.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
   darkroom release                       lists, then asks
   darkroom release --yes --reason \"compared with the vendor's list\"
+  darkroom release --shared              the vendor's unclaimed jobs are somebody else's
   darkroom release --json                the lists for a program; releases nothing without --yes")]
 pub struct Release {
     /// Do not ask.
@@ -44,38 +46,12 @@ pub struct Release {
     /// Why it is safe, for the record.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Nothing was put back: somebody else uses the account, and the unclaimed jobs are theirs.
+    #[arg(long)]
+    shared: bool,
     /// Release although the vendor cannot be asked what it has.
     #[arg(long)]
     without_list: bool,
-}
-
-/// A model at the vendor.
-#[derive(Debug, Serialize)]
-struct TheirModel {
-    id: String,
-    name: Option<String>,
-    created_at: Option<Time>,
-    status: String,
-    /// Whether a row of this database claims it.
-    claimed: bool,
-}
-
-/// A job at the vendor.
-#[derive(Debug, Serialize)]
-struct TheirJob {
-    id: String,
-    created_at: Option<Time>,
-    status: String,
-    credits: Option<f64>,
-    /// Whether a row of this database claims it.
-    claimed: bool,
-}
-
-/// What the vendor has.
-#[derive(Debug, Serialize)]
-struct Theirs {
-    models: Vec<TheirModel>,
-    jobs: Vec<TheirJob>,
 }
 
 /// Explains, lists, asks, releases.
@@ -93,7 +69,7 @@ pub async fn run(context: &Context, args: &Release) -> Result<u8, CliError> {
 
 async fn release(context: &Context, args: &Release, store: &Store) -> Result<u8, CliError> {
     let Some(quarantine) = quarantine(store).await? else {
-        return not_needed(context);
+        return believe_list(context, args, store).await;
     };
     let theirs = match theirs(context, store).await {
         Ok(theirs) => Some(theirs),
@@ -108,29 +84,79 @@ async fn release(context: &Context, args: &Release, store: &Store) -> Result<u8,
             )));
         }
     };
-    let unsent = store.unsent_paid().await?;
-    if !context.global.json {
-        explain(context, &quarantine, theirs.as_ref(), &unsent)?;
+    let jobs = theirs.as_ref().map(|theirs| theirs.jobs.as_slice());
+    let mut plan = plan::make(context, store, &quarantine, jobs).await?;
+    if args.shared {
+        plan.read_as_shared();
     }
-    let go = args.yes || !context.global.json && confirmed()?;
+    if !context.global.json {
+        explain(context, &quarantine, theirs.as_ref(), &plan)?;
+    }
+    let go = match args.yes {
+        true => true,
+        false => !context.global.json && confirmed(&mut plan, args.shared)?,
+    };
     if go {
-        open(args, store, theirs.is_some()).await?;
+        open(args, store, theirs.is_some(), &plan).await?;
     }
     if context.global.json {
         let (models, jobs) = theirs.map_or((None, None), |all| (Some(all.models), Some(all.jobs)));
         out::json(&json!({
             "released": go, "quarantine": quarantine, "models": models, "jobs": jobs,
-            "to_send": unsent,
+            "to_send": plan.rows, "reading": plan.reading, "nobodys": plan.nobodys,
         }))?;
-    } else if go && !context.global.quiet {
-        out::line("released")?;
+    } else if go {
+        say_released(context, store).await?;
     }
     if go {
         return Ok(exit::DONE);
     }
-    let again = "nothing was released; add --yes to release without being asked";
-    out::talk(again);
+    out::talk("nothing was released; add --yes to release without being asked");
     Ok(if context.global.json || !asks() { exit::USAGE } else { exit::ERROR })
+}
+
+async fn say_released(context: &Context, store: &Store) -> Result<(), CliError> {
+    if let Some(beneath) = store.quarantine().await? {
+        out::talk(&format!(
+            "There is another quarantine beneath it: {}. Run `darkroom release` again.",
+            clean(&beneath.reason)
+        ));
+    }
+    if context.global.quiet { Ok(()) } else { out::line("released") }
+}
+
+/// Without a quarantine there may still be a list that lacks jobs.
+async fn believe_list(context: &Context, args: &Release, store: &Store) -> Result<u8, CliError> {
+    let Some(job) = store.known().await?.lacks else {
+        return not_needed(context);
+    };
+    if !context.global.json {
+        out::talk(&format!(
+            "The vendor's list has never shown the job {}, which the vendor accepted, so no lost call \
+             is found absent by it. If that job is gone for a reason that you know, the list may be \
+             believed all the same.",
+            clean(&job)
+        ));
+    }
+    let go = match args.yes {
+        true => true,
+        false => !context.global.json && typed("to believe the list")?.trim() == WORD,
+    };
+    let jobs = if go { believe(args, store).await? } else { vec![job] };
+    if context.global.json {
+        out::json(&json!({ "released": go, "quarantine": null, "lacks": jobs }))?;
+    } else if go && !context.global.quiet {
+        out::line("the list is believed again")?;
+    }
+    Ok(match go {
+        true => exit::DONE,
+        false => exit::USAGE,
+    })
+}
+
+async fn believe(args: &Release, store: &Store) -> Result<Vec<String>, CliError> {
+    let write = BelieveList { by: ACTOR.to_owned(), reason: args.reason.clone() };
+    Ok(store.writer().write(write).await?)
 }
 
 /// The quarantine that holds, or that the next start of the daemon would find.
@@ -155,14 +181,25 @@ fn not_needed(context: &Context) -> Result<u8, CliError> {
 }
 
 /// The file first: until the database says so too, it stays in quarantine, whatever happens.
-async fn open(args: &Release, store: &Store, listed: bool) -> Result<(), CliError> {
+async fn open(
+    args: &Release,
+    store: &Store,
+    listed: bool,
+    plan: &plan::Planned,
+) -> Result<(), CliError> {
     guard::accept(store).await.map_err(|source| StoreError::Io {
         path: crate::files::highwater::path(store.data_dir()),
         source,
     })?;
-    let write = ReleaseWrite { by: ACTOR.to_owned(), reason: args.reason.clone(), listed };
+    let write = ReleaseWrite {
+        by: ACTOR.to_owned(),
+        reason: args.reason.clone(),
+        listed,
+        settling: plan.settling(listed),
+        timing: *store.timing(),
+    };
     store.writer().write(write).await?;
-    Ok(())
+    believe(args, store).await.map(drop)
 }
 
 fn asks() -> bool {
@@ -170,75 +207,37 @@ fn asks() -> bool {
 }
 
 /// Asks a person; nobody there means no.
-fn confirmed() -> Result<bool, CliError> {
-    if !asks() {
-        return Ok(false);
+fn confirmed(plan: &mut plan::Planned, shared: bool) -> Result<bool, CliError> {
+    if plan.reading.is_some() && !shared {
+        let answer = typed(
+            "if something was put back (the plan above), or `shared` if somebody else uses the \
+             account and everything is to be sent",
+        )?;
+        if answer.trim() == SHARED {
+            plan.read_as_shared();
+            return Ok(true);
+        }
+        return Ok(answer.trim() == WORD);
     }
-    out::talk(&format!("Type `{WORD}` to let this database send and buy again:"));
+    Ok(typed("to let this database send and buy again")?.trim() == WORD)
+}
+
+fn typed(what_for: &str) -> Result<String, CliError> {
+    if !asks() {
+        return Ok(String::new());
+    }
+    out::talk(&format!("Type `{WORD}` {what_for}:"));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| CliError::Error(format!("stdin cannot be read: {error}")))?;
-    Ok(answer.trim() == WORD)
-}
-
-async fn theirs(context: &Context, store: &Store) -> Result<Theirs, String> {
-    let client = presets::client(context).map_err(|error| error.to_string())?;
-    let said = |failure: Failure| match failure.class {
-        FailureClass::Unauthorized => {
-            format!("{}; put the right key in place first", failure.message)
-        }
-        _ => failure.message,
-    };
-    let models = client.list_models().await.map_err(said)?.value;
-    let jobs = recent_jobs(&client).await.map_err(said)?;
-    let ids = models.iter().map(|model| model.id.0.clone()).collect::<Vec<_>>();
-    let our_models = store.claimed(Kind::Model, &ids).await.map_err(|e| e.to_string())?;
-    let ids = jobs.iter().map(|job| job.job_id.0.clone()).collect::<Vec<_>>();
-    let our_jobs = store.claimed(Kind::Job, &ids).await.map_err(|e| e.to_string())?;
-    Ok(Theirs {
-        models: models.into_iter().map(|model| their_model(model, &our_models)).collect(),
-        jobs: jobs.into_iter().map(|job| their_job(job, &our_jobs)).collect(),
-    })
-}
-
-async fn recent_jobs(client: &Client) -> Result<Vec<ListedJob>, Failure> {
-    let now = client.vendor_now().unwrap_or_else(|| SystemClock::new().now());
-    Ok(client.all_jobs(now - DAYS * DAY, now + AHEAD).await?.value)
-}
-
-fn their_model(model: RemoteModel, ours: &[String]) -> TheirModel {
-    let status = match model.status {
-        ModelStatus::Other(word) => word,
-        known => format!("{known:?}").to_lowercase(),
-    };
-    TheirModel {
-        claimed: ours.contains(&model.id.0),
-        id: model.id.0,
-        name: model.name,
-        created_at: model.created_at.map(Time),
-        status,
-    }
-}
-
-fn their_job(job: ListedJob, ours: &[String]) -> TheirJob {
-    let status = match job.status {
-        JobStatus::Other(word) => word,
-        known => format!("{known:?}").to_lowercase(),
-    };
-    TheirJob {
-        claimed: ours.contains(&job.job_id.0),
-        id: job.job_id.0,
-        created_at: job.created_at.map(Time),
-        status,
-        credits: job.credits,
-    }
+    Ok(answer)
 }
 
 fn explain(
     context: &Context,
     quarantine: &Quarantine,
     theirs: Option<&Theirs>,
-    unsent: &[Unsent],
+    plan: &plan::Planned,
 ) -> Result<(), CliError> {
     out::talk(&format!(
         "In quarantine since {}: {}.",
@@ -250,15 +249,7 @@ fn explain(
     if let Some(theirs) = theirs {
         print_theirs(theirs, &look)?;
     }
-    if unsent.is_empty() {
-        out::talk("\nNo paid work waits to be sent.");
-        return Ok(());
-    }
-    out::talk(&format!("\nPaid work that goes on after a release ({}):", unsent.len()));
-    let rows = unsent
-        .iter()
-        .map(|row| vec![row.id.clone(), row.kind.clone(), row.state.clone(), clean(&row.label)]);
-    table::grid(&["id", "kind", "state", "what"], &rows.collect::<Vec<_>>(), &look)
+    plan.print(&look)
 }
 
 /// What a person should do before releasing.
@@ -277,40 +268,14 @@ pub(in crate::cli) fn advice(class: Class) -> &'static str {
             "Put the right key and address in place and restart the daemon: it goes on by itself. \
              Release only if this database is to work with the new account from now on."
         }
+        Class::Undecided => {
+            "Is this your account? If the key was changed and the account is the same, release. Else \
+             put the right key and address in place and restart the daemon: it goes on by itself."
+        }
+        Class::Unexplained => {
+            "Either this database (or the whole data directory) was put back, and what waits here was \
+             bought already; or somebody else has begun to use the account. The plan shows what \
+             becomes of each order; --shared if the account is shared."
+        }
     }
-}
-
-fn print_theirs(theirs: &Theirs, look: &Look) -> Result<(), CliError> {
-    let time = |at: Option<Time>| at.map_or(String::new(), |at| look.time(at));
-    let claimed = |ours: bool| if ours { "yes" } else { "no" }.to_owned();
-    out::talk(&format!("\nModels at the vendor ({}):", theirs.models.len()));
-    let rows = theirs.models.iter().map(|model| {
-        let name = model.name.as_deref().unwrap_or_default();
-        vec![
-            clean(&model.id),
-            clean(name),
-            time(model.created_at),
-            clean(&model.status),
-            claimed(model.claimed),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    if !rows.is_empty() {
-        table::grid(&["remote id", "name", "created", "status", "claimed"], &rows, look)?;
-    }
-    out::talk(&format!("\nJobs at the vendor in the last {DAYS} days ({}):", theirs.jobs.len()));
-    let rows = theirs.jobs.iter().map(|job| {
-        vec![
-            clean(&job.id),
-            time(job.created_at),
-            clean(&job.status),
-            job.credits.map_or(String::new(), |credits| credits.to_string()),
-            claimed(job.claimed),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    if !rows.is_empty() {
-        table::grid(&["remote id", "created", "status", "credits", "claimed"], &rows, look)?;
-    }
-    Ok(())
 }

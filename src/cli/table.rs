@@ -5,7 +5,7 @@ use super::out::{self, Look, clean};
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use crate::store::Store;
-use crate::store::report::{Detail, Item, Noun};
+use crate::store::report::{Detail, Duty, Item, ListedDuty, Noun};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
 /// Columns of prose, which may be shortened.
@@ -112,6 +112,34 @@ pub async fn print(
     let mut rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| columns.iter().map(|column| cell(item, column, look)).collect())
+        .collect();
+    shorten_ids(store, columns, &mut rows, look).await?;
+    grid(columns, &rows, look)
+}
+
+/// Prints what waits for a person; a job at the vendor under the vendor's id.
+///
+/// # Errors
+/// As [`out::line`], or a database error.
+pub async fn print_duties(store: &Store, duties: &[Duty], look: &Look) -> Result<(), CliError> {
+    let columns = columns(None);
+    let of_listed = |duty: &ListedDuty, column: &str| match column {
+        "id" => clean(&duty.id),
+        "kind" => duty.kind.to_owned(),
+        "state" => duty.state.to_owned(),
+        "what" => clean(&look.text(&duty.label, 60)),
+        "why" => clean(&look.text(&duty.why, 120)),
+        _ => look.time(duty.updated_at),
+    };
+    let mut rows: Vec<Vec<String>> = duties
+        .iter()
+        .map(|duty| {
+            let cells = columns.iter().map(|column| match duty {
+                Duty::Row(item) => cell(item, column, look),
+                Duty::Listed(duty) => of_listed(duty, column),
+            });
+            cells.collect()
+        })
         .collect();
     shorten_ids(store, columns, &mut rows, look).await?;
     grid(columns, &rows, look)

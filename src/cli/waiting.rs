@@ -126,6 +126,7 @@ fn by_daemon(pause: &Option<Pause>) -> Option<&str> {
 fn stuck_in(state: &str, pauses: &Pauses, quarantine: Option<&Quarantine>) -> Option<String> {
     if let Some(quarantine) = quarantine
         && (state == "queued"
+            || state == "in_doubt" && quarantine.doubts_the_account()
             || quarantine.stops_watching()
                 && matches!(state, "running" | "in_doubt" | "collecting"))
     {

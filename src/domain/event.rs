@@ -146,6 +146,15 @@ pub enum Event {
         /// Who decided, and why.
         by: String,
     },
+    /// A person says what a job is that the vendor lists and that concerns this row.
+    Answered {
+        /// The vendor's name for that job.
+        remote_id: String,
+        /// What it is, as a sentence.
+        note: String,
+        /// Who decided, and why.
+        by: String,
+    },
 }
 
 impl Event {
@@ -157,6 +166,11 @@ impl Event {
             | Self::Adopt { remote_id, .. } => Some(remote_id),
             _ => None,
         }
+    }
+
+    /// Whether it is for the record even where it moves nothing.
+    pub fn is_said(&self) -> bool {
+        matches!(self, Self::Answered { .. })
     }
 
     /// The word stored in `events.cause`.
@@ -190,6 +204,7 @@ impl Event {
             Self::Resubmit { .. } => "resubmit",
             Self::Abandon { .. } => "abandon",
             Self::Rewatch { .. } => "rewatch",
+            Self::Answered { .. } => "answered",
         }
     }
 }

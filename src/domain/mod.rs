@@ -9,11 +9,8 @@ pub mod photo;
 pub mod polling;
 pub mod quarantine;
 pub mod recipe;
-pub mod reconcile;
 pub mod request;
 pub mod schedule;
-#[cfg(test)]
-mod simulation;
 pub mod state;
 pub mod validate;
 pub mod work;

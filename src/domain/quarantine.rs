@@ -1,5 +1,6 @@
 //! When a database may not spend: it is older than its high-water file, its chain of calls is
-//! broken, or it belongs to another account. Facts in, verdict out.
+//! broken, the vendor has jobs that nothing in it explains, or it belongs to another account, perhaps.
+//! Facts in, verdict out.
 
 use super::ids::Millis;
 use serde::{Deserialize, Serialize};
@@ -61,9 +62,18 @@ pub enum Class {
     Missing,
     /// The vendor knows nothing of what it gave us: another account's key, or another vendor.
     Account,
+    /// It knows too little of what it gave us to say whose account it is; a person has to.
+    Undecided,
+    /// It has jobs that nothing here explains: something was put back, or others use the account.
+    Unexplained,
 }
 
 impl Class {
+    /// Whether it is about whose account this is.
+    pub fn is_of_the_account(self) -> bool {
+        matches!(self, Self::Account | Self::Undecided)
+    }
+
     /// The word in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,6 +82,8 @@ impl Class {
             Self::Broken => "broken",
             Self::Missing => "missing",
             Self::Account => "account",
+            Self::Undecided => "undecided",
+            Self::Unexplained => "unexplained",
         }
     }
 }
@@ -89,6 +101,12 @@ pub struct Facts {
     /// The vendor's address that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// The digest of the key and the address that it was asked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// How many jobs nothing explains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<usize>,
 }
 
 /// Nothing is spent until a person releases it.
@@ -102,8 +120,8 @@ pub struct Quarantine {
     pub at: Millis,
     /// The numbers.
     pub facts: Facts,
-    /// The quarantine that one of class `account` came on top of, and that comes back when the
-    /// right key does.
+    /// The quarantine that one about the account came on top of, and that comes back when the right
+    /// key does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beneath: Option<Box<Self>>,
 }
@@ -114,15 +132,23 @@ impl Quarantine {
         self.class == Class::Account
     }
 
-    /// What holds after `newer` is found. The first of a kind stays, with its date; `account` goes
-    /// on top, because it stops more.
+    /// Whether what the vendor does not know must not count: nothing is failed, parked, found absent
+    /// or prepared by it.
+    pub fn doubts_the_account(&self) -> bool {
+        self.class.is_of_the_account()
+    }
+
+    /// What holds after `newer` is found. The first of a kind stays, with its date; one about the
+    /// account goes on top, because it stops more.
     pub fn joined(self, newer: Self) -> Self {
-        match (self.class, newer.class) {
-            (Class::Account, Class::Account) => self,
-            (Class::Account, _) if self.beneath.is_none() => {
+        match (self.class.is_of_the_account(), newer.class.is_of_the_account()) {
+            (true, true) if self.class == Class::Undecided && newer.class == Class::Account => {
+                Self { beneath: self.beneath, ..newer }
+            }
+            (true, false) if self.beneath.is_none() => {
                 Self { beneath: Some(Box::new(newer)), ..self }
             }
-            (_, Class::Account) => Self { beneath: Some(Box::new(self)), ..newer },
+            (false, true) => Self { beneath: Some(Box::new(self)), ..newer },
             _ => self,
         }
     }
@@ -247,5 +273,12 @@ mod tests {
         let other = of(Class::Account, 2).joined(of(Class::Broken, 3));
         assert_eq!(other.beneath.map(|below| below.class), Some(Class::Broken));
         assert_eq!(of(Class::Missing, 1).joined(of(Class::Behind, 2)).at, 1, "the first one stays");
+        let undecided = of(Class::Unexplained, 1).joined(of(Class::Undecided, 2));
+        assert!(!undecided.stops_watching() && undecided.doubts_the_account());
+        assert_eq!(undecided.clone().joined(of(Class::Undecided, 3)), undecided);
+        let another = undecided.joined(of(Class::Account, 4));
+        assert!(another.stops_watching());
+        assert_eq!(another.beneath.as_ref().map(|below| below.class), Some(Class::Unexplained));
+        assert_eq!(another.clone().joined(of(Class::Undecided, 5)), another, "it stops more");
     }
 }

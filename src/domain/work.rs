@@ -124,6 +124,9 @@ impl Work {
     pub fn evolve(&self, event: &Event, now: Millis, timing: &Timing) -> Result<Self, Illegal> {
         let mut next = self.clone();
         let known = match self.state {
+            _ if event.is_said() && !self.state.is_terminal() && !self.acts_on_answers() => {
+                Some(())
+            }
             State::Waiting { parents } => next.on_waiting(parents, event, now),
             State::Queued { .. } => next.on_queued(event, now, timing),
             State::Submitting { intent } => next.on_submitting(intent, event, now, timing),
@@ -179,6 +182,12 @@ impl Work {
             Event::Found { remote_id, .. } if self.absences > 0 => {
                 self.accepted(remote_id, now, timing);
             }
+            // A person knows that the vendor has it already.
+            Event::Adopt { remote_id, .. } if self.kind == Kind::Job => {
+                self.accepted(remote_id, now, timing);
+            }
+            // What it was held up by may be out of the way.
+            Event::Answered { .. } if self.absences > 0 => self.state = State::Queued { due: now },
             Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
             Event::CancelRequested => self.cancel(now),
             _ => return None,
@@ -225,6 +234,12 @@ impl Work {
             Event::Absent { note } => self.absent(note, now),
             Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
             Event::CancelRequested => self.wish_cancel(now),
+            // A person need not wait for what the looks will prove.
+            Event::Adopt { remote_id, .. } => self.accepted(remote_id, now, timing),
+            Event::Resubmit { .. } => self.resubmit(now),
+            Event::Abandon { by } => self.abandon(by, now),
+            // The next look sees what is left.
+            Event::Answered { .. } => self.state = State::InDoubt { intent, due: now },
             _ => return None,
         }
         Some(())
@@ -307,15 +322,17 @@ impl Work {
                 self.error = None;
                 self.accepted(remote_id, now, timing);
             }
-            // Once the vendor has it, sending again is a new purchase: a new row (`retry`).
-            Event::Resubmit { .. } if self.remote_id.is_none() => {
+            // A later list settles what was left to a person, until that person decides.
+            Event::Found { remote_id, .. } if self.is_undecided() => {
                 self.error = None;
-                self.absences = 0;
-                // Whoever wants it sent again wants it.
-                self.cancel_requested_at = None;
-                self.clear_trouble();
-                self.state = State::Queued { due: now };
+                self.accepted(remote_id, now, timing);
             }
+            Event::Absent { note } if self.is_undecided() && self.absences == 0 => {
+                self.error = None;
+                self.absent(note, now);
+            }
+            // Once the vendor has it, sending again is a new purchase: a new row (`retry`).
+            Event::Resubmit { .. } if self.remote_id.is_none() => self.resubmit(now),
             Event::Abandon { by } => self.abandon(by, now),
             Event::Rewatch { .. } if self.remote_id.is_some() => {
                 self.error = None;
@@ -341,6 +358,34 @@ impl Work {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Whether a person's answer about a listed job changes what happens next; elsewhere it is only
+    /// for the record.
+    fn acts_on_answers(&self) -> bool {
+        match self.state {
+            State::InDoubt { .. } => true,
+            State::Queued { .. } => self.absences > 0,
+            _ => false,
+        }
+    }
+
+    /// A person's word that it is not at the vendor: nothing is looked for any more, and two more
+    /// absences are needed before it is asked about again.
+    fn resubmit(&mut self, now: Millis) {
+        self.error = None;
+        self.absences = 0;
+        // Whoever wants it sent again wants it.
+        self.cancel_requested_at = None;
+        self.clear_trouble();
+        self.state = State::Queued { due: now };
+    }
+
+    /// Whether it waits for a person because nobody knows whether the vendor has it.
+    fn is_undecided(&self) -> bool {
+        let reason = self.error.as_ref().map(|error| error.reason);
+        let lost = matches!(reason, Some(Reason::Undecidable | Reason::AbsentTwice));
+        lost && self.kind == Kind::Job && self.remote_id.is_none()
     }
 
     /// The vendor has it: the end for synchronous effects, the start of watching for others.

@@ -64,6 +64,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => text.prop_map(|by| Event::Resubmit { by }),
         1 => text.prop_map(|by| Event::Abandon { by }),
         1 => text.prop_map(|by| Event::Rewatch { by }),
+        1 => text.prop_map(|by| Event::Answered { remote_id: "r".into(), note: "n".into(), by }),
     ]
 }
 
@@ -141,7 +142,8 @@ proptest! {
         if let Ok(next) = doubt.evolve(&event, NOW, &Timing::default())
             && matches!(next.state, State::Queued { .. })
         {
-            prop_assert!(matches!(event, Event::Absent { .. }), "sent again after {event:?}");
+            let word = matches!(event, Event::Absent { .. } | Event::Resubmit { .. });
+            prop_assert!(word, "sent again after {event:?}");
         }
     }
 }
@@ -280,4 +282,47 @@ fn only_failed_looks_in_a_row_make_the_next_one_wait_longer() {
     let never = work(Kind::Job, State::Queued { due: NOW });
     let look = Event::LookAgain { at: NOW, note: "of what?".into() };
     assert!(never.evolve(&look, NOW, &Timing::default()).is_err());
+}
+
+#[test]
+fn a_person_may_settle_a_call_in_doubt() {
+    for kind in [Kind::Training, Kind::Job] {
+        let mut doubt = work(kind, State::InDoubt { intent: 7, due: NOW + 60_000 });
+        (doubt.attempt, doubt.absences, doubt.cancel_requested_at) = (2, 1, Some(NOW));
+        let adopted = step(&doubt, Event::Adopt { remote_id: "r".into(), by: "me".into() });
+        assert_eq!(adopted.state.as_str(), "running");
+        assert_eq!(adopted.remote_id.as_deref(), Some("r"));
+        let again = step(&doubt, Event::Resubmit { by: "me".into() });
+        assert_eq!(again.state, State::Queued { due: NOW });
+        // Nothing is looked for before it is sent, so nothing can be found for it either.
+        assert_eq!((again.absences, again.cancel_requested_at), (0, None));
+        let found = Event::Found { remote_id: "late".into(), note: "listed".into() };
+        assert!(again.evolve(&found, NOW, &Timing::default()).is_err());
+        let given_up = step(&doubt, Event::Abandon { by: "me".into() });
+        assert_eq!(given_up.state, State::Failed { at: NOW });
+    }
+}
+
+#[test]
+fn what_a_person_says_about_a_listed_job_makes_a_doubt_look_again_and_ends_nothing() {
+    let said = || Event::Answered { remote_id: "r".into(), note: "n".into(), by: "me".into() };
+    let doubt = work(Kind::Job, State::InDoubt { intent: 7, due: NOW + 60_000 });
+    assert_eq!(step(&doubt, said()).state, State::InDoubt { intent: 7, due: NOW });
+    let mut queued = work(Kind::Job, State::Queued { due: NOW + 60_000 });
+    assert_eq!(step(&queued, said()), queued, "it waits for something else");
+    queued.absences = 1;
+    assert_eq!(step(&queued, said()).state, State::Queued { due: NOW });
+    let running = work(Kind::Job, State::Running { due: NOW });
+    assert_eq!(step(&running, said()), running);
+    let over = work(Kind::Job, State::Cancelled { at: NOW });
+    assert!(over.evolve(&said(), NOW, &Timing::default()).is_err());
+}
+
+#[test]
+fn a_queued_job_can_be_taken_over_but_nothing_else_that_is_queued() {
+    let adopt = || Event::Adopt { remote_id: "r".into(), by: "me".into() };
+    let queued = work(Kind::Job, State::Queued { due: NOW });
+    assert_eq!(step(&queued, adopt()).state.as_str(), "running");
+    let training = work(Kind::Training, State::Queued { due: NOW });
+    assert!(training.evolve(&adopt(), NOW, &Timing::default()).is_err());
 }

@@ -4,13 +4,10 @@
 
 use super::{Engine, EngineError, Result};
 use crate::domain::failure::{Failure, FailureClass};
-use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
 use crate::domain::quarantine::{Class, Facts, Quarantine};
-use crate::domain::reconcile::SKEW;
-use crate::domain::work::Kind;
-use crate::store::quarantine::{AccountIsOurs, AccountIsUnsettled, KnownId};
-use crate::vendor::{self, JobPages};
-use serde_json::json;
+use crate::store::quarantine::{AccountIsOurs, AccountIsUnsettled, KnownAccount};
+use crate::vendor;
+use judging::account::Account;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,6 +26,8 @@ pub(super) enum Standing {
     Asked(Duration),
     /// It is ours, as far as anybody can tell.
     Ours,
+    /// It knows too little of ours; a person has to say.
+    Undecided,
     /// It knows nothing of ours.
     Foreign,
 }
@@ -39,48 +38,59 @@ impl Default for Standing {
     }
 }
 
+/// What may be done with the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// Nothing, until more is known.
+    Nothing,
+    /// Looking at what runs, and fetching files.
+    Looking,
+    /// Everything.
+    All,
+}
+
 /// What the vendor's answers mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Answer {
-    /// It knows this id of ours.
-    Ours(String),
-    /// There is nothing, or too little, that it should know.
-    Nothing,
-    /// It knows none of these.
-    Foreign(Vec<String>),
-    /// The same, but they are so new that its lists may lag behind.
+pub(super) enum Answer {
+    /// Whose account it is.
+    Is(Account),
+    /// It seems to be another one, but the ids are so new that its lists may lag behind.
     TooEarly,
 }
 
-/// Whether these ids, all unknown to the vendor, prove that the account is another one. A single
-/// model does not: somebody may have deleted it at the vendor.
-fn proves_foreign(unknown: &[KnownId]) -> bool {
-    unknown.iter().any(|id| id.kind == "job") || unknown.len() > 1
+/// What was found out, and with which key and address.
+pub(super) struct Found {
+    pub(super) answer: Answer,
+    pub(super) digest: Option<String>,
+    pub(super) before: Option<KnownAccount>,
 }
 
 impl Engine {
-    /// Whether looking and sending may begin, or go on; asks if nobody has. A released quarantine
-    /// settles it too: the person has decided.
+    /// What may begin, or go on; asks if nobody has. A released quarantine settles it too: the person
+    /// has decided.
     ///
     /// # Errors
     /// A database error.
-    pub(super) async fn may_use_account(self: &Arc<Self>) -> Result<bool> {
+    pub(super) async fn may_use_account(self: &Arc<Self>) -> Result<Allowed> {
         match self.standing() {
-            Standing::Ours => return Ok(true),
-            Standing::Asked(_) => return Ok(false),
+            Standing::Ours => return Ok(Allowed::All),
+            Standing::Asked(_) => return Ok(Allowed::Nothing),
             // Read only now: it was stored before this was set.
-            Standing::Foreign => {
+            Standing::Foreign | Standing::Undecided => {
                 let holds = self.store.quarantine().await?;
-                let released = !holds.as_ref().is_some_and(Quarantine::stops_watching);
-                if released {
-                    self.stand(Standing::Ours);
-                }
-                return Ok(released);
+                return Ok(match holds.map(|holds| holds.class) {
+                    Some(Class::Account) => Allowed::Nothing,
+                    Some(Class::Undecided) => Allowed::Looking,
+                    _ => {
+                        self.stand(Standing::Ours);
+                        Allowed::All
+                    }
+                });
             }
             Standing::Unknown(..) => {}
         }
         self.begin_asking();
-        Ok(false)
+        Ok(Allowed::Nothing)
     }
 
     /// Asks about the account before the loop is there: until the answer is in, nothing else may be
@@ -129,11 +139,17 @@ impl Engine {
         self.standing() == Standing::Ours
     }
 
+    /// Whether a person has to say whose it is: what the vendor does not know proves nothing then.
+    pub(super) fn account_is_undecided(&self) -> bool {
+        self.standing() == Standing::Undecided
+    }
+
     /// What is known of the account, as a word.
     pub fn account_word(&self) -> &'static str {
         match self.standing() {
             Standing::Ours => "ok",
             Standing::Foreign => "another",
+            Standing::Undecided => "undecided",
             Standing::Unknown(..) | Standing::Asked(_) => "not checked yet",
         }
     }
@@ -148,37 +164,60 @@ impl Engine {
 
     /// Asks, and stores what follows; answers whether the vendor knows something of ours.
     ///
-    /// A quarantine for another account lifts by itself when a later boot, with the right key or
+    /// A quarantine about the account lifts by itself when a later boot, with the right key or
     /// address, finds a known id again; only a person lifts it otherwise.
     async fn ask_account(&self) -> bool {
-        let answer = self.known_to_vendor().await;
-        let known = matches!(answer, Ok(Answer::Ours(_)));
-        let standing = match answer {
-            Ok(Answer::Foreign(ids)) => {
-                self.forget_opening_look();
-                match self.enter(self.foreign(ids).await).await {
-                    true => Standing::Foreign,
-                    false => self.ask_later(),
-                }
+        let (standing, known) = match self.find_out().await {
+            Ok(found) => {
+                let known = matches!(found.answer, Answer::Is(Account::Ours { proof: Some(_) }));
+                (self.found_out(found).await, known)
             }
-            Ok(Answer::TooEarly) => {
-                self.not_settled("it does not know what it gave us a moment ago").await;
-                self.ask_later()
-            }
-            Ok(answer) => match self.account_found(&answer).await {
-                true => Standing::Ours,
-                false => self.ask_later(),
-            },
             Err(error) => {
                 // A refused key pauses everything, which says it better.
                 if !is_refused_key(&error) {
                     self.not_settled(&error.to_string()).await;
                 }
-                self.ask_later()
+                (self.ask_later(), false)
             }
         };
         self.stand(standing);
         known
+    }
+
+    async fn found_out(&self, found: Found) -> Standing {
+        match &found.answer {
+            Answer::Is(Account::Another(ids)) => {
+                self.forget_opening_look();
+                self.close(Class::Account, Standing::Foreign, ids.clone(), &found).await
+            }
+            Answer::Is(Account::Undecided(ids)) => {
+                self.close(Class::Undecided, Standing::Undecided, ids.clone(), &found).await
+            }
+            Answer::Is(Account::Ours { proof }) => {
+                match self.account_found(proof.clone(), found).await {
+                    true => Standing::Ours,
+                    false => self.ask_later(),
+                }
+            }
+            Answer::TooEarly => {
+                self.not_settled("it does not know what it gave us a moment ago").await;
+                self.ask_later()
+            }
+        }
+    }
+
+    /// Stores that it is another account, or perhaps one.
+    async fn close(
+        &self,
+        class: Class,
+        standing: Standing,
+        ids: Vec<String>,
+        found: &Found,
+    ) -> Standing {
+        match self.enter(self.not_ours(class, ids, found).await).await {
+            true => standing,
+            false => self.ask_later(),
+        }
     }
 
     async fn not_settled(&self, why: &str) {
@@ -200,13 +239,17 @@ impl Engine {
         Standing::Unknown(Some(Instant::now() + wait), (wait * 2).min(LONGEST_WAIT))
     }
 
-    async fn account_found(&self, answer: &Answer) -> bool {
-        let proof = match answer {
-            Answer::Ours(id) => Some(id),
-            _ => None,
+    async fn account_found(&self, proof: Option<String>, found: Found) -> bool {
+        let Found { digest, before, .. } = found;
+        let same = before.filter(|before| digest.is_some() && before.digest == digest);
+        let forgotten = match &proof {
+            None => self.forgotten(same.as_ref()).await,
+            Some(_) => None,
         };
-        let proof = json!({ "base_url": self.base_url(), "proof": proof });
-        match self.store.writer().write(AccountIsOurs { proof }).await {
+        let proof = proof.or_else(|| same.and_then(|before| before.proof));
+        let account =
+            KnownAccount { base_url: self.base_url().to_owned(), proof, digest, forgotten };
+        match self.store.writer().write(AccountIsOurs { account }).await {
             Ok(true) => tracing::info!("the vendor knows this database's account again"),
             Ok(false) => {}
             Err(error) => {
@@ -217,109 +260,45 @@ impl Engine {
         true
     }
 
+    /// What the vendor should know and does not, although key and address are the same; said once.
+    async fn forgotten(&self, same: Option<&KnownAccount>) -> Option<String> {
+        let id = self.store.known_ids().await.ok()?.into_iter().find(|id| !id.watched)?;
+        if same?.forgotten.as_ref() != Some(&id.remote_id) {
+            tracing::info!(
+                "the vendor does not know our {} {} any more; key and address are the same, so the \
+                 account is",
+                id.kind,
+                id.remote_id
+            );
+        }
+        Some(id.remote_id)
+    }
+
     fn base_url(&self) -> &str {
         self.config.vendor.base_url.as_str()
     }
 
-    async fn foreign(&self, unknown_ids: Vec<String>) -> Quarantine {
-        let before = self.store.known_account().await.ok().flatten();
-        let moved = before.filter(|known| known.base_url != self.base_url());
+    async fn not_ours(&self, class: Class, unknown_ids: Vec<String>, found: &Found) -> Quarantine {
+        let moved = found.before.as_ref().filter(|known| known.base_url != self.base_url());
         let moved = moved.map(|known| format!("; it was last known at {}", known.base_url));
+        let so = match class {
+            Class::Account => "the key or the address belongs to another account",
+            _ => "the key is another one, and that is too little to tell whether the account is",
+        };
         let reason = format!(
-            "the vendor at {} knows none of this database's newest ids ({}){}: the key or the \
-             address belongs to another account",
+            "the vendor at {} knows none of this database's newest ids ({}){}: {so}",
             self.base_url(),
             unknown_ids.join(", "),
             moved.unwrap_or_default()
         );
         let base_url = Some(self.base_url().to_owned());
         let tip = self.store.chain_tip().await.unwrap_or_default();
-        let facts = Facts { database: tip.counter, unknown_ids, base_url, ..Facts::default() };
-        Quarantine { reason, class: Class::Account, at: self.now(), facts, beneath: None }
-    }
-
-    /// One read, as a rule: of a job that is overdue, or of what no grid is for. Only when that fails are lists and further ids asked for.
-    async fn known_to_vendor(&self) -> Result<Answer> {
-        let opening = self.opening_look().await?;
-        if let Some((id, true)) = opening {
-            return Ok(Answer::Ours(id));
-        }
-        let asked = opening.map(|(id, _)| id);
-        let known = self.store.known_ids().await?;
-        // What runs is looked at on its own grid only: the lists tell as much.
-        let direct = known.first().filter(|id| !id.watched);
-        if let Some(id) = direct
-            && self.vendor_knows(id).await?
-        {
-            return Ok(Answer::Ours(id.remote_id.clone()));
-        }
-        if let Some(id) = self.listed_of_ours(&known).await? {
-            return Ok(Answer::Ours(id));
-        }
-        let unread = |id: &&KnownId| Some(*id) != direct && asked.as_ref() != Some(&id.remote_id);
-        let unread: Vec<&KnownId> = known.iter().filter(unread).collect();
-        for (kind, word) in [(Kind::Job, "job"), (Kind::Training, "model")] {
-            if unread.iter().any(|id| id.watched && id.kind == word) {
-                self.turn_of_unasked(kind).await;
-            }
-        }
-        for id in unread {
-            if self.vendor_knows(id).await? {
-                return Ok(Answer::Ours(id.remote_id.clone()));
-            }
-        }
-        let settled = self.now() - self.settle_time().await?;
-        let (old, new): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|id| id.accepted_at < settled);
-        if proves_foreign(&old) {
-            return Ok(Answer::Foreign(old.into_iter().map(|id| id.remote_id).collect()));
-        }
-        let all = [old, new].concat();
-        Ok(if proves_foreign(&all) { Answer::TooEarly } else { Answer::Nothing })
-    }
-
-    /// Whether the vendor knows the id; anything but its own yes and its own 404 is an error.
-    async fn vendor_knows(&self, id: &KnownId) -> Result<bool> {
-        let remote_id = id.remote_id.clone();
-        let answered = if id.kind == "job" {
-            self.call(self.client.get_job(&RemoteJobId(remote_id))).await.map(drop)
-        } else {
-            self.call(self.client.get_model(&RemoteModelId(remote_id))).await.map(drop)
-        };
-        match answered {
-            Ok(()) => Ok(true),
-            Err(failure) if is_unknown(&failure) => Ok(false),
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    /// Something in the vendor's own lists that a row of ours claims.
-    async fn listed_of_ours(&self, known: &[KnownId]) -> Result<Option<String>> {
-        if known.iter().any(|id| id.kind == "model") {
-            let models = self.call(self.client.list_models()).await?.value;
-            let ids: Vec<String> = models.into_iter().map(|model| model.id.0).collect();
-            if let Some(ours) = self.store.claimed(Kind::Model, &ids).await?.into_iter().next() {
-                return Ok(Some(ours));
-            }
-        }
-        let jobs = known.iter().filter(|id| id.kind == "job");
-        let Some(oldest) = jobs.map(|id| id.accepted_at).min() else {
-            return Ok(None);
-        };
-        // Our clock wrote that, the vendor's clock counts: an hour covers what they differ.
-        let mut pages = JobPages::closed(oldest - SKEW - HOUR, self.vendor_now() + HOUR);
-        while !pages.is_over() {
-            let page = self.call(pages.next(&self.client)).await?.value;
-            let ids: Vec<String> = page.jobs.into_iter().map(|job| job.job_id.0).collect();
-            if let Some(ours) = self.store.claimed(Kind::Job, &ids).await?.into_iter().next() {
-                return Ok(Some(ours));
-            }
-        }
-        Ok(None)
+        let digest = found.digest.clone();
+        let facts =
+            Facts { database: tip.counter, unknown_ids, base_url, digest, ..Facts::default() };
+        Quarantine { reason, class, at: self.now(), facts, beneath: None }
     }
 }
-
-const HOUR: Millis = 60 * 60 * 1000;
 
 fn is_refused_key(error: &EngineError) -> bool {
     matches!(error, EngineError::Vendor(failure) if failure.class == FailureClass::Unauthorized)
@@ -342,23 +321,5 @@ impl Drop for Asking {
             self.engine.stand(Standing::Unknown(Some(Instant::now() + wait), wait));
         }
         self.engine.wake();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_deleted_model_proves_nothing() {
-        let id = |kind: &str| KnownId {
-            kind: kind.to_owned(),
-            remote_id: "r".to_owned(),
-            accepted_at: 0,
-            watched: false,
-        };
-        assert!(!proves_foreign(&[]) && !proves_foreign(&[id("model")]));
-        assert!(proves_foreign(&[id("model"), id("model")]));
-        assert!(proves_foreign(&[id("job")]) && proves_foreign(&[id("job"), id("model")]));
     }
 }

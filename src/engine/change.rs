@@ -36,7 +36,7 @@ impl Engine {
         let (kind, remote_id) = thing.parts();
         let request = json!({ "action": row.action, kind: remote_id, "fields": fields });
         let lane = format!("changes:{}", row.target);
-        let work = &self.start(work, lane, request, json!({})).await?;
+        let work = &self.start(work, lane, request, json!({}), None).await?;
         let result = match &thing {
             Thing::Model(model) if row.action == "update" => {
                 let identity = serde_json::from_value(fields).ok();

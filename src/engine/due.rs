@@ -4,6 +4,7 @@
 //! when something was committed, by us or by others, when a task ended, or when a due time has come;
 //! running rows are looked at beside it ([`super::looks`]) and bring none.
 
+use super::account::Allowed;
 use super::storage::{self, Room};
 use super::{Engine, Result};
 use crate::domain::event::Event;
@@ -143,7 +144,7 @@ impl Loop {
             tracing::warn!(jump_ms = jump, "the clock was set; every look is scheduled anew");
             self.start_watching(jump < 0).await?;
             // After a sleep, which no monotonic clock counts, the job list may be hours old.
-            *lock(&self.engine.listed_at) = None;
+            *lock(&self.engine.broad) = None;
         }
         self.clocks = clocks;
         self.follow_events().await?;
@@ -156,7 +157,11 @@ impl Loop {
         // Read before the look, the pause may be the disk's own, which the look has lifted.
         let paused = pauses.spending.is_some_and(|pause| !pause.heals_by_itself());
         let (may_look, may_send) = (pauses.watching.is_none(), !paused && room == Room::Enough);
-        if (may_look || may_send) && !engine.may_use_account().await? {
+        let account = match may_look || may_send {
+            true => engine.may_use_account().await?,
+            false => Allowed::Nothing,
+        };
+        if (may_look || may_send) && account == Allowed::Nothing {
             engine.allow_looks(false);
             let pause = engine.until_account_question();
             return Ok(pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP));
@@ -170,7 +175,12 @@ impl Loop {
         let now = engine.now();
         // A file needs room: its rows wait as they are, nothing is stored for it.
         let files = may_look && room != Room::None;
-        let due = engine.store.due(now, &self.room(may_look, may_send, files).await?).await?;
+        let mut wanted = self.room(may_look, may_send, files).await?;
+        if account != Allowed::All {
+            // What another account does not have proves nothing about ours.
+            (wanted.looks, wanted.prepares) = (0, 0);
+        }
+        let due = engine.store.due(now, &wanted).await?;
         self.end_orphans(&due.submitting).await?;
         self.start_due(due.looks, due.sends);
         let most = if room == Room::Enough { LONGEST_SLEEP } else { storage::LOOK_AGAIN };

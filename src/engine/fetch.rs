@@ -127,7 +127,7 @@ impl Engine {
         };
         let event = if let Some(event) = self.unfetched(work, &note) {
             event
-        } else if stale && row.media == "video" {
+        } else if stale && row.media == "video" && !self.account_is_undecided() {
             Event::PrepareAgain { note }
         } else {
             let until = self.now() + schedule::backoff(work.id, work.failures);
@@ -138,6 +138,9 @@ impl Engine {
 
     /// After a day without success a person has to look.
     pub(super) fn unfetched(&self, work: &Work, note: &str) -> Option<Event> {
+        if self.account_is_undecided() {
+            return None;
+        }
         let since = work.trouble_since?.max(self.room_since());
         let limit = self.timing().give_up_after;
         let tries = schedule::witnesses(limit, |tries| schedule::backoff(work.id, tries));

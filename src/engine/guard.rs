@@ -200,7 +200,13 @@ mod tests {
         accept(&store).await.unwrap();
         assert_eq!(highwater::read(dir.path()), fresh);
         assert_eq!(boot(&store).await, Some(found.clone()), "cut off half-way");
-        let release = || Release { by: "test".to_owned(), reason: None, listed: true };
+        let release = || Release {
+            by: "test".to_owned(),
+            reason: None,
+            listed: true,
+            settling: None,
+            timing: Timing::default(),
+        };
         assert_eq!(store.writer().write(release()).await.unwrap(), Some(found));
         assert_eq!(store.writer().write(release()).await.unwrap(), None);
         assert_eq!(boot(&store).await, None);

@@ -9,11 +9,13 @@ pub mod ask;
 pub mod change;
 pub mod due;
 pub mod fetch;
+pub mod gap;
 pub mod governor;
 pub mod guard;
 pub mod lists;
 pub mod looks;
 pub mod perform;
+mod placing;
 pub mod poll;
 mod questions;
 pub mod recurring;
@@ -23,8 +25,9 @@ pub mod send;
 pub mod storage;
 pub mod sweep;
 pub mod watch;
+mod whose;
 
-use crate::config::{Auto, Config};
+use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::failure::{Failure, FailureClass};
 use crate::domain::ids::{Id, Millis};
@@ -102,8 +105,8 @@ pub struct Engine {
     /// What the wall clock said when the monotonic one said zero.
     clock_zero: Millis,
     wake: Notify,
-    /// Vendor time of the last complete job listing.
-    listed_at: Mutex<Option<Millis>>,
+    /// The last whole list that counts before a paid call.
+    broad: Mutex<Option<sweep::Broad>>,
     /// When the loop last looked for work.
     last_round: Mutex<tokio::time::Instant>,
     /// One listing at a time; whoever waits for it shares it.
@@ -125,6 +128,10 @@ pub struct Engine {
     account: Mutex<account::Standing>,
     /// The entry of the chain up to which it has been checked since the start.
     scrubbed: Mutex<i64>,
+    /// Whether the vendor's list has been compared with this database since the start.
+    compared: std::sync::atomic::AtomicBool,
+    /// Ids in the spill file that no row has taken over.
+    spilled: Mutex<Vec<String>>,
 }
 
 impl Engine {
@@ -149,7 +156,7 @@ impl Engine {
             clock,
             clock_zero,
             wake: Notify::new(),
-            listed_at: Mutex::new(None),
+            broad: Mutex::new(None),
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
@@ -162,6 +169,8 @@ impl Engine {
             lists: Mutex::default(),
             account: Mutex::default(),
             scrubbed: Mutex::new(0),
+            compared: std::sync::atomic::AtomicBool::new(false),
+            spilled: Mutex::default(),
         }
     }
 
@@ -232,14 +241,6 @@ impl Engine {
             self.call(self.client.ping()).await?;
         }
         Ok(())
-    }
-
-    /// How long a paid call in doubt may stay unfound before it counts as absent.
-    async fn settle_time(&self) -> Result<Millis> {
-        Ok(match self.config.doubt.settle {
-            Auto::Set(fixed) => millis(fixed),
-            Auto::Auto => self.store.lag().await?.settle(),
-        })
     }
 
     /// One vendor call: its turn, its result noted, a refused key acted upon.

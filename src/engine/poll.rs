@@ -11,6 +11,7 @@ use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, Work};
 use crate::store::apply::{Facts, NewOutput, Observe};
+use crate::store::doubt::{Echoes, NoteEcho};
 use crate::vendor::{
     DownloadState, DownloadStatus, JobStatus, ModelStatus, RemoteJob, RemoteModel,
 };
@@ -19,6 +20,8 @@ use crate::vendor::{
 /// it counts (vendor-api.md 2.14). The time must have passed and the reads must have happened: a
 /// clock that was set forward ends nothing.
 pub(super) const MEDIA_MAY_LAG: u32 = 12;
+/// More jobs that show the id of their model as it was sent are not counted.
+const ENOUGH_ECHOES: u32 = 3;
 /// What such a job's row says meanwhile.
 const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
 /// What a row says whose id the vendor answers 404 for.
@@ -127,6 +130,9 @@ impl Engine {
         job: &RemoteJob,
         took: Option<Took>,
     ) -> Result<()> {
+        if let Some(model) = job.model_id.as_ref().filter(|_| !job_goes_on(&job.status)) {
+            self.note_echo(work.id, model.as_str()).await;
+        }
         let flag = match &job.status {
             JobStatus::Success => return self.job_succeeded(work, job, took).await,
             JobStatus::Failed => {
@@ -144,6 +150,29 @@ impl Engine {
             self.observe(work.kind, work.id, &word).await?;
         }
         self.going_on(work, flag).await
+    }
+
+    /// Whether a job of a trained model shows the very id that we had sent: only where ids come back
+    /// as they were sent does another one mean another model. Losing a note costs nothing but time.
+    async fn note_echo(&self, job: Id, shown: &str) {
+        let noted = async {
+            let Some(sent) = self.store.sent_model(job).await? else { return Ok(()) };
+            let known = self.store.echoes().await?;
+            let echo = if sent == shown {
+                Echoes { same: known.same + 1, ..known }
+            } else {
+                Echoes { other: known.other + 1, ..known }
+            };
+            // A few are enough, and most jobs have nothing new to say.
+            if sent == shown && known.same >= ENOUGH_ECHOES {
+                return Ok(());
+            }
+            let note = NoteEcho { job, echoes: echo };
+            self.store.writer().write(note).await.map(drop)
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!("what a job says of its model is not noted: {error}");
+        }
     }
 
     async fn job_succeeded(&self, work: &Work, job: &RemoteJob, took: Option<Took>) -> Result<()> {
@@ -243,7 +272,10 @@ impl Engine {
 
     /// The vendor forgot an id it gave us, or could not answer.
     pub(super) async fn look_failed(&self, work: &Work, failure: &Failure) -> Result<()> {
+        let undecided = self.account_is_undecided();
         match work.kind {
+            // Perhaps it is another account that does not know it.
+            _ if undecided => {}
             // Not prepared, or forgotten: asking for it again is harmless.
             Kind::Output if failure.http_status == Some(404) => {
                 let note = format!("the vendor has no prepared file ({})", failure.message);
@@ -278,7 +310,7 @@ impl Engine {
         let given_up = since.is_some_and(|at| now - at >= limit)
             && work.failures
                 >= schedule::witnesses(limit, |tries| schedule::backoff_missing(work.id, tries));
-        let event = if missing && given_up {
+        let event = if missing && given_up && !undecided {
             Event::NeedsPerson {
                 reason: Reason::Missing,
                 message: format!(

@@ -1,43 +1,87 @@
 //! Calls in doubt: only looking is allowed. Reads only, so it can be killed anywhere and run again.
 //!
-//! [`paid`] looks for jobs and trainings, [`free`] for models and uploads; what a look proves is
-//! decided in `domain::reconcile`, and one commit stores the look, its evidence and the verdict.
+//! [`paid`] looks for jobs and trainings, [`free`] for models and uploads; what a look at the job
+//! list proves is decided in `judging`, and one commit stores the look, its evidence and the verdict.
 
 pub(super) mod ended;
 mod free;
 mod paid;
 
 use super::{Engine, EngineError, Result};
+use crate::config::{Auto, Config};
 use crate::domain::event::{Event, Reason};
-use crate::domain::ids::Id;
-use crate::domain::reconcile::Verdict;
-use crate::domain::reconcile::lag::Moment;
+use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
 use crate::store::StoreError;
 use crate::store::apply::Facts;
-use crate::store::intents::{Look, OpenIntent};
+use crate::store::intents::{Look, Moment, OpenIntent};
+use crate::vendor::RemoteJob;
+use judging::HOUR;
+use judging::fit::Record;
+use judging::lane::{self, Waited};
+use judging::times::Times;
+use paid::Quest;
 use serde_json::Value;
 use std::sync::PoisonError;
 
-/// What one complete look brought.
-struct Seen {
-    verdict: Verdict,
+/// How long looking may fail before a person is told (ms).
+const GIVE_UP: Millis = 2 * HOUR;
+
+/// What a look proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// This is it.
+    Found { remote_id: String, why: String },
+    /// It is surely not there.
+    Absent { why: String },
+    /// Nothing yet.
+    None { why: String, candidates: Vec<String> },
+    /// Only a person can tell.
+    Person { why: String, candidates: Vec<String> },
+}
+
+/// What one whole look brought.
+pub(super) struct Seen {
+    pub(super) proof: Proof,
     /// What was seen, for whoever has to judge it later.
-    evidence: Value,
+    pub(super) evidence: Value,
     /// When the vendor was asked.
-    at: Moment,
+    pub(super) at: Moment,
     /// The newest listed job that it rests on, if it rests on the job list.
-    listed_seq: Option<i64>,
-    /// The settle time that has passed with it, as far as it counts (ms).
-    healthy: i64,
-    /// Whether that is all of it.
-    settled: bool,
+    pub(super) listed_seq: Option<i64>,
+    /// How long the vendor has been looked at with it (ms).
+    pub(super) looking: Millis,
+    /// Whether it would have proven absence, had an earlier look said the same.
+    pub(super) ripe: bool,
+    /// Whether a job accepted after the call bore witness.
+    pub(super) fresh: bool,
+    /// The job that was found, if the vendor made it long after the call.
+    pub(super) late_effect: Option<String>,
     /// When to look again if nothing is settled (ms from now).
-    again: i64,
+    pub(super) again: Millis,
+}
+
+/// The times by which calls in doubt are judged.
+pub fn times(config: &Config) -> Times {
+    let relist = super::millis(config.doubt.relist);
+    match config.doubt.settle {
+        Auto::Auto => Times::auto(relist, GIVE_UP),
+        Auto::Set(fixed) => Times::fixed(super::millis(fixed), relist, GIVE_UP),
+    }
+}
+
+/// What a vendor's record of a job says.
+pub fn record(job: &RemoteJob) -> Record {
+    paid::read(job)
 }
 
 impl Engine {
+    /// The times by which calls in doubt are judged.
+    pub(super) fn times(&self) -> Times {
+        times(&self.config)
+    }
+
     /// Looks once at what became of a call.
     pub(super) async fn resolve(&self, work: &Work, intent: i64) -> Result<()> {
         let open = self.store.intent(intent).await?;
@@ -45,28 +89,25 @@ impl Engine {
         let (event, facts) = match self.look(work, &open).await {
             Ok(seen) => {
                 again = seen.again;
-                let look = Some(Look::Complete {
-                    at: seen.at,
-                    listed_seq: seen.listed_seq,
-                    healthy: seen.healthy,
-                    settled: seen.settled,
-                    empty: matches!(
-                        seen.verdict,
-                        Verdict::Wait { empty: true, .. } | Verdict::Absent { .. }
-                    ),
-                });
-                let reserve = match &seen.verdict {
-                    Verdict::Park { candidates, .. } => candidates.clone(),
+                let look = Some(self.whole(work, &open, &seen));
+                let reserve = match &seen.proof {
+                    Proof::Person { candidates, .. } => candidates.clone(),
                     _ => Vec::new(),
                 };
-                let evidence = Some(seen.evidence.clone());
-                (self.event_of(work, seen), Facts { look, reserve, evidence, ..Facts::default() })
+                let (evidence, late_effect) =
+                    (Some(seen.evidence.clone()), seen.late_effect.clone());
+                let about = Some(intent);
+                let facts =
+                    Facts { look, reserve, evidence, about, late_effect, ..Facts::default() };
+                (self.event_of(work, seen), facts)
             }
             // A look that failed proves nothing.
             Err(EngineError::Vendor(failure)) => {
                 let until = self.now() + schedule::backoff(work.id, work.failures);
                 let event = Event::LookFailed { until, note: failure.message };
-                (event, Facts { look: Some(Look::Failed), ..Facts::default() })
+                let opens_lane = work.kind.is_paid() && self.lane_opens(&open, 0, 0, false);
+                let (look, about) = (Some(Look::Failed { opens_lane }), Some(intent));
+                (event, Facts { look, about, ..Facts::default() })
             }
             Err(error) => return Err(error),
         };
@@ -77,6 +118,42 @@ impl Engine {
                 self.apply(work.kind, work.id, event).await.map(drop)
             }
             other => other.map(drop),
+        }
+    }
+
+    fn lane_opens(&self, open: &OpenIntent, looking: Millis, looks: i64, quiet: bool) -> bool {
+        let waited = Waited {
+            looking,
+            looks: u32::try_from(looks).unwrap_or(u32::MAX),
+            quiet,
+            age: open.age_at(&self.moment()),
+        };
+        lane::opens(&waited, &self.times())
+    }
+
+    /// A whole look, as it is stored.
+    fn whole(&self, work: &Work, open: &OpenIntent, seen: &Seen) -> Look {
+        let times = self.times();
+        let quiet = matches!(&seen.proof, Proof::None { candidates, .. } if candidates.is_empty());
+        let stuck = match work.kind {
+            Kind::Training => seen.looking >= times.alone(),
+            Kind::Job => seen.looking >= times.stuck(),
+            _ => false,
+        };
+        let asked = match &seen.proof {
+            Proof::None { why, .. } if stuck && open.asked.is_none() => Some(why.clone()),
+            _ => None,
+        };
+        Look::Whole {
+            at: seen.at,
+            looking: seen.looking,
+            pause: seen.again,
+            ripe: seen.ripe,
+            fresh: seen.fresh,
+            opens_lane: work.kind.is_paid()
+                && self.lane_opens(open, seen.looking, open.looks.saturating_add(1), quiet),
+            asked,
+            listed_seq: seen.listed_seq,
         }
     }
 
@@ -96,33 +173,29 @@ impl Engine {
             return Ok(None);
         };
         let seen = self.look(work, &intent).await?;
-        let nothing = match &seen.verdict {
-            Verdict::Absent { .. } | Verdict::Wait { empty: true, .. } => true,
-            Verdict::Park { candidates, .. } => candidates.is_empty(),
-            _ => false,
+        let reserve = match &seen.proof {
+            Proof::Absent { .. } => {
+                self.note_last_look(work.id, seen.listed_seq);
+                return Ok(None);
+            }
+            Proof::None { why, candidates } => {
+                let at = self.now() + seen.again;
+                let note = match candidates.is_empty() {
+                    true => format!("looked for once more before it is sent again: {why}"),
+                    false => format!("it came to light late: {why}"),
+                };
+                return Ok(Some((Event::LookAgain { at, note }, Facts::default())));
+            }
+            Proof::Person { candidates, .. } => candidates.clone(),
+            Proof::Found { .. } => Vec::new(),
         };
-        if nothing {
-            self.note_last_look(work.id, seen.listed_seq);
-            return Ok(None);
-        }
         let facts = Facts {
             late_of: Some(intent.seq),
-            reserve: match &seen.verdict {
-                Verdict::Park { candidates, .. } => candidates.clone(),
-                _ => Vec::new(),
-            },
+            reserve,
             evidence: Some(seen.evidence.clone()),
             ..Facts::default()
         };
-        let event = match seen.verdict {
-            Verdict::Wait { why, .. } => {
-                let at = self.now() + seen.again;
-                let note = format!("it came to light late: {why}");
-                return Ok(Some((Event::LookAgain { at, note }, Facts::default())));
-            }
-            _ => self.event_of(work, seen),
-        };
-        Ok(Some((event, facts)))
+        Ok(Some((self.event_of(work, seen), facts)))
     }
 
     /// Remembers how far the list was known at the last look, until the call's intent is stored.
@@ -140,33 +213,39 @@ impl Engine {
     }
 
     async fn look(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
-        let judged = matches!(work.state, State::Queued { .. });
+        let quest = match work.state {
+            State::Queued { .. } => Quest::Resend,
+            _ => Quest::Doubt,
+        };
         match work.kind {
             Kind::Model => self.look_for_model(open).await,
             Kind::Upload => self.look_for_upload(work, open).await,
-            Kind::Training => self.look_for_training(open, judged).await,
-            Kind::Job => self.look_for_job(open, judged).await,
+            Kind::Training => self.look_for_training(open).await,
+            Kind::Job => self.look_for_job(open, quest).await,
             // These two are never in doubt.
             Kind::Output | Kind::Change => Ok(Seen {
-                verdict: Verdict::Wait { why: "repeating it is harmless".to_owned(), empty: false },
+                proof: Proof::None {
+                    why: "repeating it is harmless".to_owned(),
+                    candidates: Vec::new(),
+                },
                 evidence: Value::Null,
                 at: self.moment(),
                 listed_seq: None,
-                healthy: 0,
-                settled: false,
+                looking: 0,
+                ripe: false,
+                fresh: false,
+                late_effect: None,
                 again: 0,
             }),
         }
     }
 
     fn event_of(&self, work: &Work, seen: Seen) -> Event {
-        match seen.verdict {
-            Verdict::Adopt { remote_id, why } => Event::Found { remote_id, note: why },
-            Verdict::Absent { why } => Event::Absent { note: why },
-            Verdict::Wait { why, .. } => {
-                Event::LookAgain { at: self.now() + seen.again, note: why }
-            }
-            Verdict::Park { why, candidates } => {
+        match seen.proof {
+            Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },
+            Proof::Absent { why } => Event::Absent { note: why },
+            Proof::None { why, .. } => Event::LookAgain { at: self.now() + seen.again, note: why },
+            Proof::Person { why, candidates } => {
                 let named = match candidates.as_slice() {
                     [] => String::new(),
                     ids => format!(": {}", ids.join(", ")),
@@ -183,14 +262,14 @@ impl Engine {
         }
     }
 
-    /// Two looks further apart than this leave a time in which nobody looked. One that took long, or
-    /// was late, still counts in part.
-    fn longest_gap(&self, interval: i64) -> i64 {
-        interval.saturating_mul(3)
+    /// When it is now, as looks are dated.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { at: self.now(), uptime: self.uptime(), boot: self.boot }
     }
 
-    fn moment(&self) -> Moment {
-        Moment { vendor: self.vendor_now(), local: self.now(), boot: Some(self.boot) }
+    /// The time since this daemon's start, asleep or not (ms): nobody can set that one.
+    pub(super) fn uptime(&self) -> Millis {
+        super::millis(self.clock.uptime())
     }
 }
 

@@ -1,11 +1,11 @@
 //! Sending one side-effecting call: store the intent, call once, store what came back.
 
+use super::gap;
 use super::references::Unusable;
 use super::{Engine, EngineError, Result};
 use crate::domain::event::{Event, Reason};
 use crate::domain::failure::{Failure, FailureClass};
 use crate::domain::ids::{Id, RemoteModelId, RemoteVideoId};
-use crate::domain::reconcile::{Expected, Media};
 use crate::domain::request::{JobRequest, UploadPurpose};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
@@ -86,17 +86,21 @@ impl Engine {
         lane: String,
         request: Value,
         expects: Value,
+        listed_from: Option<i64>,
     ) -> Result<Work> {
-        // Without the vendor's clock nothing could be dated afterwards.
-        self.know_the_time().await?;
+        // Free effects are dated by the vendor's clock.
+        if lane != PAID_LANE {
+            self.know_the_time().await?;
+        }
         let request_hash = hex::encode(Sha256::digest(request.to_string()));
         let intent = NewIntent {
             lane,
             boot: self.boot,
+            opened_uptime: self.uptime(),
             request_hash,
             request,
             vendor_time: self.vendor_now(),
-            dated: self.client.vendor_now().is_some(),
+            listed_from,
             expects,
             looked_seq: self.take_last_look(work.id),
         };
@@ -185,8 +189,9 @@ impl Engine {
             return self.apply(work.kind, work.id, Event::Unsendable { message }).await.map(drop);
         };
         let body = vendor::create_model_body(&identity);
-        let work =
-            &self.start(work, "models".to_owned(), body, json!({ "name": identity.name })).await?;
+        let work = &self
+            .start(work, "models".to_owned(), body, json!({ "name": identity.name }), None)
+            .await?;
         let result = self.call(self.client.create_model(&identity)).await;
         let taken = result.map(|reply| Taken {
             remote_id: reply.value.id.0,
@@ -222,7 +227,8 @@ impl Engine {
             "file_name": row.file_name, "sha256": row.sha256,
         });
         let expects = json!({ "model": model.as_str(), "sha256": row.sha256 });
-        let work = &self.start(work, format!("uploads:{}", row.model_id), request, expects).await?;
+        let work =
+            &self.start(work, format!("uploads:{}", row.model_id), request, expects, None).await?;
         let upload = UploadImage {
             model: &model,
             purpose,
@@ -244,10 +250,10 @@ impl Engine {
         if let Some(event) = self.training_obstacle(work, model_id, &model).await? {
             return self.apply(work.kind, work.id, event).await.map(drop);
         }
-        self.spending_obstacle().await?;
+        let listed_from = Some(self.ready_to_spend().await?);
         let request = json!({ "train": model.as_str() });
         let expects = json!({ "model": model.as_str() });
-        let work = &self.start(work, PAID_LANE.to_owned(), request, expects).await?;
+        let work = &self.start(work, PAID_LANE.to_owned(), request, expects, listed_from).await?;
         let result = self.call(self.client.train(&model)).await;
         let result = match result {
             // Past `new`, a conflict means that the training has been accepted.
@@ -329,24 +335,14 @@ impl Engine {
             Err(Unusable::Missing(note)) => return self.postpone(work, &note).await,
             Err(Unusable::Now(error)) => return Err(error),
         };
-        self.spending_obstacle().await?;
-        let expected = Expected {
-            model: match &request {
-                JobRequest::Image(image)
-                    if matches!(image.model, crate::domain::request::ModelRef::Trained(_)) =>
-                {
-                    body.get("modelID").and_then(Value::as_str).map(str::to_owned)
-                }
-                _ => None,
-            },
-            media: match request {
-                JobRequest::Video(_) => Media::Videos,
-                _ => Media::Images,
-            },
-            count: request.count(),
-        };
+        let listed_from = Some(self.ready_to_spend().await?);
+        let expected = gap::expected(&self.store, &request).await?;
+        if self.parked_as_fitting(work.id, &expected).await? {
+            return Ok(());
+        }
         let expects = serde_json::to_value(&expected).unwrap_or_default();
-        let work = &self.start(work, PAID_LANE.to_owned(), body.clone(), expects).await?;
+        let work =
+            &self.start(work, PAID_LANE.to_owned(), body.clone(), expects, listed_from).await?;
         let result = match request {
             JobRequest::Image(_) => self.call(self.client.generate_image(&body)).await,
             JobRequest::Upscale(_) => self.call(self.client.upscale_image(&body)).await,
@@ -364,7 +360,8 @@ impl Engine {
         let row = self.store.output(work.id).await?;
         let video = RemoteVideoId(row.remote_id.clone());
         let request = json!({ "create_download": row.remote_id });
-        let work = &self.start(work, format!("download:{}", work.id), request, json!({})).await?;
+        let work =
+            &self.start(work, format!("download:{}", work.id), request, json!({}), None).await?;
         let result = self.call(self.client.create_download(&video)).await;
         self.settle(work, result.map(|_| Taken::plain(row.remote_id))).await
     }
@@ -381,15 +378,16 @@ impl Engine {
         Ok(RemoteModelId(remote))
     }
 
-    /// What forbids spending right now: no room on disk for the result, or no recent listing.
+    /// Sees to what spending needs: a recent whole list, and room on disk for the result. Answers
+    /// from when on (vendor's) the list was asked for.
     ///
     /// The loop looked at the disk before it came here, but that may be minutes ago; the row stays
     /// as it is, and the loop pauses.
-    async fn spending_obstacle(&self) -> Result<()> {
-        self.listing_not_older_than(LISTING_AT_MOST).await?;
+    async fn ready_to_spend(&self) -> Result<i64> {
+        let listed_from = self.listing_not_older_than(LISTING_AT_MOST).await?;
         match self.disk_obstacle() {
             Some(why) => Err(StoreError::Refused(why).into()),
-            None => Ok(()),
+            None => Ok(listed_from),
         }
     }
 }

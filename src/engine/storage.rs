@@ -220,6 +220,8 @@ impl Engine {
             // Only then: until the commit this is the only place that knows.
             if self.adopt(&record).await? {
                 self.free(&spill, slot).await;
+            } else {
+                lock(&self.spilled).push(record.remote_id);
             }
         }
         *lock(&self.storage.spill) = Some(spill);

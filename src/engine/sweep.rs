@@ -1,53 +1,109 @@
 //! Reading the vendor's whole job list: the base of every verdict on a lost reply, the source of
 //! credits, and the audit that reports what no row claims.
 
-use super::{Engine, Result};
+use super::{Engine, EngineError, Result};
 use crate::config::Auto;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, FailureClass};
 use crate::domain::ids::Millis;
-use crate::store::listing::{LAST, LastListing, Listed, ListingNews, SaveListing, Stranger};
-use crate::vendor::{FoundJobs, JobPage, JobPages, ListEnd, ListedJob, Reply};
+use crate::store::doubt::OurJobs;
+use crate::store::intents::Moment;
+use crate::store::listing::{END, Heard, LAST, LastListing, Listed, SaveListing};
+use crate::store::settings::PutSetting;
+use crate::vendor::{FoundJobs, JobPage, JobPages, ListEnd, ListedJob, PageForm, Reply};
+use judging::clocks::{Accepted, Clocks};
+use judging::witness::Window;
+use judging::{DAY, HOUR, list, missing};
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How far back a listing reaches at least; the vendor's own default window (vendor-api.md 2.15).
-const WINDOW: Millis = 24 * 60 * 60 * 1000;
-/// A sweep after a long rest begins so much before the last listing, in case that one came too
-/// early for what lagged.
-const OVERLAP: Millis = 60 * 60 * 1000;
+/// A sweep after a long rest begins so much before the last list, in case that one came too early
+/// for what lagged.
+const OVERLAP: Millis = HOUR;
 /// And never further back than this.
-const FURTHEST: Millis = 30 * 24 * 60 * 60 * 1000;
-/// Measuring the lag of one job needs no more than what is new.
-const RECENT: Millis = 10 * 60 * 1000;
+pub(super) const FURTHEST: Millis = 30 * DAY;
+/// Our jobs of so long are what a list is held against.
+const REMEMBERED: Millis = 2 * DAY;
 /// Once the list's lag is known, one acceptance in so many is measured still.
 const ONE_IN: u64 = 10;
-/// Listings after an acceptance until the job shows up, the pauses between them doubling from a
-/// second.
+/// Lists after an acceptance until the job shows up, the pauses between them doubling from a second.
 const TRIES: u32 = 7;
 /// How often in a row a page that came too soon (429) is asked for again.
 const TOO_SOON: u32 = 3;
 
+/// A whole list that counts before a paid call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Broad {
+    /// When it began, by the time since the daemon's start (ms).
+    uptime: Millis,
+    /// From when on it was asked for (vendor's).
+    start: Millis,
+}
+
+/// A whole list, read and remembered.
+pub(super) struct ListRead {
+    /// What was asked for.
+    pub(super) window: Window,
+    /// How long reading it took (ms).
+    pub(super) took: Millis,
+    /// Which of the wanted ids it showed.
+    pub(super) shown: HashSet<String>,
+}
+
+/// What a list is held against, as it was before the list was asked for.
+pub(super) struct Before {
+    pub(super) ours: OurJobs,
+    pub(super) clocks: Clocks,
+    missing: Vec<String>,
+}
+
 impl Engine {
-    /// Makes sure that a complete listing is at most `age` old, by the vendor's clock.
+    /// What a list that is asked for now is held against.
+    pub(super) async fn before_a_list(&self) -> Result<Before> {
+        let ours = self.store.our_jobs(self.now() - REMEMBERED).await?;
+        let clocks = Clocks::measure(&ours.heard, self.now());
+        Ok(Before { clocks, ours, missing: self.store.missing_jobs().await? })
+    }
+
+    /// Makes sure that a whole list which reaches back far enough is at most `age` old; answers from
+    /// when on (vendor's) it was asked for.
     ///
     /// # Errors
     /// When the list could not be read completely.
-    pub(super) async fn listing_not_older_than(&self, age: Millis) -> Result<()> {
-        let fresh = |at: Option<Millis>| at.is_some_and(|at| self.vendor_now() - at <= age);
-        if fresh(self.listed_at()) {
-            return Ok(());
+    pub(super) async fn listing_not_older_than(&self, age: Millis) -> Result<Millis> {
+        let fresh = || {
+            let broad = *self.broad.lock().unwrap_or_else(PoisonError::into_inner);
+            broad.filter(|list| self.uptime() - list.uptime <= age).map(|list| list.start)
+        };
+        if let Some(start) = fresh().filter(|_| self.is_compared()) {
+            return Ok(start);
         }
         let _one_at_a_time = self.listing.lock().await;
-        if fresh(self.listed_at()) {
-            return Ok(());
+        if let Some(start) = fresh().filter(|_| self.is_compared()) {
+            return Ok(start);
         }
-        self.know_the_time().await?;
-        self.list_since(self.vendor_now() - WINDOW, None).await.map(drop)
+        let before = self.before_a_list().await?;
+        let back = self.compare_from(&before.clocks).await?;
+        let hidden = before
+            .ours
+            .heard
+            .iter()
+            .any(|job| !job.shown && !job.gone && before.missing.contains(&job.remote_id));
+        let now = self.early_now(&before.clocks);
+        let start = list::before_a_call(now, &before.ours.heard, &before.clocks, hidden);
+        let start = back.map_or(start, |back| start.min(back));
+        self.read_list(start, &before, &HashSet::new(), true).await?;
+        self.compare(back).await?;
+        self.place_unclaimed().await?;
+        Ok(start)
     }
 
-    fn listed_at(&self) -> Option<Millis> {
-        *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Our time, or an earlier one if the vendor's `Date` speaks for it: a window that begins too
+    /// early costs a page, one that begins too late shows nothing.
+    pub(super) fn early_now(&self, clocks: &Clocks) -> Millis {
+        let offset = clocks.offset.map_or(0, |(least, _)| least);
+        let date = self.client.vendor_now().map(|date| date - offset);
+        date.map_or(self.now(), |date| date.min(self.now()))
     }
 
     /// The next page of a list, in its turn. One that came too soon for the vendor is asked for
@@ -64,57 +120,171 @@ impl Engine {
         }
     }
 
-    /// Reads the list from `start` on, completely, and remembers it. Answers whether it shows the
-    /// job `witness`.
+    /// Reads the list from `start` (vendor's) to days ahead, completely, and remembers it. One at a
+    /// time: the caller holds `listing`.
     ///
     /// # Errors
     /// When any page of it could not be read: half a list proves nothing.
-    pub(super) async fn list_since(&self, start: Millis, witness: Option<&str>) -> Result<bool> {
-        let mut pages = JobPages::new(start, self.vendor_now(), ListEnd::Ahead);
+    pub(super) async fn read_list(
+        &self,
+        start: Millis,
+        before: &Before,
+        wanted: &HashSet<String>,
+        broad: bool,
+    ) -> Result<ListRead> {
+        let end = self.store.setting::<ListEnd>(END).await?.unwrap_or_default();
+        match self.read_to(start, end, before, wanted, broad).await {
+            Ok(read) => Ok(read),
+            Err((_, true)) if end == ListEnd::Ahead => {
+                tracing::info!("the vendor refuses lists that end in the future");
+                let read = self.read_to(start, ListEnd::Open, before, wanted, broad).await;
+                let read = read.map_err(|(error, _)| error)?;
+                let value = serde_json::json!(ListEnd::Open);
+                self.store.writer().write(PutSetting { name: END, value }).await?;
+                Ok(read)
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// The same with this end; the error says whether it was the end that was refused.
+    async fn read_to(
+        &self,
+        start: Millis,
+        end: ListEnd,
+        before: &Before,
+        wanted: &HashSet<String>,
+        broad: bool,
+    ) -> Result<ListRead, (EngineError, bool)> {
+        let began = self.moment();
+        let latest = self.now().max(self.client.vendor_now().unwrap_or(Millis::MIN));
+        let mut pages = JobPages::new(start, latest, end);
+        let of_interest = |id: &str| {
+            wanted.contains(id)
+                || before.ours.all.iter().any(|job| job.remote_id == id)
+                || before.missing.iter().any(|missing| missing == id)
+        };
         // Of a long list only what is not stored as it is stays in memory.
-        let (mut listed, mut news, mut vendor_time) = (0, FoundJobs::default(), None);
-        let mut seen = false;
+        let (mut listed, mut news, mut oldest) = (0, FoundJobs::default(), None::<Millis>);
+        let mut shown = HashSet::new();
         while !pages.is_over() {
-            let page = self.next_page(&mut pages).await?;
-            vendor_time = vendor_time.or(page.vendor_time);
-            listed += page.value.jobs.len() as u64;
-            let entries = page.value.jobs.iter().map(entry).collect();
-            let new: HashSet<String> = self.store.new_in_listing(entries).await?;
-            for job in page.value.jobs {
-                seen |= witness == Some(job.job_id.as_str());
+            let page = match self.next_page(&mut pages).await {
+                Ok(page) => page.value,
+                Err(failure) => {
+                    let refused = pages.refuses_end(&failure);
+                    return Err((failure.into(), refused));
+                }
+            };
+            let plain = |error: EngineError| (error, false);
+            if page.form == PageForm::Blank {
+                self.may_be_empty(&pages, before).await.map_err(plain)?;
+            }
+            listed += page.jobs.len() as u64;
+            let entries = page.jobs.iter().map(entry).collect();
+            let new = self.store.new_in_listing(entries).await.map_err(|e| plain(e.into()))?;
+            for job in page.jobs {
+                oldest = oldest.into_iter().chain(job.created_at).min();
+                let id = job.job_id.as_str();
+                if of_interest(id) {
+                    shown.insert(id.to_owned());
+                }
                 // The last word of a list that shows a job twice counts.
-                if new.contains(job.job_id.as_str()) || news.holds(&job) {
+                if new.contains(id) || news.holds(&job) {
                     news.put(job);
                 }
             }
         }
-        let at = vendor_time.unwrap_or_else(|| self.vendor_now());
-        let settle = self.settle_time().await?;
-        let jobs = news.jobs.iter().map(entry).collect();
-        let listing = SaveListing { jobs, listed, start, at, settle };
-        let news = self.store.writer().write(listing).await?;
-        report(&news);
-        *self.listed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-        Ok(seen)
+        let (start, end) = pages.covers();
+        let window = Window { start, end };
+        let heard = self.heard(&window, &began, before, &shown, oldest);
+        let save = SaveListing {
+            jobs: news.jobs.iter().map(entry).collect(),
+            listed,
+            start,
+            since: start - before.clocks.widening(),
+            began_at: began.at,
+            heard,
+            times: self.times(),
+        };
+        self.store.writer().write(save).await.map_err(|error| (error.into(), false))?;
+        if broad {
+            let list = Broad { uptime: began.uptime, start };
+            *self.broad.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+        }
+        Ok(ListRead { window, took: self.uptime() - began.uptime, shown })
+    }
+
+    /// An answer without a list is an empty list only if nothing that we know of belongs into it.
+    async fn may_be_empty(&self, pages: &JobPages, before: &Before) -> Result<()> {
+        match self.store.something_belongs(pages.covers(), &before.ours.all).await? {
+            false => Ok(()),
+            true => Err(Failure {
+                class: FailureClass::ReadFailed,
+                message: "the vendor's job list is empty although jobs of ours belong into it"
+                    .to_owned(),
+                http_status: Some(200),
+                reply: None,
+                retry_after: None,
+            }
+            .into()),
+        }
+    }
+
+    /// What a whole list says about our own jobs.
+    fn heard(
+        &self,
+        window: &Window,
+        began: &Moment,
+        before: &Before,
+        shown: &HashSet<String>,
+        oldest: Option<Millis>,
+    ) -> Heard {
+        let ours = &before.ours.all;
+        let missed = missing::missed(window, began.at, ours, |id| shown.contains(id));
+        // How late a list is can only be told of what was accepted since this daemon's start.
+        let started = began.at - began.uptime;
+        let most = self.times().most();
+        let lag = missed
+            .iter()
+            .filter(|job| job.accepted_at >= started && job.age <= most)
+            .map(|job| job.age)
+            .max();
+        let first = |job: &&Accepted| !job.shown && shown.contains(&job.remote_id);
+        let offset = before.clocks.offset.map(|(_, most)| most);
+        Heard {
+            first_shown: u32::try_from(ours.iter().filter(first).count()).unwrap_or(u32::MAX),
+            missed,
+            lag,
+            again: before.missing.iter().filter(|id| shown.contains(*id)).cloned().collect(),
+            oldest: oldest.zip(offset).map(|(oldest, offset)| began.at - (oldest - offset)),
+        }
     }
 
     /// The recurring sweep: a day back, and further if nobody has looked for longer.
-    pub(super) async fn sweep(&self) {
-        if let Err(error) = self.know_the_time().await {
+    pub(super) async fn sweep(self: &Arc<Self>) {
+        if let Err(error) = self.sweep_once().await {
             tracing::warn!("the inventory sweep did not get through: {error}");
-            return;
         }
-        let now = self.vendor_now();
-        let last: Option<LastListing> = self.store.setting(LAST).await.unwrap_or_default();
-        let since = last.map_or(now, |last| last.covered - OVERLAP).max(now - FURTHEST);
-        self.list_from(since.min(now - WINDOW)).await;
     }
 
-    async fn list_from(&self, start: Millis) {
-        let _one_at_a_time = self.listing.lock().await;
-        if let Err(error) = self.list_since(start, None).await {
-            tracing::warn!("the inventory sweep did not get through: {error}");
+    async fn sweep_once(self: &Arc<Self>) -> Result<()> {
+        let parked = self.parked_to_judge().await?;
+        {
+            let _one_at_a_time = self.listing.lock().await;
+            let before = self.before_a_list().await?;
+            let last: Option<LastListing> = self.store.setting(LAST).await?;
+            let now = self.early_now(&before.clocks);
+            let since = last.map_or(now, |last| last.covered - OVERLAP).max(now - FURTHEST);
+            let start = since.min(now - DAY) + before.clocks.widening();
+            let back = self.compare_from(&before.clocks).await?;
+            self.read_list(start, &before, &HashSet::new(), true).await?;
+            self.compare(back).await?;
         }
+        self.place_unclaimed().await?;
+        for intent in parked {
+            self.judge_parked(&intent).await?;
+        }
+        Ok(())
     }
 
     /// After an acceptance: lists until the job shows up, to learn how late the vendor's list is.
@@ -132,10 +302,22 @@ impl Engine {
             if !worth_it || matches!(self.store.was_listed(&remote_id).await, Ok(true)) {
                 return;
             }
-            self.list_from(self.vendor_now() - RECENT).await;
+            if let Err(error) = self.list_the_last_hour().await {
+                tracing::debug!("how late the list is could not be measured: {error}");
+            }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
+    }
+
+    async fn list_the_last_hour(&self) -> Result<()> {
+        {
+            let _one_at_a_time = self.listing.lock().await;
+            let before = self.before_a_list().await?;
+            let start = list::narrow(self.early_now(&before.clocks), None, &before.clocks);
+            self.read_list(start, &before, &HashSet::new(), false).await?;
+        }
+        self.place_unclaimed().await
     }
 }
 
@@ -151,27 +333,4 @@ fn entry(job: &ListedJob) -> Listed {
 /// A share of all ids, spread evenly.
 fn one_in(remote_id: &str) -> bool {
     remote_id.bytes().map(u64::from).sum::<u64>() % ONE_IN == 0
-}
-
-fn report(news: &ListingNews) {
-    let names = |strangers: &[Stranger]| {
-        let each = strangers.iter().map(|job| match job.credits {
-            Some(credits) => format!("{} ({credits} credits)", job.remote_id),
-            None => job.remote_id.clone(),
-        });
-        each.collect::<Vec<_>>().join(", ")
-    };
-    if !news.foreign.is_empty() {
-        tracing::warn!(
-            "the vendor lists jobs that this database does not know, so others use the account: {}",
-            names(&news.foreign)
-        );
-    }
-    if !news.duplicates.is_empty() {
-        tracing::error!(
-            "the vendor has jobs whose calls were taken for absent or given up, perhaps bought \
-             twice (`darkroom ledger`): {}",
-            names(&news.duplicates)
-        );
-    }
 }

@@ -3,7 +3,7 @@
 //! - [`lists`]: lists, rows, their events and stories; [`content`]: the files
 //! - [`events`]: everything that happens, as pages and as a stream
 //! - [`models`], [`upload`], [`jobs`]: new work; [`receipt`]: what whoever ordered it gets back
-//! - [`control`]: cancel, retry, resolve
+//! - [`control`]: cancel, retry; [`resolve`]: verdicts
 //! - [`daemon`]: health, pauses, the book
 //! - [`asked`], [`params`], [`answer`]: what a request brings, and how it is answered
 
@@ -18,6 +18,7 @@ mod lists;
 mod models;
 mod params;
 mod receipt;
+mod resolve;
 mod upload;
 
 use super::Shared;
@@ -45,7 +46,7 @@ fn parts(begin: fn() -> Routes) -> [(Scope, Routes); 3] {
     let looking = daemon::looking(events::routes(content::looking(lists::routes(begin()))));
     let ordering = upload::ordering(models::ordering(begin()));
     let ordering = control::ordering(jobs::ordering(ordering));
-    let deciding = daemon::deciding(control::deciding(models::deciding(begin())));
+    let deciding = daemon::deciding(resolve::deciding(models::deciding(begin())));
     [(Scope::Read, description(looking)), (Scope::Submit, ordering), (Scope::Admin, deciding)]
 }
 

@@ -109,6 +109,7 @@ impl Op {
         let says = match noun {
             "model" => "An id or a unique beginning of one, the vendor's id, or a name.".to_owned(),
             "run" | "training" | "change" => "An id or a unique beginning of one.".to_owned(),
+            "listed" => "The vendor's id of the job.".to_owned(),
             _ => "An id or a unique beginning of one, or the vendor's id.".to_owned(),
         };
         let parameter = ParameterBuilder::new()

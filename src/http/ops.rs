@@ -42,6 +42,8 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
     let ready = database.is_ok() && locked && ticking && !stopping;
     // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
     let quarantine = engine.quarantine().await.ok().flatten();
+    // Nor does what waits for a person: it is only said.
+    let attention = app.store.attention_count().await.ok();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let health = engine.health();
     let since = Time(health.since);
@@ -55,6 +57,7 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
         "vendor": vendor,
         "account": engine.account_word(),
         "quarantine": quarantine,
+        "attention": attention,
     });
     (status, Json(body))
 }

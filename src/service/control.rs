@@ -7,9 +7,11 @@ use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::work::{Kind, State};
 use crate::store::Store;
+use crate::store::answers::{Answer, NotThis, Whose};
 use crate::store::cancel::Cancel;
 use crate::store::report::{Detail, Noun};
-use crate::store::retry::{Resolve, RetriedAll, Retry, RetryAll};
+use crate::store::retry::{RetriedAll, Retry, RetryAll};
+use crate::store::verdict::Resolve;
 
 /// A row whose end was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +137,7 @@ async fn to_retry(store: &Store, noun: Noun, id: Id) -> Result<Vec<(Kind, Id)>> 
     }
 }
 
-/// What a person decides about a row that waits for one.
+/// What a person decides about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// This thing at the vendor is it.
@@ -146,20 +148,39 @@ pub enum Verdict {
     Abandon,
 }
 
-/// Carries out a person's verdict; `why` is for the record.
+/// A person's word, and what goes with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Why, for the record.
+    pub why: Option<&'a str>,
+    /// The version of the row that it is about: refused if the row has moved since.
+    pub version: Option<i64>,
+    /// Who says it.
+    pub actor: &'a str,
+}
+
+impl Said<'_> {
+    fn by(&self) -> String {
+        match self.why {
+            Some(why) => format!("{}: {why}", self.actor),
+            None => self.actor.to_owned(),
+        }
+    }
+}
+
+/// Carries out a person's verdict.
 ///
 /// # Errors
-/// A run, a row that waits for nobody, a verdict that contradicts what is known, or a database
-/// error.
+/// A run, a row about which nothing is to be decided, a verdict that contradicts what is known, or a
+/// database error.
 pub async fn resolve(
     store: &Store,
     noun: Noun,
     id: Id,
     verdict: Verdict,
-    why: Option<&str>,
-    actor: &str,
+    said: Said<'_>,
 ) -> Result<()> {
-    let write = resolving(store, noun, id, verdict, why, actor).await?;
+    let write = resolving(store, noun, id, verdict, said).await?;
     store.writer().write(write).await?;
     Ok(())
 }
@@ -173,19 +194,18 @@ pub async fn resolving(
     noun: Noun,
     id: Id,
     verdict: Verdict,
-    why: Option<&str>,
-    actor: &str,
+    said: Said<'_>,
 ) -> Result<Resolve> {
-    let Noun::Work(kind) = noun else {
-        return Err(ServiceError::invalid(
-            "",
-            "a run is as far as its members; resolve the one that needs a person \
-             (`darkroom ls attention`)",
-        ));
-    };
+    let kind = work_of(noun)?;
     let work = store.load(kind, id).await?.work;
     let label = store.label(noun, id).await?;
-    if !matches!(work.state, State::Attention { .. }) {
+    let decidable = match work.state {
+        State::Attention { .. } | State::InDoubt { .. } => true,
+        // What is known to be there already need not be sent.
+        State::Queued { .. } => kind == Kind::Job && matches!(verdict, Verdict::Adopt(_)),
+        _ => false,
+    };
+    if !decidable {
         return Err(ServiceError::Conflict(format!(
             "nothing about the {label} waits for a decision: it is {}",
             work.state.as_str()
@@ -199,16 +219,14 @@ pub async fn resolving(
              again, `darkroom resolve {id} --abandon` gives it up"
         )));
     }
-    let by = match why {
-        Some(why) => format!("{actor}: {why}"),
-        None => actor.to_owned(),
-    };
+    let by = said.by();
     let event = match verdict {
         Verdict::Adopt(remote_id) => {
-            if remote_id.trim().is_empty() {
-                return Err(ServiceError::invalid("", "--adopt needs the vendor's id"));
-            }
-            if !store.claimed(kind, std::slice::from_ref(&remote_id)).await?.is_empty() {
+            let remote_id = named(&remote_id, "--adopt")?;
+            // Whether a job is another row's is asked where it is written.
+            let taken = kind != Kind::Job
+                && !store.claimed(kind, std::slice::from_ref(&remote_id)).await?.is_empty();
+            if taken {
                 return Err(ServiceError::Conflict(format!(
                     "the vendor's {remote_id} belongs to another row already: `darkroom show \
                      {remote_id}`"
@@ -219,5 +237,72 @@ pub async fn resolving(
         Verdict::Resubmit => Event::Resubmit { by },
         Verdict::Abandon => Event::Abandon { by },
     };
-    Ok(Resolve { kind, id, event, actor: actor.to_owned(), timing: *store.timing() })
+    let (version, actor) = (said.version, said.actor.to_owned());
+    Ok(Resolve { kind, id, event, version, actor, timing: *store.timing() })
+}
+
+/// A person says that a job of the vendor's list is not this row's, ready to be written.
+///
+/// # Errors
+/// A row that buys nothing, or no id.
+pub fn ruling_out(
+    store: &Store,
+    noun: Noun,
+    id: Id,
+    remote_id: &str,
+    said: Said<'_>,
+) -> Result<NotThis> {
+    let kind = work_of(noun)?;
+    if !kind.is_paid() {
+        return Err(ServiceError::Conflict(format!(
+            "a {kind} buys nothing, so no job at the vendor can be its own; only jobs and trainings \
+             have candidates"
+        )));
+    }
+    Ok(NotThis {
+        kind,
+        id,
+        remote_id: named(remote_id, "--not-this")?,
+        version: said.version,
+        why: said.why.map(str::to_owned),
+        actor: said.actor.to_owned(),
+        timing: *store.timing(),
+    })
+}
+
+/// A person says whose a job of the vendor's list is, ready to be written.
+///
+/// # Errors
+/// No id.
+pub fn answering(store: &Store, remote_id: &str, whose: Whose, said: Said<'_>) -> Result<Answer> {
+    let option = match whose {
+        Whose::Ours => "--ours",
+        Whose::NotOurs => "--not-ours",
+    };
+    Ok(Answer {
+        remote_id: named(remote_id, option)?,
+        whose,
+        why: said.why.map(str::to_owned),
+        actor: said.actor.to_owned(),
+        timing: *store.timing(),
+    })
+}
+
+fn work_of(noun: Noun) -> Result<Kind> {
+    match noun {
+        Noun::Work(kind) => Ok(kind),
+        Noun::Run => Err(ServiceError::invalid(
+            "",
+            "a run is as far as its members; resolve the one that needs a person \
+             (`darkroom ls attention`)",
+        )),
+    }
+}
+
+/// The vendor's id that goes with an option.
+fn named(text: &str, option: &str) -> Result<String> {
+    match text.trim() {
+        "" => Err(ServiceError::invalid("", format!("{option} needs the vendor's id"))),
+        text => Ok(text.to_owned()),
+    }
 }

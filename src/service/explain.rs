@@ -85,8 +85,9 @@ pub async fn tell(store: &Store, noun: Noun, id: Id, daemon_running: bool) -> Re
 /// Whether the quarantine is what keeps the row where it is.
 fn holds(quarantine: &Quarantine, item: &Item) -> bool {
     match item.state.as_str() {
-        "queued" => item.kind != Noun::Work(Kind::Output) || quarantine.stops_watching(),
-        "running" | "in_doubt" | "collecting" => quarantine.stops_watching(),
+        "queued" => item.kind != Noun::Work(Kind::Output) || quarantine.doubts_the_account(),
+        "in_doubt" => quarantine.doubts_the_account(),
+        "running" | "collecting" => quarantine.stops_watching(),
         _ => false,
     }
 }
@@ -146,6 +147,11 @@ fn next(item: &Item, daemon_running: bool) -> String {
             None => format!("nothing; `darkroom retry {id}` tries it again"),
         },
         "attention" => decision(item),
+        "in_doubt" if daemon_running => format!(
+            "{}; whoever knows better need not wait: `darkroom resolve {id}` with --adopt REMOTE, \
+             --resubmit or --abandon",
+            by_itself("in_doubt")
+        ),
         state if daemon_running => by_itself(state).to_owned(),
         state => {
             let goes_on = by_itself(state);

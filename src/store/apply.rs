@@ -6,6 +6,7 @@ use super::durations;
 use super::intents::{self, Look};
 use super::ledger;
 use super::settings::{self, Switch};
+use super::verdict;
 use super::writer::{Tx, Write};
 use super::{Result, StoreError, table};
 use crate::domain::duration::Took;
@@ -66,6 +67,16 @@ pub struct Facts {
     pub evidence: Option<serde_json::Value>,
     /// The call, taken for absent before, that this is about after all.
     pub late_of: Option<i64>,
+    /// A job that the vendor made long after its call.
+    pub late_effect: Option<String>,
+    /// The parked call that this settles.
+    pub parked_of: Option<i64>,
+    /// The open call that this was seen about: refused if the row waits for another one since.
+    pub about: Option<i64>,
+    /// The call that bought what is adopted; the newest one without a job if nobody knows.
+    pub bought_by: Option<i64>,
+    /// The version of the row that this was decided on: refused if the row has moved since.
+    pub version: Option<i64>,
     /// How long the vendor took for it.
     pub took: Option<Took>,
 }
@@ -137,13 +148,33 @@ async fn transition(
 ) -> Result<(Work, Work)> {
     let loaded = tx.load(kind, id).await?;
     let before = &loaded.work;
+    if facts.version.is_some_and(|version| version != loaded.version) {
+        return Err(StoreError::Refused(format!(
+            "the {kind} {id} has moved since this was decided"
+        )));
+    }
+    if facts.about.is_some_and(|intent| before.state.intent() != Some(intent)) {
+        return Err(StoreError::Refused(format!(
+            "the {kind} {id} was settled while it was looked for"
+        )));
+    }
+    if let Event::Found { remote_id, .. } = event {
+        verdict::refuse_answered(tx, id, remote_id).await?;
+    }
     let after = before.evolve(event, tx.now, timing)?;
-    if after != *before {
+    if after != *before || event.is_said() {
         tx.store(&loaded, &after);
         let from = Some(before.state.as_str());
         append_event(tx, &after, from, loaded.version + 1, event, actor)?;
         settle_intent(tx, before, &after, event, facts).await?;
-        ledger::follow(tx, before, &after, event, facts.late_of.is_some()).await?;
+        ledger::follow(tx, before, &after, event, facts).await?;
+        if let (Some(intent), Some(look)) = (facts.parked_of, &facts.look) {
+            if matches!(event, Event::Absent { .. }) {
+                intents::refuse_overtaken(tx, look).await?;
+            }
+            intents::note_look(tx, intent, look).await?;
+            intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
+        }
         if let Some(intent) = facts.late_of {
             intents::reserve(tx, intent, &facts.reserve).await?;
             intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
@@ -191,10 +222,6 @@ fn append_event_row(
     tx.pending().events.push(&(now, kind, id, version, from, to, cause, actor, detail))
 }
 
-/// How long a call can take at most until it has reached the vendor or never will (ms): its own
-/// deadline (design section 4, "Sending"). A daemon that was dead for a day was not sending.
-const SENDING: i64 = 120_000;
-
 /// An intent ends exactly when its row leaves `submitting` and `in_doubt`.
 async fn settle_intent(
     tx: &mut Tx<'_>,
@@ -208,15 +235,11 @@ async fn settle_intent(
     };
     let doubted = matches!(after.state, State::InDoubt { .. });
     if doubted && !matches!(before.state, State::InDoubt { .. }) {
-        sqlx::query(
-            "UPDATE intents SET doubt_at = $1, \
-             doubt_vendor = vendor_time + min(max(0, $1 - opened_at), $3) WHERE seq = $2",
-        )
-        .bind(tx.now)
-        .bind(intent)
-        .bind(SENDING)
-        .execute(tx.conn().await?)
-        .await?;
+        sqlx::query("UPDATE intents SET doubt_at = $1, looked_at = $1, pause = 0 WHERE seq = $2")
+            .bind(tx.now)
+            .bind(intent)
+            .execute(tx.conn().await?)
+            .await?;
     }
     if let Some(look) = &facts.look {
         if matches!(event, Event::Absent { .. }) {
@@ -269,6 +292,9 @@ async fn store_facts(tx: &mut Tx<'_>, work: &Work, facts: &Facts) -> Result<()> 
     }
     for (switch, by, reason) in &facts.pause {
         settings::set_pause(tx, *switch, reason, by).await?;
+    }
+    if let Some(late) = &facts.late_effect {
+        super::listing::note_late_effect(tx, late).await?;
     }
     if let Some(took) = facts.took {
         durations::learn(tx, work, took).await?;

@@ -187,10 +187,24 @@ impl Audit {
     pub async fn parked(&mut self) -> Result<Vec<Parked>> {
         Ok(sqlx::query_as(
             "SELECT kind, id, remote_id, error_class FROM work WHERE state = 'attention' \
-             AND NOT (kind = 'job' AND waiting_for > 0) ORDER BY id",
+             AND NOT (kind = 'job' AND waiting_for > 0) \
+             UNION ALL SELECT w.kind, w.id, w.remote_id, w.error_class FROM work w \
+             JOIN intents i ON i.seq = w.intent \
+             WHERE w.state = 'in_doubt' AND i.asked IS NOT NULL ORDER BY id",
         )
         .fetch_all(&mut self.conn)
         .await?)
+    }
+
+    /// Jobs at the vendor that may be this row's: the vendor's ids.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn candidates(&mut self, subject: &str) -> Result<Vec<String>> {
+        let sql = "SELECT l.remote_id FROM intents i \
+             JOIN listed_jobs l ON l.reserved_by = i.seq OR l.duplicate_of = i.seq \
+             WHERE i.subject = $1 AND l.claimed_by IS NULL AND l.answer IS NULL";
+        Ok(sqlx::query_scalar(sql).bind(subject).fetch_all(&mut self.conn).await?)
     }
 
     /// Every row there is.

@@ -49,7 +49,7 @@ enum Op {
     Submit(Submission),
     Once(u64, Submission),
     Send(Kind, Id, String),
-    Apply(Kind, Id, Event, Facts),
+    Apply(Kind, Id, Event, Box<Facts>),
     Arrive(Id),
     Observe(Kind, Id, String),
     Cancel(Kind, Id),
@@ -83,11 +83,13 @@ impl Op {
                     vendor_time: 5,
                     expects: json!({}),
                     looked_seq: None,
-                    dated: true,
+                    listed_from: None,
+                    opened_uptime: 0,
                 };
                 text(writer.write(StartSend { kind, id, intent, timing }).await)
             }
             Op::Apply(kind, id, event, facts) => {
+                let facts = *facts;
                 text(writer.write(Apply { kind, id, event, facts, actor, timing }).await)
             }
             Op::Arrive(id) => {
@@ -269,7 +271,7 @@ fn op(dice: &mut Dice) -> Op {
         }
         21..=31 => {
             let (event, facts) = event(dice, kind);
-            Op::Apply(kind, row, event, facts)
+            Op::Apply(kind, row, event, Box::new(facts))
         }
         32..=34 => Op::Arrive(some(Kind::Output, dice)),
         35 => Op::Observe(Kind::Job, some(Kind::Job, dice), "running".to_owned()),
@@ -305,7 +307,7 @@ async fn step(dice: &mut Dice, store: &Store) -> Op {
             }
         }
     }
-    Op::Apply(kind, id, event, facts)
+    Op::Apply(kind, id, event, Box::new(facts))
 }
 
 /// Everything that the file holds, table by table.

@@ -1,8 +1,9 @@
 //! The chain shows every change of what it covers; a quarantine keeps calls from going out.
 
-use super::quarantine::{AccountIsOurs, Release, SetQuarantine};
+use super::quarantine::{AccountIsOurs, KnownAccount, Release, SetQuarantine};
 use super::tests::{Bench, one_job};
 use crate::domain::quarantine::{Class, Facts, Quarantine};
+use crate::domain::schedule::Timing;
 use crate::domain::work::Kind;
 
 /// Three accepted jobs: six entries.
@@ -27,7 +28,13 @@ fn found(class: Class) -> SetQuarantine {
 }
 
 fn release() -> Release {
-    Release { by: "test".to_owned(), reason: None, listed: true }
+    Release {
+        by: "test".to_owned(),
+        reason: None,
+        listed: true,
+        settling: None,
+        timing: Timing::default(),
+    }
 }
 
 #[tokio::test]
@@ -115,10 +122,16 @@ async fn in_quarantine_nothing_goes_out() {
     assert!(refused.contains("quarantine") && refused.contains("darkroom release"), "{refused}");
     let (holds, news) = bench.store.writer().write(found(Class::Account)).await.unwrap();
     assert!(news && holds.stops_watching());
-    let proof = serde_json::json!({ "base_url": "http://vendor" });
-    assert!(bench.store.writer().write(AccountIsOurs { proof: proof.clone() }).await.unwrap());
+    let account = KnownAccount {
+        base_url: "http://vendor".to_owned(),
+        proof: None,
+        digest: None,
+        forgotten: None,
+    };
+    let found = AccountIsOurs { account: account.clone() };
+    assert!(bench.store.writer().write(found).await.unwrap());
     assert_eq!(bench.store.quarantine().await.unwrap().unwrap().class, Class::Behind);
-    assert!(!bench.store.writer().write(AccountIsOurs { proof }).await.unwrap());
+    assert!(!bench.store.writer().write(AccountIsOurs { account }).await.unwrap());
     bench.store.writer().write(release()).await.unwrap();
     bench.send(Kind::Job, job, "paid").await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 use super::apply::{Facts, apply};
 use super::chain;
+use super::gap;
 use super::ledger;
 use super::quarantine;
 use super::rows;
@@ -10,7 +11,6 @@ use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::event::Event;
 use crate::domain::ids::{Id, Millis};
-use crate::domain::reconcile::lag::{self, Moment};
 use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, Work};
 use futures_util::future::BoxFuture;
@@ -27,14 +27,16 @@ pub struct NewIntent {
     pub lane: String,
     /// The boot it is made in.
     pub boot: i64,
+    /// The time since that boot (ms).
+    pub opened_uptime: Millis,
     /// sha256 of the call.
     pub request_hash: String,
     /// The call as JSON, without the key.
     pub request: serde_json::Value,
-    /// The vendor's clock now.
+    /// The vendor's clock now; only free effects are judged by it.
     pub vendor_time: Millis,
-    /// Whether the vendor has told its time; otherwise ours stands in.
-    pub dated: bool,
+    /// From when on (vendor's) the last whole list shows everything; paid calls only.
+    pub listed_from: Option<Millis>,
     /// What the vendor's record of it must look like.
     pub expects: serde_json::Value,
     /// The newest listed job that the last look before sending again rests on.
@@ -65,7 +67,7 @@ impl Write for StartSend {
             }
             quarantine::refuse(quarantine, self.kind)?;
             if let Some(seen) = self.intent.looked_seq {
-                refuse_shown(tx, self.id, seen).await?;
+                refuse_shown(tx, seen).await?;
             }
             let seq = self.open_intent(tx).await?;
             let event = Event::SendStarted { intent: seq };
@@ -118,7 +120,8 @@ impl StartSend {
             listed_seq,
             intent.expects.to_string(),
             now,
-            intent.dated,
+            intent.listed_from,
+            intent.opened_uptime,
         ))?;
         chain::append_opened(tx, &opened).await?;
         ledger::reserve(tx, seq, opened.lane).await?;
@@ -169,7 +172,11 @@ impl Write for Start {
     type Output = (i64, Vec<(Kind, Id)>);
 
     fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Output>> {
-        Box::pin(async move { Ok((self.boot.run(tx).await?, self.recover.run(tx).await?)) })
+        Box::pin(async move {
+            let boot = self.boot.run(tx).await?;
+            gap::begin(tx).await?;
+            Ok((boot, self.recover.run(tx).await?))
+        })
     }
 }
 
@@ -219,55 +226,101 @@ pub struct OpenIntent {
     pub seq: i64,
     /// What kind of row it is for.
     pub kind: String,
+    /// The row.
+    pub subject: String,
     /// Same hash, same request.
     pub request_hash: String,
     /// The vendor's clock when the call went out.
     pub vendor_time: Millis,
-    /// Whether the vendor had told its time then; otherwise ours stood in.
-    pub dated: bool,
     /// The newest listed job then.
     pub listed_seq: i64,
+    /// From when on (vendor's) the last whole list before it showed everything.
+    pub listed_from: Option<Millis>,
     /// What the vendor's record of it must look like, as JSON.
     pub expects: String,
-    /// The vendor's clock when the outcome became unknown.
-    pub doubt_vendor: Option<Millis>,
+    /// When it was stored (ours).
+    pub opened_at: Millis,
+    /// The same by the time since its daemon's start.
+    pub opened_uptime: Millis,
+    /// The boot in which it was stored.
+    pub boot: i64,
+    /// When the outcome became unknown (ours).
+    pub doubt_at: Option<Millis>,
+    /// When it was settled (ours).
+    pub settled_at: Option<Millis>,
+    /// Whether the lane is open again.
+    pub lane_free: bool,
     /// How long the vendor has been looked at and found healthy since (ms).
-    pub healthy: Millis,
-    /// Whether a look has failed since the last complete one.
+    pub looking: Millis,
+    /// Whether a look has failed since the last whole one.
     pub missed: bool,
-    /// The last complete look, or the beginning of the doubt: by the vendor's clock.
-    pub looked_vendor: Option<Millis>,
-    /// The same by ours.
-    pub looked_local: Option<Millis>,
+    /// The last whole look, or the beginning of the doubt (ours).
+    pub looked_at: Option<Millis>,
+    /// The same by the time since the daemon's start.
+    pub looked_uptime: Option<Millis>,
     /// The boot that looked.
     pub looked_boot: Option<i64>,
-    /// Complete looks that found nothing.
+    /// Whole looks.
     pub looks: i64,
-    /// Vendor time of the first of them after the settle time.
-    pub first_look: Option<Millis>,
+    /// From the last look to the next (ms).
+    pub pause: Millis,
+    /// What `looking` was at the first of the looks that prove absence.
+    pub ripe_since: Option<Millis>,
+    /// What it came to in the book of paid calls, and whether a later job bore witness to absence.
+    pub outcome: Option<String>,
+    /// See `outcome`.
+    pub fresh: bool,
+    /// Why a person is asked although the looking goes on.
+    pub asked: Option<String>,
 }
 
+/// When a look at the vendor began: by our wall clock and by the time since this daemon's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By our wall clock.
+    pub at: Millis,
+    /// Since the daemon's start (ms): nobody can set that one.
+    pub uptime: Millis,
+    /// The boot.
+    pub boot: i64,
+}
+
+/// Between two looks so many pauses count at most: in more, nobody looked.
+const GAPS: i64 = 3;
+
 impl OpenIntent {
-    /// The settle time that has passed with this look, as far as it counts (ms).
-    ///
-    /// `longest`: more than this between two looks is time in which nobody looked.
-    pub fn healthy_at(&self, now: &Moment, longest: Millis) -> Millis {
-        let (Some(vendor), Some(local)) = (self.looked_vendor, self.looked_local) else {
-            return self.healthy;
-        };
-        // What lies between a failed look and the next complete one may have been an outage.
-        if self.missed {
-            return self.healthy;
+    /// When its call was over at the latest (ours): a daemon that was dead for a day was not sending.
+    pub fn ended_at(&self) -> Millis {
+        let known = self.doubt_at.or(self.settled_at).unwrap_or(self.opened_at + SENDING);
+        known.clamp(self.opened_at, self.opened_at + SENDING)
+    }
+
+    /// How long ago it went out (ms), by a clock that nobody can set as long as the daemon runs.
+    pub fn age_at(&self, now: &Moment) -> Millis {
+        match self.boot == now.boot {
+            true => now.uptime - self.opened_uptime,
+            false => (now.at - self.opened_at).max(0),
         }
-        let last = Moment { vendor, local, boot: self.looked_boot };
-        self.healthy.saturating_add(lag::credited(&last, now, longest))
+    }
+
+    /// How long the vendor has been looked at with this look (ms). What lies between a failed look
+    /// and the next whole one may have been an outage, and in a longer time nobody looked.
+    pub fn looking_at(&self, now: &Moment) -> Millis {
+        let Some(last) = self.looked_at.filter(|_| !self.missed) else { return self.looking };
+        let passed = match self.looked_uptime.filter(|_| self.looked_boot == Some(now.boot)) {
+            Some(uptime) => now.uptime - uptime,
+            None => now.at - last,
+        };
+        self.looking.saturating_add(passed.clamp(0, self.pause.saturating_mul(GAPS)))
     }
 }
 
 /// The columns of [`OpenIntent`].
-const OPEN_INTENT: &str = "i.seq, i.kind, i.request_hash, i.vendor_time, i.dated, i.listed_seq, i.expects, \
-    i.doubt_vendor, i.healthy, i.missed, i.looked_vendor, i.looked_local, i.looked_boot, i.looks, \
-    i.first_look";
+pub(super) const OPEN_INTENT: &str = "i.seq, i.kind, i.subject, i.request_hash, i.vendor_time, \
+    i.listed_seq, i.listed_from, i.expects, i.opened_at, i.opened_uptime, i.boot, i.doubt_at, i.settled_at, \
+    i.lane_free_at IS NOT NULL AS lane_free, i.looking, i.missed, i.looked_at, i.looked_uptime, \
+    i.looked_boot, i.looks, i.pause, i.ripe_since, i.fresh, i.asked, \
+    (SELECT outcome FROM ledger b WHERE b.intent = i.seq) AS outcome";
 
 impl Store {
     /// Reads an intent.
@@ -289,28 +342,13 @@ impl Store {
     /// A database error.
     pub async fn absent_intent(&self, subject: Id) -> Result<Option<OpenIntent>> {
         let sql = format!(
-            "SELECT {OPEN_INTENT} FROM intents i WHERE subject = $1 AND outcome = 'absent' \
-             ORDER BY seq DESC LIMIT 1"
+            "SELECT {OPEN_INTENT} FROM intents i WHERE i.subject = $1 AND (i.outcome = 'absent' \
+             OR EXISTS (SELECT 1 FROM ledger b WHERE b.intent = i.seq AND b.outcome = 'absent')) \
+             ORDER BY i.seq DESC LIMIT 1"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(subject.to_string())
             .fetch_optional(self.readers())
-            .await?)
-    }
-
-    /// The other paid calls in doubt. The lane allows none; an older file may hold some.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn other_paid_doubts(&self, seq: i64) -> Result<Vec<OpenIntent>> {
-        let sql = format!(
-            "SELECT {OPEN_INTENT} FROM intents i WHERE lane = $1 AND settled_at IS NULL \
-             AND doubt_at IS NOT NULL AND seq <> $2 ORDER BY seq"
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(PAID_LANE)
-            .bind(seq)
-            .fetch_all(self.readers())
             .await?)
     }
 
@@ -332,18 +370,27 @@ impl Store {
 /// A look at the vendor for a call in doubt.
 #[derive(Clone, Debug)]
 pub enum Look {
-    /// It failed: the time since the last complete one does not count.
-    Failed,
-    /// It was complete.
-    Complete {
-        /// When.
+    /// It failed: the time since the last whole one does not count.
+    Failed {
+        /// Whether the lane opens all the same.
+        opens_lane: bool,
+    },
+    /// It was whole.
+    Whole {
+        /// When it began.
         at: Moment,
-        /// The settle time that has passed with it (ms).
-        healthy: Millis,
-        /// Whether it found nothing: only such looks count towards absence.
-        empty: bool,
-        /// Whether the settle time had passed: absence is what two such looks agree on.
-        settled: bool,
+        /// How long the vendor has been looked at with it (ms).
+        looking: Millis,
+        /// From it to the next one (ms).
+        pause: Millis,
+        /// Whether it would have proven absence, had an earlier look said the same.
+        ripe: bool,
+        /// Whether a job accepted after the call bore witness.
+        fresh: bool,
+        /// Whether the lane opens with it.
+        opens_lane: bool,
+        /// Why a person is asked although the looking goes on.
+        asked: Option<String>,
         /// The newest listed job that it knew of, if it rests on the job list.
         listed_seq: Option<i64>,
     },
@@ -366,7 +413,7 @@ pub(super) async fn note_late(
 
 /// A verdict of absence is overtaken when the list has grown since its look.
 pub(super) async fn refuse_overtaken(tx: &mut Tx<'_>, look: &Look) -> Result<()> {
-    let Look::Complete { listed_seq: Some(seen), .. } = look else {
+    let Look::Whole { listed_seq: Some(seen), .. } = look else {
         return Ok(());
     };
     let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
@@ -381,13 +428,13 @@ pub(super) async fn refuse_overtaken(tx: &mut Tx<'_>, look: &Look) -> Result<()>
 }
 
 /// What was taken for absent may have come to light on the way to sending it again.
-async fn refuse_shown(tx: &mut Tx<'_>, id: Id, seen: i64) -> Result<()> {
+async fn refuse_shown(tx: &mut Tx<'_>, seen: i64) -> Result<()> {
     let shown: Option<String> = sqlx::query_scalar(
-        "SELECT l.remote_id FROM intents i JOIN listed_jobs l ON l.reserved_by = i.seq \
-         WHERE i.subject = $1 AND i.outcome = 'absent' AND l.seq > $2 \
+        "SELECT l.remote_id FROM listed_jobs l WHERE l.seq > $1 AND l.history = 0 \
+         AND l.training IS NULL AND l.claimed_by IS NULL AND l.foreign_since IS NULL \
+         AND l.answer IS NULL \
          AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id) LIMIT 1",
     )
-    .bind(id.to_string())
     .bind(seen)
     .fetch_optional(tx.conn().await?)
     .await?;
@@ -399,33 +446,73 @@ async fn refuse_shown(tx: &mut Tx<'_>, id: Id, seen: i64) -> Result<()> {
     }
 }
 
+/// Stores a look about a parked call that settled nothing.
+pub struct NoteLook {
+    /// The call.
+    pub intent: i64,
+    /// The look.
+    pub look: Look,
+}
+
+impl Write for NoteLook {
+    type Output = ();
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { note_look(tx, self.intent, &self.look).await })
+    }
+}
+
 /// Stores a look with the event that it led to.
 pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Result<()> {
-    let Look::Complete { at, healthy, empty, settled, .. } = look else {
-        sqlx::query("UPDATE intents SET missed = 1, first_look = NULL WHERE seq = $1")
+    let opens = match look {
+        Look::Failed { opens_lane } => {
+            sqlx::query("UPDATE intents SET missed = 1, ripe_since = NULL WHERE seq = $1")
+                .bind(intent)
+                .execute(tx.conn().await?)
+                .await?;
+            *opens_lane
+        }
+        Look::Whole { at, looking, pause, ripe, fresh, opens_lane, asked, .. } => {
+            sqlx::query(
+                "UPDATE intents SET looking = $1, missed = 0, looked_at = $2, looked_uptime = $3, \
+                 looked_boot = $4, looks = looks + 1, pause = $5, \
+                 ripe_since = CASE WHEN $6 THEN coalesce(ripe_since, $1) END, fresh = $7, \
+                 asked = coalesce($8, asked) WHERE seq = $9",
+            )
+            .bind(looking)
+            .bind(at.at)
+            .bind(at.uptime)
+            .bind(at.boot)
+            .bind(pause)
+            .bind(ripe)
+            .bind(fresh)
+            .bind(asked)
             .bind(intent)
             .execute(tx.conn().await?)
             .await?;
-        return Ok(());
+            *opens_lane
+        }
     };
-    sqlx::query(
-        "UPDATE intents SET healthy = $1, missed = 0, looked_vendor = $2, looked_local = $3, \
-         looked_boot = $4, looks = looks + $5, \
-         first_look = CASE WHEN $5 AND $7 THEN coalesce(first_look, $2) END WHERE seq = $6",
-    )
-    .bind(healthy)
-    .bind(at.vendor)
-    .bind(at.local)
-    .bind(at.boot)
-    .bind(empty)
-    .bind(intent)
-    .bind(settled)
-    .execute(tx.conn().await?)
-    .await?;
+    if opens { open_lane(tx, intent).await } else { Ok(()) }
+}
+
+/// Lets the next call of the lane go; this one stays in doubt.
+async fn open_lane(tx: &mut Tx<'_>, intent: i64) -> Result<()> {
+    let lane = tx.lane(intent).await?;
+    sqlx::query("UPDATE intents SET lane_free_at = coalesce(lane_free_at, $1) WHERE seq = $2")
+        .bind(tx.now)
+        .bind(intent)
+        .execute(tx.conn().await?)
+        .await?;
+    tx.note_lane(intent, &lane, false);
     Ok(())
 }
 
-/// Keeps what could be a parked call's from being taken for another call's.
+/// How long a call can take at most until it has reached the vendor or never will (ms): its own
+/// deadline (`send_deadline` of the client).
+pub(super) const SENDING: Millis = 120_000;
+
+/// Notes what could be a parked call's, for people.
 pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, remote_ids: &[String]) -> Result<()> {
     if remote_ids.is_empty() {
         return Ok(());

@@ -3,6 +3,7 @@
 //! The other side of the book is `events`; the view `spend_proof` holds the two together.
 
 use super::Result;
+use super::apply::Facts;
 use super::intents::PAID_LANE;
 use super::writer::Tx;
 use crate::domain::event::Event;
@@ -27,48 +28,55 @@ pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, lane: &str) -> Result<
     Ok(())
 }
 
-/// What an event means for the newest paid call of its row.
+/// What an event means for a paid call of its row: the one that it is about, else the newest that
+/// has no job.
 pub(super) async fn follow(
     tx: &mut Tx<'_>,
     before: &Work,
     after: &Work,
     event: &Event,
-    late: bool,
+    facts: &Facts,
 ) -> Result<()> {
     if !after.kind.is_paid() {
         return Ok(());
     }
-    match entry(before, after, event, late) {
-        Some((state, outcome)) => {
-            put(tx, after.id, state, outcome, after.remote_id.as_deref()).await
-        }
-        None => Ok(()),
+    let of = facts.bought_by.or(facts.late_of).or(facts.parked_of);
+    let Some(outcome) = entry(before, after, event, facts.late_of.is_some()) else {
+        return Ok(());
+    };
+    put(tx, after.id, of, outcome, after.remote_id.as_deref()).await?;
+    // What is adopted is an earlier call's: whether the one in doubt bought too, nobody knows.
+    if let (Some(open), Some(of), Event::Adopt { .. }) = (before.state.intent(), of, event)
+        && open != of
+    {
+        put(tx, after.id, Some(open), PARKED, None).await?;
     }
+    Ok(())
 }
 
-fn entry(
-    before: &Work,
-    after: &Work,
-    event: &Event,
-    late: bool,
-) -> Option<(&'static str, &'static str)> {
+/// State and outcome of a call.
+type Entry = (&'static str, &'static str);
+
+const ACCEPTED: Entry = ("settled", "accepted");
+const ABSENT: Entry = ("released", "absent");
+const PARKED: Entry = ("held", "parked");
+
+fn entry(before: &Work, after: &Work, event: &Event, late: bool) -> Option<Entry> {
     match event {
-        Event::Accepted { .. } | Event::Found { .. } | Event::Adopt { .. } => {
-            Some(("settled", "accepted"))
-        }
-        Event::Absent { .. } => Some(("released", "absent")),
-        Event::Resubmit { .. } if before.remote_id.is_none() => Some(("released", "absent")),
+        Event::Accepted { .. } | Event::Found { .. } | Event::Adopt { .. } => Some(ACCEPTED),
+        Event::Absent { .. } => Some(ABSENT),
+        Event::Resubmit { .. } if before.remote_id.is_none() => Some(ABSENT),
         // Its money may be gone, and nobody knows.
-        Event::NeedsPerson { .. } if late || before.state.intent().is_some() => {
-            Some(("held", "parked"))
-        }
+        Event::NeedsPerson { .. } if late || before.state.intent().is_some() => Some(PARKED),
+        Event::Abandon { .. } if before.state.intent().is_some() => Some(PARKED),
         Event::CallFailed { failure } if after.state.intent().is_none() => {
             Some(match failure.class {
                 FailureClass::NotSent => ("released", "not_sent"),
                 _ => ("released", "refused"),
             })
         }
-        // Given up: nobody will ever know whether it was bought, so its money stays held.
+        // Given up after it was parked: nobody will ever know whether it was bought, so its money
+        // stays held.
         _ => None,
     }
 }
@@ -76,21 +84,24 @@ fn entry(
 async fn put(
     tx: &mut Tx<'_>,
     subject: Id,
-    state: &str,
-    outcome: &str,
+    of: Option<i64>,
+    (state, outcome): Entry,
     remote_id: Option<&str>,
 ) -> Result<()> {
     sqlx::query(
         "UPDATE ledger SET state = $1, outcome = $2, remote_id = $3, updated_at = $4, \
          credits = (SELECT credits FROM listed_jobs l WHERE l.remote_id = $3) \
-         WHERE intent = (SELECT max(intent) FROM ledger WHERE subject = $5 \
-           AND outcome IN ('open','parked','absent'))",
+         WHERE intent = coalesce((SELECT intent FROM ledger WHERE intent = $6 AND subject = $5 \
+             AND outcome IN ('open','parked','absent')), \
+           (SELECT max(intent) FROM ledger WHERE subject = $5 \
+             AND outcome IN ('open','parked','absent')))",
     )
     .bind(state)
     .bind(outcome)
     .bind(remote_id.filter(|_| outcome == "accepted"))
     .bind(tx.now)
     .bind(subject.to_string())
+    .bind(of)
     .execute(tx.conn().await?)
     .await?;
     Ok(())

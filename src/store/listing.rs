@@ -1,32 +1,40 @@
 //! The vendor's job list, remembered: candidates for calls in doubt, credits, how late the list is,
-//! and the audit of what no row claims.
+//! what it lacks, and the audit of what no row claims.
 
-use super::intents::{OpenIntent, PAID_LANE};
+use super::doubt::record_text;
 use super::ledger;
 use super::settings;
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::ids::Millis;
-use crate::domain::reconcile::SKEW;
-use crate::domain::reconcile::lag::{Appearance, Lag};
 use futures_util::future::BoxFuture;
+use judging::fit::Record;
+use judging::lag::{self, Lag, Missing, Reach, Says};
+use judging::missing::Missed;
+use judging::placing::Place;
+use judging::times::Times;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use std::collections::HashSet;
 
 /// The setting that holds what is known about the list's lag.
 pub const LAG: &str = "listing.lag";
-/// The setting that holds the last complete listing.
+/// The setting that holds how far back the list has been seen to reach.
+pub const REACH: &str = "listing.reach";
+/// The setting that holds the last whole list.
 pub const LAST: &str = "listing.last";
+/// The setting that holds where the first whole list began (vendor's time).
+pub const BASELINE: &str = "listing.baseline";
+/// The setting that says how the vendor wants the end of a list put.
+pub const END: &str = "listing.end";
+/// The setting that holds what records have shown about the ids of models.
+pub const MODEL_IDS: &str = "models.ids";
 /// The setting that says that others use the account too, and since which jobs.
 pub const SHARED: &str = "account.shared";
-/// A training's own entry in the list is made within this time of its trigger: the longest that
-/// the call can take (ms).
-const ENTRY_WITHIN: Millis = 150_000;
 /// So many entries are compared with what is stored at a time.
 const COMPARED: usize = 1_000;
-/// So many trainings without an entry show that the vendor does not list them.
-const UNLISTED: i64 = 3;
+/// The reach is stored anew when it has grown by this much.
+const REACH_STEP: Millis = judging::HOUR;
 
 /// One entry of the vendor's job list.
 #[derive(Clone, Debug, Serialize)]
@@ -41,31 +49,52 @@ pub struct Listed {
     pub credits: Option<f64>,
 }
 
-/// The last complete listing.
+/// The last whole list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastListing {
-    /// When, by the vendor's clock.
+    /// When it began (ours).
     pub at: Millis,
-    /// How far back it reached.
+    /// From when on it was asked for (vendor's).
     pub start: Millis,
     /// How many entries it had; one at the border of two windows comes twice.
     pub jobs: u64,
-    /// Until when everything has been listed, without a gap.
+    /// Until when (ours) everything has been listed, without a gap.
     pub covered: Millis,
+    /// What of ours a list has to begin before to leave no gap (ours): `start` by our clock.
+    pub since: Millis,
 }
 
-/// Remembers a complete listing.
+/// What a whole list said about our own jobs.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// How many of them it showed for the first time.
+    pub first_shown: u32,
+    /// What it should have shown and did not.
+    pub missed: Vec<Missed>,
+    /// The longest time since an acceptance, in this boot, of one that it missed (ms).
+    pub lag: Option<Millis>,
+    /// What had been missing and is shown again.
+    pub again: Vec<String>,
+    /// The greatest age of a job that it showed (ms).
+    pub oldest: Option<Millis>,
+}
+
+/// Remembers a whole list.
 pub struct SaveListing {
     /// Those of its entries that bring something new ([`Store::new_in_listing`]).
     pub jobs: Vec<Listed>,
     /// How many entries it had in all.
     pub listed: u64,
-    /// How far back it was asked for (vendor's clock).
+    /// From when on it was asked for (vendor's).
     pub start: Millis,
-    /// When it was read (vendor's clock).
-    pub at: Millis,
-    /// How long a call may stay unfound (ms); so late may its job still come to light.
-    pub settle: Millis,
+    /// The same by our clock, as far as the two are known.
+    pub since: Millis,
+    /// When it began (ours).
+    pub began_at: Millis,
+    /// What it said about our own jobs.
+    pub heard: Heard,
+    /// The times in force.
+    pub times: Times,
 }
 
 /// A job of the vendor's that no row claims.
@@ -79,245 +108,311 @@ pub struct Stranger {
     pub subject: Option<String>,
 }
 
-/// What a listing brought.
+/// What placing jobs brought to light.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListingNews {
-    /// How many entries had never been seen.
-    pub new: u64,
-    /// Never seen, claimed by no row, and no call of ours can have made them: somebody else's.
+    /// No call of ours can have made them: somebody else's.
     pub foreign: Vec<Stranger>,
-    /// Never seen, claimed by no row, and made when a call of ours went out that was then given up
-    /// or taken for absent.
+    /// Perhaps bought twice.
     pub duplicates: Vec<Stranger>,
 }
 
-/// A job that was listed for the first time.
-#[derive(FromRow)]
-struct Fresh {
-    created_at: Option<Millis>,
-    /// The vendor's clock when the call went out of the row that claims it.
-    sent_at: Option<Millis>,
-}
-
-/// A job of which nobody knows yet whose it is.
-#[derive(FromRow)]
-struct Unplaced {
-    remote_id: String,
-    created_at: Option<Millis>,
-    credits: Option<f64>,
-    /// Whether a call that went out before it was listed is still open.
-    open: bool,
-}
-
 impl Write for SaveListing {
-    type Output = ListingNews;
+    /// How many entries had never been seen.
+    type Output = u64;
 
-    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
             let before: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
                 .fetch_one(tx.conn().await?)
                 .await?;
-            // What was there before our first paid call is history: no candidate, no proof.
-            let history: bool =
-                sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM intents WHERE lane = $1)")
-                    .bind(PAID_LANE)
-                    .fetch_one(tx.conn().await?)
-                    .await?;
+            let history = self.history_before(tx).await?;
             let entries = serde_json::to_string(&self.jobs)
                 .map_err(|error| StoreError::Refused(error.to_string()))?;
-            upsert(tx, &entries, history).await?;
+            upsert(tx, &entries, (self.start, history)).await?;
             ledger::settle_credits(tx, &entries).await?;
-            let fresh = fresh(tx, before).await?;
-            if !history {
-                self.learn_lag(tx, &fresh).await?;
-            }
-            let mut news = ListingNews { new: fresh.len() as u64, ..ListingNews::default() };
-            for job in unplaced(tx).await? {
-                self.place(tx, job, &mut news).await?;
-            }
-            if !news.foreign.is_empty() {
-                let ids: Vec<&str> =
-                    news.foreign.iter().map(|job| job.remote_id.as_str()).collect();
-                let value = serde_json::json!({ "because_of": ids });
-                settings::put(tx, SHARED, &value).await?;
-            }
-            let before: Option<LastListing> = settings::read(tx, LAST).await?;
+            claim(tx).await?;
+            self.learn(tx).await?;
+            let last: Option<LastListing> = settings::read(tx, LAST).await?;
             // A gap that this one does not close stays open for the sweep.
-            let covered = match before {
-                Some(last) if self.start > last.covered => last.covered,
-                Some(last) => last.covered.max(self.at),
-                None => self.at,
+            let covered = match last {
+                Some(last) if self.since > last.covered => last.covered,
+                Some(last) => last.covered.max(self.began_at),
+                None => self.began_at,
             };
-            let (at, start, jobs) = (self.at, self.start, self.listed);
-            let last = LastListing { at, start, jobs, covered };
+            let (at, start, jobs, since) = (self.began_at, self.start, self.listed, self.since);
+            let last = LastListing { at, start, jobs, covered, since };
             settings::put(tx, LAST, &serde_json::json!(last)).await?;
-            Ok(news)
+            Ok(sqlx::query_scalar("SELECT count(*) FROM listed_jobs WHERE seq > $1")
+                .bind(before)
+                .fetch_one(tx.conn().await?)
+                .await?)
         })
     }
 }
 
 impl SaveListing {
-    /// Measures how late the list shows what was surely accepted.
-    async fn learn_lag(&self, tx: &mut Tx<'_>, fresh: &[Fresh]) -> Result<()> {
-        let last: Option<LastListing> = settings::read(tx, LAST).await?;
+    /// What was there before our first paid call, and what is older than the first whole list, is
+    /// history: no candidate, no proof. Answers before which creation time (vendor's).
+    async fn history_before(&self, tx: &mut Tx<'_>) -> Result<Millis> {
+        let unspent: bool = sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM ledger)")
+            .fetch_one(tx.conn().await?)
+            .await?;
+        let baseline: Option<Millis> = settings::read(tx, BASELINE).await?;
+        let start = baseline.map_or(self.start, |before| before.min(self.start));
+        if baseline.is_none() || (unspent && baseline != Some(start)) {
+            settings::put(tx, BASELINE, &serde_json::json!(start)).await?;
+        }
+        Ok(if unspent { Millis::MAX } else { baseline.unwrap_or(Millis::MIN) })
+    }
+
+    /// What the list says about itself, by what it shows of our own jobs.
+    async fn learn(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let heard = &self.heard;
+        if !heard.again.is_empty() {
+            let again = serde_json::to_string(&heard.again)
+                .map_err(|error| StoreError::Refused(error.to_string()))?;
+            sqlx::query("DELETE FROM missing WHERE remote_id IN (SELECT value FROM json_each($1))")
+                .bind(again)
+                .execute(tx.conn().await?)
+                .await?;
+        }
+        let mut taken_off = None::<Millis>;
+        for missed in &heard.missed {
+            if self.note_missed(tx, missed).await? == Says::TakenOff {
+                taken_off = Some(taken_off.map_or(missed.age, |age| age.min(missed.age)));
+            }
+        }
         let known: Lag = settings::read(tx, LAG).await?.unwrap_or_default();
-        let mut lag = known;
-        for job in fresh {
-            let (Some(created_at), Some(sent_at)) = (job.created_at, job.sent_at) else { continue };
-            // A listing that did not reach back to it cannot have missed it.
-            let missed_at = last.filter(|last| last.start <= created_at).map(|last| last.at);
-            lag.learn(&Appearance { created_at, listed_at: self.at, missed_at, sent_at });
+        let mut lag = known.clone();
+        (0..heard.first_shown).for_each(|_| lag.shown());
+        if let Some(age) = heard.lag {
+            lag.missed(age, tx.now);
         }
         if lag != known {
             settings::put(tx, LAG, &serde_json::json!(lag)).await?;
         }
-        Ok(())
-    }
-
-    /// Finds out what a job is that no row claims.
-    async fn place(&self, tx: &mut Tx<'_>, job: Unplaced, news: &mut ListingNews) -> Result<()> {
-        let skew = SKEW + settings::read::<Lag>(tx, LAG).await?.unwrap_or_default().skew;
-        if let Some((intent, subject)) = self.late(tx, &job, skew).await? {
-            super::intents::reserve(tx, intent, std::slice::from_ref(&job.remote_id)).await?;
-            let (remote_id, credits) = (job.remote_id, job.credits);
-            news.duplicates.push(Stranger { remote_id, credits, subject: Some(subject) });
-            return Ok(());
+        let known: Reach = settings::read(tx, REACH).await?.unwrap_or_default();
+        let mut reach = known;
+        if let Some(age) = heard.oldest.filter(|age| *age >= known.shown + REACH_STEP) {
+            reach.shown = age;
         }
-        // It is a candidate: the resolver says what it is, or a later listing does.
-        if job.open {
-            return Ok(());
+        if let Some(age) = taken_off {
+            reach.taken_off = Some(known.taken_off.map_or(age, |before| before.min(age)));
         }
-        if !self.is_an_entry(tx, &job, skew).await? {
-            sqlx::query("UPDATE listed_jobs SET foreign_since = $1 WHERE remote_id = $2")
-                .bind(tx.now)
-                .bind(&job.remote_id)
-                .execute(tx.conn().await?)
-                .await?;
-            let (remote_id, credits) = (job.remote_id, job.credits);
-            news.foreign.push(Stranger { remote_id, credits, subject: None });
+        if reach != known {
+            settings::put(tx, REACH, &serde_json::json!(reach)).await?;
         }
         Ok(())
     }
 
-    /// The newest call that was given up, parked or taken for absent, and in whose time the job was
-    /// made: the vendor may have it after all. Its time lasts a settle time, and as long as it has
-    /// not been sent again; at least an hour, because a job taken for a stranger's would end all
-    /// automatic adoption.
-    async fn late(
-        &self,
-        tx: &mut Tx<'_>,
-        job: &Unplaced,
-        skew: Millis,
-    ) -> Result<Option<(i64, String)>> {
-        let Some(created_at) = job.created_at else { return Ok(None) };
-        Ok(sqlx::query_as(
-            "SELECT i.seq, i.subject FROM intents i JOIN ledger l ON l.intent = i.seq \
-             WHERE l.outcome IN ('absent','parked') AND i.kind = 'job' \
-             AND $1 >= i.vendor_time - $2 \
-             AND ($1 <= coalesce(i.doubt_vendor, i.vendor_time) + max($3, 3600000) OR EXISTS \
-               (SELECT 1 FROM jobs w WHERE w.id = i.subject AND w.state = 'queued')) \
-             AND NOT EXISTS (SELECT 1 FROM intents o WHERE o.lane = i.lane \
-               AND o.settled_at IS NULL AND o.vendor_time - $2 <= $1) \
-             ORDER BY i.seq DESC LIMIT 1",
+    /// Notes that a job was missed once more; answers what that says of the list, if it is news.
+    async fn note_missed(&self, tx: &mut Tx<'_>, missed: &Missed) -> Result<Says> {
+        let (since, readings, said): (Millis, i64, String) = sqlx::query_as(
+            "INSERT INTO missing (remote_id, accepted_at, ever_shown, since, readings, says) \
+             VALUES ($1, $2, $3, $4, $5, 'late') ON CONFLICT (remote_id) DO UPDATE \
+             SET readings = readings + excluded.readings RETURNING since, readings, says",
         )
-        .bind(created_at)
-        .bind(skew)
-        .bind(self.settle)
-        .fetch_optional(tx.conn().await?)
-        .await?)
-    }
-
-    /// Whether it is the entry of one of our trainings: the docs contradict themselves on whether
-    /// there are such (vendor-api.md C3).
-    async fn is_an_entry(&self, tx: &mut Tx<'_>, job: &Unplaced, skew: Millis) -> Result<bool> {
-        let done = sqlx::query(
-            "UPDATE listed_jobs SET training = (SELECT t.id FROM trainings t \
-               JOIN intents i ON i.subject = t.id \
-               WHERE t.accepted_at IS NOT NULL AND t.retry_of IS NULL \
-               AND coalesce($1, i.vendor_time) BETWEEN i.vendor_time - $2 AND i.vendor_time + $3 \
-               AND t.accepted_at > $4 - $5 \
-               AND NOT EXISTS (SELECT 1 FROM listed_jobs o WHERE o.training = t.id) \
-               ORDER BY i.seq DESC LIMIT 1) WHERE remote_id = $6",
-        )
-        .bind(job.created_at)
-        .bind(skew)
-        .bind(ENTRY_WITHIN)
+        .bind(&missed.remote_id)
+        .bind(missed.accepted_at)
+        .bind(missed.ever_shown)
         .bind(tx.now)
-        .bind(self.settle.max(ENTRY_WITHIN))
-        .bind(&job.remote_id)
-        .execute(tx.conn().await?)
+        .bind(missed.newer_shown)
+        .fetch_one(tx.conn().await?)
         .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
+        let missing = Missing {
+            accepted_at: missed.accepted_at,
+            ever_shown: missed.ever_shown,
+            since,
+            readings: u32::try_from(readings).unwrap_or(u32::MAX),
+        };
+        let says = lag::says(&missing, &self.times, tx.now);
+        let word = match says {
+            Says::Late => "late",
+            Says::TakenOff => "taken_off",
+            Says::Lacks => "lacks",
+        };
+        if said == word {
+            return Ok(Says::Late);
         }
-        Ok(sqlx::query_scalar("SELECT training IS NOT NULL FROM listed_jobs WHERE remote_id = $1")
-            .bind(&job.remote_id)
-            .fetch_one(tx.conn().await?)
-            .await?)
+        sqlx::query("UPDATE missing SET says = $1 WHERE remote_id = $2")
+            .bind(word)
+            .bind(&missed.remote_id)
+            .execute(tx.conn().await?)
+            .await?;
+        Ok(says)
     }
 }
 
-async fn upsert(tx: &mut Tx<'_>, entries: &str, history: bool) -> Result<()> {
+/// Stores what the vendor's own record says of a listed job.
+pub struct SaveRecord {
+    /// The vendor's id.
+    pub remote_id: String,
+    /// The record; none if the vendor lists the job and cannot show it.
+    pub record: Option<Record>,
+}
+
+impl Write for SaveRecord {
+    type Output = ();
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let text = record_text(self.record.as_ref())?;
+            sqlx::query(
+                "UPDATE listed_jobs SET record = $1 WHERE remote_id = $2 AND record IS NOT $1",
+            )
+            .bind(text)
+            .bind(&self.remote_id)
+            .execute(tx.conn().await?)
+            .await?;
+            Ok(())
+        })
+    }
+}
+
+/// Stores what jobs are that no row claims.
+pub struct PlaceJobs {
+    /// Each with what it is; only those that are something for good.
+    pub placed: Vec<(String, Place)>,
+}
+
+impl Write for PlaceJobs {
+    type Output = ListingNews;
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<ListingNews>> {
+        Box::pin(async move {
+            let mut news = ListingNews::default();
+            for (remote_id, place) in &self.placed {
+                self.put(tx, remote_id, place, &mut news).await?;
+            }
+            if !news.foreign.is_empty() {
+                note_strangers(tx, &news.foreign).await?;
+            }
+            if let Some(late) = self.late_effect(tx).await? {
+                note_late_effect(tx, &late).await?;
+            }
+            Ok(news)
+        })
+    }
+}
+
+impl PlaceJobs {
+    /// Still nobody's: meanwhile a reply may have come that claims it.
+    async fn put(
+        &self,
+        tx: &mut Tx<'_>,
+        remote_id: &str,
+        place: &Place,
+        news: &mut ListingNews,
+    ) -> Result<()> {
+        let (duplicate, training, foreign) = match place {
+            Place::Duplicate(intent) => (Some(*intent), None, None),
+            Place::Entry(intent) => (None, Some(*intent), None),
+            Place::Foreign => (None, None, Some(tx.now)),
+            Place::Candidate | Place::Unread => return Ok(()),
+        };
+        let placed: Option<Option<f64>> = sqlx::query_scalar(
+            "UPDATE listed_jobs SET duplicate_of = $1, foreign_since = $2, \
+             training = (SELECT subject FROM intents WHERE seq = $3) \
+             WHERE remote_id = $4 AND history = 0 AND duplicate_of IS NULL AND training IS NULL \
+             AND claimed_by IS NULL AND foreign_since IS NULL AND answer IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = listed_jobs.remote_id) \
+             RETURNING credits",
+        )
+        .bind(duplicate)
+        .bind(foreign)
+        .bind(training)
+        .bind(remote_id)
+        .fetch_optional(tx.conn().await?)
+        .await?;
+        let Some(credits) = placed else { return Ok(()) };
+        let remote_id = remote_id.to_owned();
+        match place {
+            Place::Duplicate(intent) => {
+                let subject = sqlx::query_scalar("SELECT subject FROM intents WHERE seq = $1")
+                    .bind(intent)
+                    .fetch_optional(tx.conn().await?)
+                    .await?;
+                news.duplicates.push(Stranger { remote_id, credits, subject });
+            }
+            Place::Foreign => news.foreign.push(Stranger { remote_id, credits, subject: None }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A job of a call that had been found absent: the vendor carried it out late.
+    async fn late_effect(&self, tx: &mut Tx<'_>) -> Result<Option<String>> {
+        for (remote_id, place) in &self.placed {
+            let Place::Duplicate(intent) = place else { continue };
+            let absent: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM ledger WHERE intent = $1 AND outcome = 'absent')",
+            )
+            .bind(intent)
+            .fetch_one(tx.conn().await?)
+            .await?;
+            if absent {
+                return Ok(Some(remote_id.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The vendor was seen to carry a call out late: no call is absent as early as before.
+pub(super) async fn note_late_effect(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+    let mut lag: Lag = settings::read(tx, LAG).await?.unwrap_or_default();
+    if lag.late_effect.is_some() {
+        return Ok(());
+    }
+    lag.late_effect = Some(job.to_owned());
+    settings::put(tx, LAG, &serde_json::json!(lag)).await
+}
+
+/// Others use the account: nothing is taken over by itself any more on its time alone.
+pub(super) async fn note_strangers(tx: &mut Tx<'_>, strangers: &[Stranger]) -> Result<()> {
+    let ids: Vec<&str> = strangers.iter().map(|job| job.remote_id.as_str()).collect();
+    settings::put(tx, SHARED, &serde_json::json!({ "because_of": ids })).await
+}
+
+/// A time outside of the window that was asked for is no time that the list goes by: such a job is
+/// no history.
+async fn upsert(
+    tx: &mut Tx<'_>,
+    entries: &str,
+    (start, history_before): (Millis, Millis),
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO listed_jobs (remote_id, first_seen_at, created_at, status, credits, history) \
          SELECT json_extract(value, '$.remote_id'), $1, json_extract(value, '$.created_at'), \
-         json_extract(value, '$.status'), json_extract(value, '$.credits'), $2 \
+         json_extract(value, '$.status'), json_extract(value, '$.credits'), \
+         $2 = $4 OR coalesce(json_extract(value, '$.created_at') < $2 \
+           AND json_extract(value, '$.created_at') >= $5, 0) \
          FROM json_each($3) WHERE true \
          ON CONFLICT (remote_id) DO UPDATE SET status = excluded.status, \
-         credits = excluded.credits \
+         credits = excluded.credits, created_at = coalesce(created_at, excluded.created_at) \
          WHERE status IS NOT excluded.status OR credits IS NOT excluded.credits",
     )
     .bind(tx.now)
-    .bind(history)
+    .bind(history_before)
     .bind(entries)
+    .bind(Millis::MAX)
+    .bind(start)
     .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
 
-async fn fresh(tx: &mut Tx<'_>, before: i64) -> Result<Vec<Fresh>> {
-    Ok(sqlx::query_as(
-        "SELECT l.created_at, \
-         (SELECT i.vendor_time FROM intents i WHERE i.subject = j.id AND i.outcome IN ('accepted','found','adopt') \
-          ORDER BY i.seq DESC LIMIT 1) AS sent_at \
-         FROM listed_jobs l LEFT JOIN jobs j ON j.remote_id = l.remote_id AND j.retry_of IS NULL \
-         WHERE l.seq > $1 ORDER BY l.seq",
-    )
-    .bind(before)
-    .fetch_all(tx.conn().await?)
-    .await?)
-}
-
-async fn unplaced(tx: &mut Tx<'_>) -> Result<Vec<Unplaced>> {
+/// Notes which listed jobs a row has claimed meanwhile.
+async fn claim(tx: &mut Tx<'_>) -> Result<()> {
     sqlx::query(
         "UPDATE listed_jobs SET claimed_by = j.id FROM jobs j \
-         WHERE j.remote_id = listed_jobs.remote_id AND history = 0 AND reserved_by IS NULL \
-         AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL",
+         WHERE j.remote_id = listed_jobs.remote_id AND history = 0 AND duplicate_of IS NULL \
+         AND training IS NULL AND claimed_by IS NULL AND foreign_since IS NULL AND answer IS NULL",
     )
     .execute(tx.conn().await?)
     .await?;
-    Ok(sqlx::query_as(
-        "SELECT remote_id, created_at, credits, EXISTS (SELECT 1 FROM intents i \
-           WHERE i.lane = $1 AND i.settled_at IS NULL AND i.listed_seq < l.seq) AS open \
-         FROM listed_jobs l WHERE history = 0 AND reserved_by IS NULL AND training IS NULL \
-         AND claimed_by IS NULL AND foreign_since IS NULL ORDER BY seq",
-    )
-    .bind(PAID_LANE)
-    .fetch_all(tx.conn().await?)
-    .await?)
-}
-
-/// A listed job that may be a call's.
-#[derive(Clone, Debug, FromRow)]
-pub struct Unclaimed {
-    /// The vendor's id.
-    pub remote_id: String,
-    /// The vendor's creation time.
-    pub created_at: Option<Millis>,
-    /// The vendor's word for its state.
-    pub status: String,
-    /// What it cost.
-    pub credits: Option<f64>,
+    Ok(())
 }
 
 /// Totals of the vendor's jobs that no row claims.
@@ -360,94 +455,6 @@ impl Store {
             out.extend(new);
         }
         Ok(out)
-    }
-
-    /// Jobs first listed after the intent that nobody claims and no other intent reserved.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn unclaimed_jobs(&self, intent: &OpenIntent) -> Result<Vec<Unclaimed>> {
-        Ok(sqlx::query_as(
-            "SELECT remote_id, created_at, status, credits FROM listed_jobs l \
-             WHERE seq > $1 AND history = 0 AND training IS NULL \
-             AND (reserved_by IS NULL OR reserved_by = $2) \
-             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)",
-        )
-        .bind(intent.listed_seq)
-        .bind(intent.seq)
-        .fetch_all(self.readers())
-        .await?)
-    }
-
-    /// How many trainings may still show up in the job list as a job first listed after this call:
-    /// those that were sent within `settle` (ms) before it, and none once several have come and
-    /// gone without an entry. How long the call has been waiting since changes nothing.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn trainings_that_may_show(
-        &self,
-        open: &OpenIntent,
-        settle: Millis,
-    ) -> Result<usize> {
-        let count: i64 = sqlx::query_scalar(
-            "WITH sent AS (SELECT t.id, max(i.vendor_time) + $1 > $2 - $3 AS may_show, \
-               t.accepted_at IS NOT NULL AS accepted, \
-               EXISTS (SELECT 1 FROM listed_jobs l WHERE l.training = t.id) AS shown \
-               FROM trainings t JOIN intents i ON i.subject = t.id \
-               JOIN ledger b ON b.intent = i.seq \
-               WHERE b.outcome IN ('accepted','parked','absent') GROUP BY t.id) \
-             SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM listed_jobs WHERE training IS NOT NULL) \
-               AND (SELECT count(*) FROM sent WHERE accepted AND NOT may_show) >= $4 THEN 0 \
-             ELSE (SELECT count(*) FROM sent WHERE may_show AND NOT shown) END",
-        )
-        .bind(ENTRY_WITHIN)
-        .bind(open.vendor_time)
-        .bind(settle)
-        .bind(UNLISTED)
-        .fetch_one(self.readers())
-        .await?;
-        Ok(usize::try_from(count).unwrap_or(0))
-    }
-
-    /// What is known about how late the vendor's list is.
-    ///
-    /// # Errors
-    /// A database error, or a stored value of another shape.
-    pub async fn lag(&self) -> Result<Lag> {
-        Ok(self.setting(LAG).await?.unwrap_or_default())
-    }
-
-    /// The newest known job made before `at` (vendor's clock): a list that shows it reaches back.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn known_before(&self, at: Millis) -> Result<Option<(String, Millis)>> {
-        Ok(sqlx::query_as(
-            "SELECT remote_id, created_at FROM listed_jobs WHERE created_at < $1 \
-             ORDER BY created_at DESC LIMIT 1",
-        )
-        .bind(at)
-        .fetch_optional(self.readers())
-        .await?)
-    }
-
-    /// Whether the database may not know all calls since this one: it is in quarantine, or was
-    /// released from one after the call.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn may_have_forgotten(&self, intent: i64) -> Result<bool> {
-        if self.quarantine().await?.is_some() {
-            return Ok(true);
-        }
-        Ok(sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM chain WHERE what = 'released' AND seq > \
-             coalesce((SELECT min(seq) FROM chain WHERE intent = $1), 0))",
-        )
-        .bind(intent)
-        .fetch_one(self.readers())
-        .await?)
     }
 
     /// The newest listed job.
@@ -509,9 +516,16 @@ mod tests {
         let save = async |jobs: &[Listed]| {
             let new = bench.store.new_in_listing(jobs.to_vec()).await.unwrap();
             let jobs = jobs.iter().filter(|job| new.contains(&job.remote_id)).cloned().collect();
-            let (listed, start, at, settle) = (3, 0, 10, 1_000);
-            let listing = SaveListing { jobs, listed, start, at, settle };
-            bench.store.writer().write(listing).await.unwrap().new
+            let listing = SaveListing {
+                jobs,
+                listed: 3,
+                start: 0,
+                since: 0,
+                began_at: 10,
+                heard: Heard::default(),
+                times: Times::auto(1, 1),
+            };
+            bench.store.writer().write(listing).await.unwrap()
         };
         // More than are compared at a time.
         let mut jobs: Vec<Listed> =

@@ -5,7 +5,10 @@
 //! - [`submit`]: new work, all or nothing
 //! - [`idempotency`]: the same request twice, over HTTP
 //! - [`writer`]: group commit; `tx`, `pending`: what a batch knows and puts off
-//! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; `ledger`: what calls came to
+//! - [`intents`], [`listing`]: calls, looks, and the vendor's job list; [`doubt`]: what of it is
+//!   evidence about calls without a job; `ledger`: what calls came to
+//! - [`verdict`], [`answers`]: a person's word about rows, and about jobs that no row claims
+//! - [`quarantine`], [`gap`]: what keeps a database closed, and what becomes of its orders then
 //! - [`queries`]: what the engine reads
 //! - [`notice`], [`announce`]: that anybody has committed, and when to look for it
 //! - [`lookup`]: what a command line refers to
@@ -16,12 +19,15 @@
 //! - [`audit`]: what a check from outside reads
 
 pub mod announce;
+pub mod answers;
 pub mod apply;
 pub mod audit;
 pub mod cancel;
 pub mod chain;
 pub mod deletion;
+pub mod doubt;
 mod durations;
+pub mod gap;
 pub mod idempotency;
 pub mod intents;
 mod ledger;
@@ -41,15 +47,20 @@ pub mod served;
 pub mod settings;
 pub mod submit;
 mod tx;
+pub mod verdict;
 pub mod waking;
 pub mod writer;
 
 #[cfg(test)]
 mod batch_tests;
 #[cfg(test)]
+mod book_tests;
+#[cfg(test)]
 mod chain_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verdict_tests;
 
 use crate::domain::work::{Illegal, Kind};
 use std::io::ErrorKind;

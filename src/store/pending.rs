@@ -124,13 +124,13 @@ const OUTPUTS: &str = "INSERT INTO outputs (id, state, due_at, remote_id, create
     value ->> 5, value ->> 6, value ->> 7, value ->> 8 FROM jsonb_each($1)";
 
 const INTENTS: &str = "INSERT INTO intents (seq, kind, subject, attempt, lane, boot, \
-    request_hash, request, vendor_time, listed_seq, expects, opened_at, dated) \
+    request_hash, request, vendor_time, listed_seq, expects, opened_at, listed_from, opened_uptime) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12 \
-    FROM jsonb_each($1)";
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, \
+    value ->> 13 FROM jsonb_each($1)";
 
 const SETTLED: &str = "UPDATE intents SET settled_at = v.at, outcome = v.outcome, \
-    evidence = v.evidence FROM (SELECT value ->> 0 AS seq, value ->> 1 AS at, \
+    evidence = v.evidence, lane_free_at = coalesce(intents.lane_free_at, v.at) FROM (SELECT value ->> 0 AS seq, value ->> 1 AS at, \
     value ->> 2 AS outcome, value ->> 3 AS evidence FROM jsonb_each($1)) v \
     WHERE intents.seq = v.seq";
 

@@ -1,11 +1,14 @@
 //! The quarantine of this database: set by the daemon, released by a person.
 
 use super::chain;
+use super::gap::{self, Settling};
+use super::listing::LAST;
 use super::settings;
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::ids::Millis;
 use crate::domain::quarantine::{Class, Quarantine};
+use crate::domain::schedule::Timing;
 use crate::domain::work::Kind;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,10 @@ use sqlx::FromRow;
 pub(super) const NAME: &str = "quarantine";
 /// The setting that says why the account is not known to be ours yet; the views show it.
 const UNSETTLED: &str = "account.unsettled";
+/// The setting that holds what is known of the account.
+const ACCOUNT: &str = "account";
+/// The setting that holds this file's random.
+const SALT: &str = "account.salt";
 /// The setting after whose time something must be accepted to prove anything about the account.
 const SINCE: &str = "account.since";
 /// The vendor's lists reach back this far in one window; an older job may be forgotten there.
@@ -51,7 +58,7 @@ pub(super) async fn current(tx: &mut Tx<'_>) -> Result<Option<Quarantine>> {
 /// belongs to watching.
 pub(super) fn refuse(quarantine: Option<Quarantine>, kind: Kind) -> Result<()> {
     match quarantine {
-        Some(quarantine) if kind != Kind::Output || quarantine.stops_watching() => {
+        Some(quarantine) if kind != Kind::Output || quarantine.doubts_the_account() => {
             Err(StoreError::Refused(format!(
                 "the database is in quarantine: {}; `darkroom doctor` explains, `darkroom \
                  release` opens it",
@@ -60,14 +67,6 @@ pub(super) fn refuse(quarantine: Option<Quarantine>, kind: Kind) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-async fn remove(tx: &mut Tx<'_>, name: &str) -> Result<bool> {
-    let done = sqlx::query("DELETE FROM settings WHERE name = $1")
-        .bind(name)
-        .execute(tx.conn().await?)
-        .await?;
-    Ok(done.rows_affected() > 0)
 }
 
 /// Puts the database into quarantine. Answers the one that holds now, and whether that is news.
@@ -89,18 +88,18 @@ impl Write for SetQuarantine {
             let news = before.as_ref() != Some(&holds);
             if news {
                 settings::put(tx, NAME, &json(&holds)?).await?;
-                remove(tx, UNSETTLED).await?;
+                settings::remove(tx, UNSETTLED).await?;
             }
             Ok((holds, news))
         })
     }
 }
 
-/// The account is ours after all, or again: lifts a quarantine of that class, and only that.
-/// Answers whether there was one.
+/// The account is ours after all, or again: lifts a quarantine about it, and only that. Answers
+/// whether there was one.
 pub struct AccountIsOurs {
-    /// What to remember of it: the address, and the id that proved it if there is one.
-    pub proof: serde_json::Value,
+    /// What to remember of it.
+    pub account: KnownAccount,
 }
 
 impl Write for AccountIsOurs {
@@ -108,16 +107,56 @@ impl Write for AccountIsOurs {
 
     fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
-            remove(tx, UNSETTLED).await?;
-            settings::put(tx, "account", &self.proof).await?;
-            let Some(quarantine) = current(tx).await?.filter(|q| q.class == Class::Account) else {
-                return Ok(false);
-            };
-            match quarantine.beneath {
-                Some(beneath) => settings::put(tx, NAME, &json(&*beneath)?).await?,
-                None => drop(remove(tx, NAME).await?),
+            settings::remove(tx, UNSETTLED).await?;
+            settings::put(tx, ACCOUNT, &json(&self.account)?).await?;
+            match current(tx).await?.filter(Quarantine::doubts_the_account) {
+                Some(quarantine) => lift(tx, &quarantine).await.map(|()| true),
+                None => Ok(false),
             }
-            Ok(true)
+        })
+    }
+}
+
+/// Ends a quarantine; one about the account gives back what it came on top of.
+async fn lift(tx: &mut Tx<'_>, quarantine: &Quarantine) -> Result<()> {
+    match &quarantine.beneath {
+        Some(beneath) => settings::put(tx, NAME, &json(&**beneath)?).await,
+        None => settings::remove(tx, NAME).await.map(drop),
+    }
+}
+
+/// A person has said that the key which the vendor was asked with is the one to work with.
+async fn take_for_ours(tx: &mut Tx<'_>, quarantine: &Quarantine) -> Result<()> {
+    if quarantine.class == Class::Account {
+        // What that one has listed so far is its history.
+        settings::remove(tx, LAST).await?;
+    }
+    let facts = &quarantine.facts;
+    let Some(base_url) = facts.base_url.clone() else { return Ok(()) };
+    let digest = facts.digest.clone();
+    let account = KnownAccount { base_url, proof: None, digest, forgotten: None };
+    settings::put(tx, ACCOUNT, &json(&account)?).await
+}
+
+/// Makes this file's random, under which the digest of the key is kept, unless there is one. Answers
+/// it.
+pub struct AccountSalt;
+
+impl Write for AccountSalt {
+    type Output = String;
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move {
+            sqlx::query(
+                "INSERT INTO settings (name, value, updated_at) \
+                 VALUES ($1, json_quote(lower(hex(randomblob(16)))), $2) \
+                 ON CONFLICT (name) DO NOTHING",
+            )
+            .bind(SALT)
+            .bind(tx.now)
+            .execute(tx.conn().await?)
+            .await?;
+            Ok(settings::read(tx, SALT).await?.unwrap_or_default())
         })
     }
 }
@@ -148,6 +187,11 @@ pub struct Release {
     pub reason: Option<String>,
     /// Whether the person was shown what the vendor has.
     pub listed: bool,
+    /// What becomes of the jobs that nobody claims and of the orders that they fit; nothing while
+    /// the account is in question.
+    pub settling: Option<Settling>,
+    /// The configured durations.
+    pub timing: Timing,
 }
 
 impl Write for Release {
@@ -163,15 +207,17 @@ impl Write for Release {
                 .await?;
             let note = serde_json::json!({
                 "by": self.by, "reason": self.reason, "listed": self.listed,
-                "intent": intent, "quarantine": quarantine,
+                "intent": intent, "quarantine": quarantine, "settling": self.settling,
             });
             chain::append_release(tx, &note.to_string()).await?;
-            remove(tx, NAME).await?;
-            remove(tx, UNSETTLED).await?;
-            if quarantine.class == Class::Account {
+            settings::remove(tx, UNSETTLED).await?;
+            lift(tx, &quarantine).await?;
+            if quarantine.doubts_the_account() {
                 // What the vendor does not know now proves nothing at the next start either.
                 settings::put(tx, SINCE, &serde_json::json!({ "at": tx.now })).await?;
-                remove(tx, "account").await?;
+                take_for_ours(tx, &quarantine).await?;
+            } else if let Some(settling) = &self.settling {
+                gap::settle(tx, settling, &self.by, &self.timing).await?;
             }
             Ok(Some(quarantine))
         })
@@ -206,10 +252,18 @@ const KNOWN_IDS: &str = "\
     ORDER BY watched, max(listed) DESC, kind, accepted_at DESC LIMIT $3";
 
 /// What this database knows of its account.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownAccount {
     /// Where the vendor was when it last knew us.
     pub base_url: String,
+    /// The id of ours that proved it last.
+    pub proof: Option<String>,
+    /// The digest of key and address ([`AccountSalt`]).
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// An id of ours that it does not know any more, although the digest is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<String>,
 }
 
 /// Something that the vendor gave us and must still know.
@@ -252,7 +306,15 @@ impl Store {
     /// # Errors
     /// A database error, or a stored value of another shape.
     pub async fn known_account(&self) -> Result<Option<KnownAccount>> {
-        self.setting("account").await
+        self.setting(ACCOUNT).await
+    }
+
+    /// This file's random, if it has one yet.
+    ///
+    /// # Errors
+    /// A database error, or a stored value of another shape.
+    pub async fn account_salt(&self) -> Result<Option<String>> {
+        self.setting(SALT).await
     }
 
     /// What the vendor must know if the account is ours: jobs that it listed first, then others

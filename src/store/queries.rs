@@ -181,7 +181,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn open_lanes(&self) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar("SELECT lane FROM intents WHERE settled_at IS NULL")
+        Ok(sqlx::query_scalar("SELECT lane FROM intents WHERE lane_free_at IS NULL")
             .fetch_all(self.readers())
             .await?)
     }

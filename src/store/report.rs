@@ -7,6 +7,7 @@
 //! due_at, finished_at, label, why`. Times are RFC 3339 in UTC with milliseconds. Fields may be
 //! added, never renamed.
 
+mod attention;
 mod detail;
 mod find;
 mod items;
@@ -19,6 +20,7 @@ mod schemas;
 mod story;
 mod watch;
 
+pub use attention::{Duty, DutyPage, ListedDuty};
 pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
 pub use items::{Filter, Item};

@@ -3,6 +3,7 @@
 use super::apply::{Facts, append_created, apply};
 use super::parents::link_parents;
 use super::rows;
+use super::verdict;
 use super::writer::{Tx, Write};
 use super::{Result, StoreError, table};
 use crate::domain::event::{Event, Reason};
@@ -127,7 +128,10 @@ impl Retry {
         let by = self.actor.clone();
         let event = match (&work.remote_id, work.error.as_ref().map(|error| error.reason)) {
             (Some(_), _) => Event::Rewatch { by },
-            (None, Some(Reason::Mismatch)) => Event::Resubmit { by },
+            (None, Some(Reason::Mismatch)) => {
+                verdict::refuse_candidates(tx, self.kind, self.id).await?;
+                Event::Resubmit { by }
+            }
             _ => {
                 return Err(StoreError::Refused(format!(
                     "whether the vendor has the {} {} is not known, so it is not sent again \
@@ -200,7 +204,13 @@ impl Retry {
 
     /// A paid call that nobody ever found out about is bought again only on a person's word.
     async fn may_be_there(&self, tx: &mut Tx<'_>, before: &Work) -> Result<()> {
-        if self.resubmit || !before.kind.is_paid() {
+        if !before.kind.is_paid() {
+            return Ok(());
+        }
+        if self.resubmit || before.remote_id.is_none() {
+            verdict::refuse_candidates(tx, before.kind, before.id).await?;
+        }
+        if self.resubmit {
             return Ok(());
         }
         if before.remote_id.is_some() {
@@ -269,7 +279,7 @@ pub(super) async fn never_found_out(tx: &mut Tx<'_>, subject: Id) -> Result<bool
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM ledger WHERE subject = $1 AND outcome = 'parked') \
          OR EXISTS (SELECT 1 FROM listed_jobs l JOIN intents i ON i.seq = l.reserved_by \
-           WHERE i.subject = $1 \
+           WHERE i.subject = $1 AND l.answer IS NULL \
            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id))",
     )
     .bind(subject.to_string())
@@ -469,85 +479,6 @@ fn rename_in_request(request: &mut JobRequest, names: &BTreeMap<Id, Id>) {
     for media in request.media_mut() {
         if let MediaRef::JobOutput { job: id, .. } | MediaRef::Upload(id) = media {
             rename(id);
-        }
-    }
-}
-
-/// A person's verdict on a row that waits for one.
-pub struct Resolve {
-    /// The row's kind.
-    pub kind: Kind,
-    /// The row.
-    pub id: Id,
-    /// The verdict.
-    pub event: Event,
-    /// Who decides.
-    pub actor: String,
-    /// The configured durations.
-    pub timing: Timing,
-}
-
-impl Write for Resolve {
-    type Output = Work;
-
-    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
-        Box::pin(async move {
-            self.check_training(tx).await?;
-            self.check_job(tx).await?;
-            apply(
-                tx,
-                &self.timing,
-                &self.actor,
-                self.kind,
-                self.id,
-                self.event.clone(),
-                Facts::default(),
-            )
-            .await
-        })
-    }
-}
-
-impl Resolve {
-    /// Only a job that the vendor has shown can be adopted: a typo would be watched in vain.
-    async fn check_job(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let (Kind::Job, Event::Adopt { remote_id, .. }) = (self.kind, &self.event) else {
-            return Ok(());
-        };
-        let listed: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM listed_jobs WHERE remote_id = $1)")
-                .bind(remote_id)
-                .fetch_one(tx.conn().await?)
-                .await?;
-        if listed {
-            return Ok(());
-        }
-        Err(StoreError::Refused(format!(
-            "the vendor's job list has never shown {remote_id:?}; the sentence in \
-             `darkroom explain {}` names what could be it",
-            self.id
-        )))
-    }
-
-    /// A training is watched through its model: no other id can be adopted for it.
-    async fn check_training(&self, tx: &mut Tx<'_>) -> Result<()> {
-        let (Kind::Training, Event::Adopt { remote_id, .. }) = (self.kind, &self.event) else {
-            return Ok(());
-        };
-        let model: Option<String> = sqlx::query_scalar(
-            "SELECT m.remote_id FROM trainings t JOIN models m ON m.id = t.model_id \
-             WHERE t.id = $1",
-        )
-        .bind(self.id.to_string())
-        .fetch_optional(tx.conn().await?)
-        .await?
-        .flatten();
-        match model {
-            Some(model) if model == *remote_id => Ok(()),
-            model => Err(StoreError::Refused(format!(
-                "a training is adopted by its model's id at the vendor, {}",
-                model.as_deref().unwrap_or("which is not known")
-            ))),
         }
     }
 }

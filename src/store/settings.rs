@@ -152,6 +152,15 @@ pub(super) async fn put(tx: &mut Tx<'_>, name: &str, value: &serde_json::Value) 
     Ok(())
 }
 
+/// Removes a setting inside a transaction; answers whether there was one.
+pub(super) async fn remove(tx: &mut Tx<'_>, name: &str) -> Result<bool> {
+    let done = sqlx::query("DELETE FROM settings WHERE name = $1")
+        .bind(name)
+        .execute(tx.conn().await?)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// Reads a setting inside a transaction.
 pub(super) async fn read<T: DeserializeOwned>(
     tx: &mut Tx<'_>,

@@ -59,7 +59,8 @@ impl Bench {
             vendor_time: NOW,
             expects: serde_json::json!({}),
             looked_seq: None,
-            dated: true,
+            listed_from: None,
+            opened_uptime: 0,
         };
         let timing = Timing::default();
         self.store.writer().write(StartSend { kind, id, intent, timing }).await

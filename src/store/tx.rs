@@ -38,7 +38,7 @@ pub(super) struct Calls {
     pub(super) last: i64,
     /// The newest listed job's number.
     pub(super) listed: i64,
-    /// Lanes with an open call.
+    /// Lanes with a call that is out.
     pub(super) open: HashSet<String>,
 }
 
@@ -350,7 +350,7 @@ impl<'a> Tx<'a> {
         if self.batch.calls.is_none() {
             let sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'intents'), 0), \
                  (SELECT coalesce(max(seq), 0) FROM listed_jobs), \
-                 (SELECT json_group_array(lane) FROM intents WHERE settled_at IS NULL)";
+                 (SELECT json_group_array(lane) FROM intents WHERE lane_free_at IS NULL)";
             let (last, listed, open): (i64, i64, String) =
                 sqlx::query_as(sql).fetch_one(self.reading().await?).await?;
             let open = serde_json::from_str(&open).map_err(|error| StoreError::Corrupt {

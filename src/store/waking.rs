@@ -136,7 +136,7 @@ fn arm(class: &str, kind: Kind, what: &str, order: &str, most: &str) -> String {
 fn due_sql() -> String {
     let by_due = "due_at, id";
     let free = |lane| {
-        format!("NOT EXISTS (SELECT 1 FROM intents WHERE lane = {lane} AND settled_at IS NULL)")
+        format!("NOT EXISTS (SELECT 1 FROM intents WHERE lane = {lane} AND lane_free_at IS NULL)")
     };
     let queued = "state = 'queued' AND due_at <= $1";
     let mut parts = Vec::new();

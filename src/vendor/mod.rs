@@ -8,6 +8,7 @@
 //! whoever stored the intent. And the key leaves only as a request header: every text that comes
 //! back passes a redactor before anybody sees it.
 
+mod account;
 mod address;
 mod body;
 mod calls;

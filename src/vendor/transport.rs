@@ -108,7 +108,9 @@ impl<T> Reply<T> {
 /// The vendor, as methods: one per endpoint, each sends at most one request (the `all_*` readers
 /// send one per page). Cheap to share behind an `Arc`.
 pub struct Client {
-    base_url: Url,
+    pub(super) base_url: Url,
+    /// For its digest; it leaves as a header only.
+    pub(super) key: SecretString,
     /// Keep-alive connections; safe reads only.
     reads: reqwest::Client,
     /// A fresh connection per call, so that a stale one can never be the reason for doubt.
@@ -145,6 +147,7 @@ impl Client {
             base_url: config.base_url.clone(),
             reads,
             effects,
+            key: config.api_key.clone(),
             redactor: Redactor::new(config.api_key.clone()),
             clock: Mutex::new(None),
         })

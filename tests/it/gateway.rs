@@ -660,15 +660,12 @@ fn ids_inside_records_stay_too_when_something_was_retried() {
 #[test]
 fn a_training_that_was_given_up_unknown_is_not_bought_by_calling_train_again() {
     // The call is lost on its way back, and the vendor shows nothing of it for long.
-    let world = World::started(
-        &["lost-reply@triggerModelTraining,times=1", "training-lag=1h", "foreign=1s"],
-        "[account]\nexclusive = false\n",
-    );
+    let world = World::started(&["lost-reply@triggerModelTraining,times=1", "training-lag=1h"], "");
     let api = Client::of(&world);
     let model = api.create();
     api.upload_photos(&model, 12);
     api.get(&format!("/models/{model}/train")).ok();
-    world.until("select state from trainings", "attention");
+    world.until("select state from trainings", "in_doubt");
     let training = world.sql("select id from trainings").unwrap();
     world.json(&["resolve", &training, "--abandon"], 0);
     assert_eq!(api.get(&format!("/models/{model}")).ok()["status"], "failed");

@@ -4,6 +4,7 @@
 //! crashes are real `kill -9`s; they wait on conditions, never on sleeps.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod account;
 mod api;
 mod architecture;
 mod clients;
@@ -11,8 +12,10 @@ mod clock;
 mod doubt;
 mod drill;
 mod gateway;
+mod going_back;
 mod guard;
 mod killpoints;
+mod lies;
 mod main_job;
 mod mended;
 mod ops;
@@ -24,4 +27,5 @@ mod storage;
 mod submit;
 mod support;
 mod vendor_moods;
+mod verdicts;
 mod views;

@@ -27,11 +27,11 @@ fn a_training_in_doubt_on_a_busy_account_ends_with_a_person_and_frees_the_lane()
         "",
     );
     let training = world.order_training("Cy")["training_id"].as_str().unwrap().to_owned();
-    world.until("select state from trainings", "attention");
-    assert_eq!(
-        world.sql("select count(*) from intents where settled_at is null").as_deref(),
-        Some("0")
-    );
+    // The looking goes on, the lane is open, and a person may end it.
+    world.until("select count(*) from intents where asked is not null", "1");
+    assert_eq!(world.sql("select state from trainings").as_deref(), Some("in_doubt"));
+    let held = "select count(*) from intents where lane_free_at is null";
+    assert_eq!(world.sql(held).as_deref(), Some("0"));
     let wrong = world.run(&["resolve", &training, "--adopt", "nosuch"]);
     assert_eq!(wrong.status.code(), Some(3), "a training is adopted by its model only");
     world.json(&["resolve", &training, "--resubmit"], 0);

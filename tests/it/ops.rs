@@ -111,7 +111,9 @@ fn metrics_tell_what_waits_and_what_is_unknown() {
     let calls =
         "darkroom_vendor_calls_total{endpoint=\"POST /images/generation\",class=\"unknown\"}";
     assert_eq!(metrics(&world)[calls], 1.0);
-    world.until("select state from jobs", "succeeded");
+    // The next job bears witness.
+    world.order(&["image", "--model", "nanobanana", "--prompt", "a lost letter"]);
+    world.until("select count(*) from jobs where state = 'succeeded'", "2");
     assert_eq!(metrics(&world)["darkroom_oldest_in_doubt_seconds"], 0.0);
 
     world.run(&["pause", "spending"]);

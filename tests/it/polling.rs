@@ -113,7 +113,7 @@ fn what_the_list_does_not_show_is_still_watched() {
 /// Trainings that are due together are one question.
 #[test]
 fn trainings_share_one_question() {
-    let mut world = world("100ms", &["--max-trainings", "9"]);
+    let mut world = world("500ms", &["--max-trainings", "9"]);
     world.serve();
     world.vendor.post("/_sim/hold", &json!({}));
     for name in ["Ada", "Ben", "Cleo"] {
@@ -185,8 +185,8 @@ fn restarts_bring_no_look_of_their_own() {
     let most = 2 * (took / 500 + 1);
     assert!(looks.len() as i64 <= most, "{} looks in {took} ms", looks.len());
     assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
-    // Who is asked about the account needs no other question to try the key.
-    assert_eq!(each(&world, "ping").len(), 1, "only the first start knew nothing to ask about");
+    // A start tries the key once: by its first look, where one is due, or by a ping.
+    assert!(each(&world, "ping").len() <= 6, "one question a start");
 }
 
 /// A daemon that was down for longer than an interval looks at once, at one job or through the list:

@@ -29,7 +29,13 @@ fn submit(world: &World) -> String {
 const OPEN: &str = "select count(*) from work where finished_at is null";
 
 fn assert_each_effect_once(world: &World) {
-    assert_eq!(world.vendor.counts(), [1, 14, 1, 3]);
+    let story = "select group_concat(seq || ' ' || substr(subject, -4) || ' ' || cause || ' ' || \
+                 substr(detail, 1, 300), char(10)) from events where kind = 'job'";
+    let listed = "select group_concat(seq || ' ' || remote_id || ' ' || first_seen_at || ' ' || \
+                  coalesce(duplicate_of, '-') || ' ' || coalesce(claimed_by, '-') || ' ' || \
+                  coalesce(record, '-'), char(10)) from listed_jobs";
+    let told = || (world.sql(story).unwrap(), world.sql(listed).unwrap());
+    assert_eq!(world.vendor.counts(), [1, 14, 1, 3], "{:#?}", told());
     let ledger = world.vendor.ledger();
     assert_eq!(ledger["train_calls"], 1, "the training was triggered once");
     let done = "select count(*) from work where state <> 'succeeded'";

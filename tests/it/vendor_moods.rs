@@ -107,7 +107,15 @@ fn a_lost_reply_to_a_paid_call_is_found_in_the_list() {
 #[test]
 fn a_lost_request_is_sent_again_once_it_is_surely_absent() {
     for fault in ["lost-request", "html=502", "nok"] {
-        image_succeeds_despite(&format!("{fault}@triggerImageGenerationJob,times=1"));
+        let world = started(&[&format!("{fault}@triggerImageGenerationJob,times=1")]);
+        submit_image(&world);
+        // The witness: on a fresh account nothing else shows that the list is to be believed.
+        submit_image(&world);
+        let open = "select count(*) from jobs where finished_at is null";
+        world.until(open, "0");
+        let ended = world.sql("select group_concat(state) from jobs");
+        assert_eq!(ended.as_deref(), Some("succeeded,succeeded"), "{fault}");
+        assert_eq!(world.vendor.counts(), [0, 0, 0, 2], "{fault}");
     }
 }
 

@@ -7,7 +7,7 @@ use darkroom::store::Store;
 use std::sync::Arc;
 
 const VIEWS: &[(&str, &str)] = &[
-    ("attention", "id kind label why reason remote_id since"),
+    ("attention", "id kind label why reason remote_id since credits jobs subject since_ms"),
     (
         "change_status",
         "id action model state why fields next_at created_at updated_at finished_at error \
@@ -35,7 +35,8 @@ const VIEWS: &[(&str, &str)] = &[
     (
         "spend_proof",
         "paid_calls accepted refused not_sent absent parked open difference accepted_events \
-         credits unclaimed unclaimed_credits",
+         credits unclaimed unclaimed_credits possible_duplicates possible_duplicate_credits \
+         bought_twice bought_twice_credits",
     ),
     ("timeline", "seq at kind subject from_state to_state cause actor note"),
     (
@@ -43,7 +44,10 @@ const VIEWS: &[(&str, &str)] = &[
         "id model state remote_status why model_id remote_id started_at minutes flag next_at \
          created_at updated_at finished_at error",
     ),
-    ("unclaimed", "remote_id what status credits subject created_at first_seen_at"),
+    (
+        "unclaimed",
+        "remote_id what status credits subject created_at first_seen_at answered_by answered_at",
+    ),
     (
         "upload_status",
         "id file_name state why model purpose remote_id bytes media_type sha256 next_at \

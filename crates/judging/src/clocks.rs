@@ -8,7 +8,7 @@ const STEP: Millis = MINUTE;
 /// The least tolerance of creation times.
 const TOLERANCE: Millis = 5 * SECOND;
 /// So late after a call's end its job may still be made.
-const LATEST: Millis = 15 * MINUTE;
+pub const LATEST: Millis = 15 * MINUTE;
 /// With a larger offset between the clocks nothing is called absent.
 const FAR: Millis = 12 * HOUR;
 
@@ -107,18 +107,47 @@ pub fn holds(
     accepted: &[Accepted],
     clocks: &Clocks,
 ) -> Result<(), Mistimed> {
-    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
-    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
-    let Some((accepted_at, reference)) = known.max() else { return Ok(()) };
+    holds_until(created_at, call, accepted, clocks, LATEST)
+}
+
+/// The same, where a call's effect may come as late as `latest` after its end.
+pub fn holds_until(
+    created_at: Option<Millis>,
+    call: Span,
+    accepted: &[Accepted],
+    clocks: &Clocks,
+    latest: Millis,
+) -> Result<(), Mistimed> {
+    let before = || accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+    let known = before().filter_map(|job| Some((job.accepted_at, job.created_at?)));
+    let Some((accepted_at, reference)) = known.max() else {
+        // A vendor that shows jobs and never says when it made them: nothing holds by time.
+        let never_says = created_at.is_none() && before().any(|job| job.shown);
+        return if never_says { Err(Mistimed::Unknown) } else { Ok(()) };
+    };
     let Some(created_at) = created_at else { return Err(Mistimed::Unknown) };
     let tolerance = clocks.tolerance();
     if created_at < reference + (call.opened_at - accepted_at) - tolerance {
         return Err(Mistimed::Before);
     }
-    if created_at > reference + (call.ended_at - accepted_at) + LATEST + tolerance {
+    if created_at > reference + (call.ended_at - accepted_at) + latest + tolerance {
         return Err(Mistimed::After);
     }
     Ok(())
+}
+
+/// How long after the end of its call a job was made (ms), told like [`holds`] by the spacing from the
+/// newest job accepted before the call, and less the tolerance. Nothing without such a job.
+pub fn late_by(
+    created_at: Option<Millis>,
+    call: Span,
+    accepted: &[Accepted],
+    clocks: &Clocks,
+) -> Option<Millis> {
+    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
+    let (accepted_at, reference) = known.max()?;
+    Some(created_at? - reference - (call.ended_at - accepted_at) - clocks.tolerance())
 }
 
 #[cfg(test)]
@@ -156,6 +185,21 @@ pub(crate) mod tests {
         assert_eq!(at(ahead + 430_000 + 15 * MINUTE + 9_000), Ok(()));
         assert_eq!(at(ahead + 430_000 + 15 * MINUTE + 9_001), Err(Mistimed::After));
         assert_eq!(holds(None, call, &jobs, &clocks), Err(Mistimed::Unknown));
+        // A vendor whose effects come late makes the job later, too.
+        let late = |theirs| holds_until(Some(theirs), call, &jobs, &clocks, 30 * MINUTE);
+        assert_eq!(late(ahead + 430_000 + 30 * MINUTE + 9_000), Ok(()));
+        assert_eq!(late(ahead + 430_000 + 30 * MINUTE + 9_001), Err(Mistimed::After));
+        assert_eq!(late(ahead + 390_999), Err(Mistimed::Before));
+        let by = |theirs| late_by(Some(theirs), call, &jobs, &clocks);
+        assert_eq!(by(ahead + 430_000 + 9_000 + 7), Some(7));
+        assert_eq!(by(ahead + 400_000), Some(-39_000));
+        assert_eq!(late_by(None, call, &jobs, &clocks), None);
+        assert_eq!(late_by(Some(ahead), call, &[], &clocks), None);
+        // A vendor that never says when it made a job leaves every time unknown.
+        let silent = [Accepted { shown: true, ..accepted("a", 0, None) }];
+        assert_eq!(holds(None, call, &silent, &clocks), Err(Mistimed::Unknown));
+        assert_eq!(holds(Some(1), call, &silent, &clocks), Ok(()));
+        assert_eq!(holds(None, call, &[accepted("not shown yet", 0, None)], &clocks), Ok(()));
         // What was accepted after the call is no reference for it.
         let early = Span { opened_at: -1, ended_at: 0 };
         assert_eq!(holds(Some(7), early, &jobs, &clocks), Ok(()));

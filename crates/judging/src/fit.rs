@@ -148,6 +148,11 @@ pub struct Ground<'a> {
 
 /// How `job` fits `call`.
 pub fn fit(call: &Call, job: &Candidate, ground: &Ground<'_>) -> Fit {
+    fit_until(call, job, ground, clocks::LATEST)
+}
+
+/// The same, where a call's effect may come as late as `latest` after its end.
+pub fn fit_until(call: &Call, job: &Candidate, ground: &Ground<'_>, latest: Millis) -> Fit {
     if job.not_this {
         return Fit::Conflict("a person has said that it is not this one");
     }
@@ -157,9 +162,11 @@ pub fn fit(call: &Call, job: &Candidate, ground: &Ground<'_>) -> Fit {
     if let (Some(from), Some(created_at)) = (call.listed_from, job.created_at)
         && created_at < from
     {
-        return Fit::Conflict("lies before everything that was listed for this call");
+        return Fit::Odd("seems to lie before everything that was listed for this call");
     }
-    match clocks::holds(job.created_at, call.span, ground.accepted, ground.clocks) {
+    let times =
+        clocks::holds_until(job.created_at, call.span, ground.accepted, ground.clocks, latest);
+    match times {
         Err(Mistimed::Before) => return Fit::Odd("seems to be made before the call"),
         Err(Mistimed::After) => return Fit::Odd("seems to be made long after the call"),
         Err(Mistimed::Unknown) => return Fit::Odd("does not say when it was made"),
@@ -182,33 +189,43 @@ pub fn conflict(effect: &Effect, job: &Candidate, models: &ModelIds) -> Option<&
         Effect::Training(_) if job.media().is_some() => {
             return Some("has produced something, which no training does");
         }
-        Effect::Training(model) => Some(model.as_str()),
+        Effect::Training(model) => model.as_str(),
         Effect::Job(expected) => {
             let media = job.media().filter(|_| job.has_ended());
             if media.is_some_and(|media| media != expected.media) {
                 return Some("makes something else");
             }
-            expected.model.as_deref()
+            // Without a trained model in the order nothing was sent that could come back: what is
+            // made from a trained model's picture may well name that model.
+            expected.model.as_deref()?
         }
     };
-    let theirs = job.model()?;
-    if ours == Some(theirs) {
-        return None;
-    }
-    // Without a trained model in the order nothing was sent that could come back as it is.
-    let stable = ours.is_some() && models.are_stable();
-    (stable || models.ours.contains(theirs)).then_some("belongs to another model")
+    let theirs = job.model().filter(|theirs| *theirs != ours)?;
+    (models.are_stable() || models.ours.contains(theirs)).then_some("belongs to another model")
 }
 
 /// Whether another call, which has no job either, could have made the job as well.
 pub fn could_have_made(other: &Call, job: &Candidate, ground: &Ground<'_>) -> bool {
+    could_have_made_until(other, job, ground, clocks::LATEST)
+}
+
+/// The same, where a call's effect may come as late as `latest` after its end. A job without a time
+/// may be anybody's.
+pub fn could_have_made_until(
+    other: &Call,
+    job: &Candidate,
+    ground: &Ground<'_>,
+    latest: Millis,
+) -> bool {
     if conflict(&other.effect, job, ground.models).is_some() {
         return false;
     }
     let before = other.listed_from.zip(job.created_at).is_some_and(|(from, at)| at < from);
+    let times =
+        clocks::holds_until(job.created_at, other.span, ground.accepted, ground.clocks, latest);
     !before
         && job.seen > other.listed_seq
-        && clocks::holds(job.created_at, other.span, ground.accepted, ground.clocks).is_ok()
+        && !matches!(times, Err(Mistimed::Before | Mistimed::After))
 }
 
 #[cfg(test)]
@@ -257,7 +274,7 @@ pub(crate) mod tests {
         assert!(!conflicts(Some("x"), &ids(&["m1"], 30, 1)), "it has come back otherwise");
         let public = images(None);
         assert!(conflict(&public, &of(Some("x")), &stable).is_none());
-        assert!(conflict(&public, &of(Some("m1")), &stable).is_some());
+        assert!(conflict(&public, &of(Some("m1")), &stable).is_none(), "an upscale of its picture");
         let training = Effect::Training("m1".to_owned());
         assert!(conflict(&training, &of(Some("m1")), &stable).is_none());
         assert!(conflict(&training, &of(Some("m2")), &stable).is_some());
@@ -288,8 +305,11 @@ pub(crate) mod tests {
         let good = || Some(record(None, Some(Media::Images), true));
         assert_eq!(fit(&one, &job("j", MINUTE, good()), &ground), Fit::Fits);
         assert!(matches!(fit(&one, &job("j", 0, good()), &ground), Fit::Odd(_)));
-        assert!(matches!(fit(&one, &job("j", -2 * MINUTE, good()), &ground), Fit::Conflict(_)));
+        assert!(matches!(fit(&one, &job("j", -2 * MINUTE, good()), &ground), Fit::Odd(_)));
         assert!(matches!(fit(&one, &job("j", 60 * MINUTE, good()), &ground), Fit::Odd(_)));
+        let late = job("j", 20 * MINUTE, good());
+        assert!(matches!(fit(&one, &late, &ground), Fit::Odd(_)));
+        assert_eq!(fit_until(&one, &late, &ground, 30 * MINUTE), Fit::Fits, "effects come late");
         assert!(matches!(fit(&one, &job("j", MINUTE, None), &ground), Fit::Odd(_)));
         let many = Record { outputs: 3, ..record(None, Some(Media::Images), true) };
         assert!(matches!(fit(&one, &job("j", MINUTE, Some(many)), &ground), Fit::Odd(_)));
@@ -300,6 +320,11 @@ pub(crate) mod tests {
         assert!(could_have_made(&one, &said, &ground), "a person spoke of one call only");
         assert!(!could_have_made(&one, &job("j", 0, good()), &ground), "its times do not hold");
         assert!(!could_have_made(&one, &job("j", -2 * MINUTE, good()), &ground));
+        assert!(could_have_made(&one, &undated, &ground), "a job without a time is anybody's");
+        assert!(!could_have_made(&one, &late, &ground));
+        assert!(could_have_made_until(&one, &late, &ground, 30 * MINUTE), "effects come late");
+        let listed = Call { listed_from: Some(MINUTE + 1), ..one.clone() };
+        assert!(!could_have_made(&listed, &job("j", MINUTE, good()), &ground), "history");
         let seen_before = Candidate { seen: 0, ..job("j", MINUTE, good()) };
         assert!(!could_have_made(&one, &seen_before, &ground));
     }

@@ -24,6 +24,7 @@ pub mod going_back;
 pub mod lag;
 pub mod lane;
 pub mod list;
+pub mod missing;
 pub mod placing;
 pub mod times;
 pub mod verdict;

@@ -17,6 +17,8 @@ pub struct Bought {
     pub call: Call,
     /// When the vendor made its job (vendor's).
     pub created_at: Option<Millis>,
+    /// Jobs of which a person has said that they are not this call's.
+    pub ruled_out: Vec<String>,
 }
 
 /// What a job is.
@@ -56,11 +58,8 @@ pub fn place(
     now: Millis,
 ) -> Place {
     let seen = |call: &Call| job.seen > call.listed_seq;
-    let possible = |call: &Call| {
-        seen(call)
-            && fit::conflict(&call.effect, job, ground.models).is_none()
-            && !before(call, job)
-    };
+    let possible =
+        |call: &Call| seen(call) && fit::conflict(&call.effect, job, ground.models).is_none();
     let young = |call: &Call| now - call.span.ended_at <= WITHIN;
     let waits = makers.without.iter().any(|other| {
         matches!(other.standing, Standing::Open) && possible(&other.call)
@@ -79,11 +78,16 @@ pub fn place(
             && possible(&other.call)
             && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
     });
-    let late = late.map(|other| other.call.intent).max();
+    // Late jobs come in the order of their calls, more or less: the oldest call that it may be is the
+    // likeliest, before it one whose times hold.
+    let late =
+        late.map(|other| (times(job, &other.call, ground).is_err(), other.call.intent)).min();
+    let late = late.map(|(_, intent)| intent);
     let twice = makers.bought.iter().filter(|bought| {
         let near = bought.created_at.zip(job.created_at);
         near.is_some_and(|(ours, theirs)| (ours - theirs).abs() <= TWICE)
             && !makers.taken.contains(&bought.call.intent)
+            && !bought.ruled_out.contains(&job.remote_id)
             && fit::conflict(&bought.call.effect, job, ground.models).is_none()
     });
     let distance = |bought: &&Bought| {
@@ -92,7 +96,9 @@ pub fn place(
     let twice = twice.min_by_key(distance).map(|bought| bought.call.intent);
     let entry =
         makers.trainings.iter().find(|training| seen(training) && is_entry(training, job, ground));
-    if !read && (late.is_some() || twice.is_some() || entry.is_some()) {
+    // A stranger's record tells which models strangers use: ours among them are trusted no more.
+    let teaches = !ground.models.ours.is_empty();
+    if !read && (teaches || late.is_some() || twice.is_some() || entry.is_some()) {
         return Place::Unread;
     }
     // The only kind that proves itself comes first.
@@ -104,10 +110,6 @@ pub fn place(
 
 fn times(job: &Candidate, call: &Call, ground: &Ground<'_>) -> Result<(), Mistimed> {
     crate::clocks::holds(job.created_at, call.span, ground.accepted, ground.clocks)
-}
-
-fn before(call: &Call, job: &Candidate) -> bool {
-    call.listed_from.zip(job.created_at).is_some_and(|(from, at)| at < from)
 }
 
 /// Whether a job is the entry of an accepted training: by its own record, which names the training's
@@ -122,3 +124,6 @@ fn is_entry(training: &Call, job: &Candidate, ground: &Ground<'_>) -> bool {
         Some(record) => record.media.is_none() && record.model.as_ref() == Some(model),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! What a whole reading of the vendor's list proves about one paid call that has no job.
 
+use crate::clocks;
 use crate::fit::{self, Call, Candidate, Effect, Fit, Ground};
-use crate::lag::{Reach, Settle};
+use crate::lag::{Reach, Settle, Why};
 use crate::times::Times;
 use crate::witness::Heard;
 use crate::{Millis, SECOND};
@@ -62,8 +63,8 @@ pub struct Reading {
 pub struct Scene<'a> {
     /// Clocks, accepted jobs, ids of models.
     pub ground: Ground<'a>,
-    /// Other calls without a job that went out within a day, and accepted trainings whose entry may
-    /// still appear (as open calls).
+    /// Other calls without a job: every one that is out or open, however long ago it went out, the
+    /// rest for days; and accepted trainings whose entry may still appear (as open calls).
     pub others: &'a [Other],
     /// Whether nobody else uses the account.
     pub exclusive: bool,
@@ -122,9 +123,14 @@ pub fn judge(
     scene: &Scene<'_>,
     times: &Times,
 ) -> Verdict {
+    // Where effects were seen to come late, nothing is odd about one that does.
+    let latest = match scene.settle.why {
+        Why::LateEffects => times.least_if_late().max(clocks::LATEST),
+        Why::Least | Why::Lag { .. } => clocks::LATEST,
+    };
     let fits: Vec<(&Candidate, Fit)> = candidates
         .iter()
-        .map(|job| (job, fit::fit(call, job, &scene.ground)))
+        .map(|job| (job, fit::fit_until(call, job, &scene.ground, latest)))
         .filter(|(_, fit)| !matches!(fit, Fit::Conflict(_)))
         .collect();
     if fits.is_empty() {
@@ -173,10 +179,12 @@ fn obstacle(
             "the job {id} could be this one, or that of a call which this database has forgotten"
         ));
     }
+    // An effect may come as late as the settle time in force: so long another call is a maker.
+    let latest = scene.settle.millis.max(clocks::LATEST);
     let maker = scene.others.iter().find(|other| {
         other.call.request_hash != call.request_hash
             && other.standing != (Standing::Absent { fresh: true })
-            && fit::could_have_made(&other.call, job, &scene.ground)
+            && fit::could_have_made_until(&other.call, job, &scene.ground, latest)
     });
     if let Some(other) = maker {
         return Some(match other.call.effect {
@@ -185,6 +193,11 @@ fn obstacle(
                 format!("the job {id} is either this one or that of call {}", other.call.intent)
             }
         });
+    }
+    if let Some(ours) = unshown_twin(call, job, &scene.ground) {
+        return Some(format!(
+            "the job {id} may be the accepted job {ours}, which no list has shown under that id"
+        ));
     }
     let near = |at: Millis| {
         scene.ground.accepted.iter().any(|ours| {
@@ -203,6 +216,23 @@ fn obstacle(
         return Some(format!("the job {id} could be this one, but others use this account too"));
     }
     None
+}
+
+/// An accepted job that no list has shown, and that was made when this one was: it may be the same
+/// one under another id.
+fn unshown_twin<'a>(call: &Call, job: &Candidate, ground: &Ground<'a>) -> Option<&'a str> {
+    let twin = ground.accepted.iter().find(|ours| {
+        let unshown = !ours.shown && !ours.gone && ours.created_at.is_none();
+        let about = match (ground.clocks.offset, job.created_at) {
+            (Some((least, most)), Some(at)) => {
+                let from = ours.accepted_at + least - DOUBLE;
+                (from..=ours.accepted_at + most + DOUBLE).contains(&at)
+            }
+            _ => ours.accepted_at > call.span.opened_at,
+        };
+        unshown && about
+    });
+    twin.map(|ours| ours.remote_id.as_str())
 }
 
 fn nothing_found(
@@ -279,7 +309,7 @@ fn barrier(
             seconds(settle)
         ));
     }
-    let alone = times.alone().max(settle);
+    let alone = times.alone();
     if *since == 0 && progress.looking < alone {
         return Some(format!(
             "not in the vendor's list after {} s; the next job that is accepted bears witness, or {} \
@@ -295,3 +325,6 @@ fn barrier(
 pub fn wants_wide(first: bool, looking: Millis, settle: Millis, pause: Millis) -> bool {
     first || looking.saturating_add(pause) >= settle
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,11 @@ impl Window {
             && self.end.is_none_or(|end| created_at <= end.saturating_sub(edge))
     }
 
+    /// Whether a job of ours made then lies well inside.
+    pub fn shows(&self, created_at: Millis) -> bool {
+        self.holds(created_at, OWN_EDGE)
+    }
+
     /// Between which times (vendor's) a job bears witness against a cut list.
     pub fn inner(&self) -> (Millis, Millis) {
         let end = self.end.map_or(Millis::MAX, |end| end.saturating_sub(EDGE));
@@ -76,7 +81,7 @@ impl Witnesses {
     ) -> Self {
         let bears = |job: &&Accepted| match job.created_at {
             _ if job.gone => false,
-            Some(at) => window.holds(at, OWN_EDGE),
+            Some(at) => window.shows(at),
             // Not shown yet: too young to say anything, or a hole in the list.
             None if job.shown => false,
             None => now - job.accepted_at >= settle,

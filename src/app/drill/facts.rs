@@ -87,6 +87,9 @@ pub(super) struct Effect {
     pub(super) content_sha256: Option<String>,
     pub(super) endpoint: Option<String>,
     pub(super) request: Option<Value>,
+    /// The first effect of the same request, if the network delivered it twice.
+    #[serde(default)]
+    pub(super) double_of: Option<u64>,
     /// How a job stands.
     pub(super) status: Option<String>,
     /// What a job made.

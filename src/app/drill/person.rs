@@ -18,6 +18,10 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
         return Ok(());
     };
     let rows = audit.rows().await?;
+    let mut candidates = Vec::new();
+    for one in parked {
+        candidates.push(audit.candidates(&one.id).await?);
+    }
     audit.close().await?;
     let facts = super::Facts {
         rows,
@@ -30,7 +34,7 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
         .iter()
         .filter_map(|row| Some((row.kind.as_str(), row.remote_id.as_deref()?)))
         .collect();
-    for one in parked {
+    for (one, candidates) in parked.iter().zip(candidates) {
         let Some(row) = facts.rows.iter().find(|row| row.id == one.id) else {
             continue;
         };
@@ -46,7 +50,14 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
             let mut args = vec!["resolve".to_owned(), one.id.clone()];
             match there.filter(|_| wanted.is_some()) {
                 Some(effect) => args.extend(["--adopt".to_owned(), effect.id.clone()]),
-                None => args.push("--resubmit".to_owned()),
+                None => {
+                    // What could be it is not, or it would not have to be sent again.
+                    for other in candidates {
+                        let not_this = ["resolve", &one.id, "--not-this", &other];
+                        world.run(&not_this.map(str::to_owned), None).await?;
+                    }
+                    args.push("--resubmit".to_owned());
+                }
             }
             args.extend(["--why".to_owned(), "the vendor's ledger".to_owned()]);
             args

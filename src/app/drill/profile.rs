@@ -51,11 +51,39 @@ const MALICE: &[&str] = &[
     "expired-url,p=0.05",
 ];
 
+/// A vendor that shows badly what it truly has, each way by itself.
+const LIES: &[&str] = &[
+    "created-jitter=800ms@jobs",
+    "created-whole,p=0.3",
+    "filter-skew=-40m",
+    "filter-skew=25m,from=25s",
+    "no-future-end",
+    "list-lag=0s..1500ms,p=0.5",
+    "list-shuffled",
+    "token-beside,p=0.3",
+    "token-number,p=0.3",
+    "token-object,p=0.02",
+    "list-drops=0.001",
+    "list-cut=1,p=0.03",
+    "list-headless=2,p=0.03",
+    "list-loops,p=0.01",
+    "list-empty=null,p=0.03",
+    "list-empty=missing,p=0.03",
+    "list-empty=array,p=0.03",
+    "empty-as=null",
+    "list-frozen,from=15s,for=3s",
+    "list-frozen,from=40s,for=2s",
+    "model-id-form=prefix,p=0.1",
+    "deliver-twice,p=0.03",
+    "deliver-twice=700ms,p=0.02",
+];
+
 /// The longest time after which an effect shows in the list, from the call on.
 pub(super) fn slowest_listing(profile: Profile) -> Duration {
     match profile {
         Profile::Clean => Duration::ZERO,
         Profile::Flaky => Duration::from_millis(500),
+        Profile::Liar => Duration::from_secs(3),
         Profile::Hostile => Duration::from_secs(9),
     }
 }
@@ -69,6 +97,10 @@ pub(super) fn faults(profile: Profile) -> Vec<&'static str> {
         Profile::Flaky => {
             faults.extend(TROUBLE);
             faults.push(SMALL_LAG);
+        }
+        Profile::Liar => {
+            faults.extend(LIES);
+            faults.extend(TROUBLE);
         }
         Profile::Hostile => {
             faults.extend(MALICE);
@@ -104,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_one() {
-        for profile in [Profile::Clean, Profile::Flaky, Profile::Hostile] {
+        for profile in [Profile::Clean, Profile::Flaky, Profile::Hostile, Profile::Liar] {
             for spec in faults(profile) {
                 assert!(spec.parse::<Fault>().is_ok(), "{spec}");
             }

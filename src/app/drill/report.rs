@@ -176,7 +176,12 @@ impl Report {
             ("lost", verdict.lost.len().to_string()),
             (
                 "duplicated",
-                format!("{} ({} more reported)", verdict.duplicated.len(), verdict.reported.len()),
+                format!(
+                    "{} ({} more reported, {} delivered twice and reported)",
+                    verdict.duplicated.len(),
+                    verdict.reported.len(),
+                    verdict.doubled.len()
+                ),
             ),
             ("wrongly adopted", verdict.wrongly_adopted.len().to_string()),
             (

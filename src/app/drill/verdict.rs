@@ -25,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) duplicated: Vec<Finding>,
     /// Effects too many that the database reports as claimed by no row.
     pub(super) reported: Vec<Finding>,
+    /// Those of them that the network made by delivering a request twice, all reported.
+    pub(super) doubled: Vec<Finding>,
     /// Rows that hold something of the vendor's that is not theirs.
     pub(super) wrongly_adopted: Vec<Finding>,
 }
@@ -282,10 +284,16 @@ fn check_effects(facts: &Facts, index: &Index<'_>, verdict: &mut Verdict) {
         let claims = effects.iter().filter(claimed).count();
         // One effect is what was wanted, whoever knows of it; all others are too many.
         let too_many = effects.len() - 1;
+        let mut doubles = effects.iter().filter(|effect| effect.double_of.is_some()).count();
         let unclaimed = effects.iter().filter(|effect| !claimed(effect));
         for effect in unclaimed.rev().take(too_many) {
             let about = finding(&effect.id, format!("a second time: {piece}"));
             match facts.unclaimed.contains(&effect.id) {
+                // Whichever of the two the row has, the other one is the double.
+                true if doubles > 0 => {
+                    doubles -= 1;
+                    verdict.doubled.push(about);
+                }
                 true => verdict.reported.push(about),
                 false => verdict.duplicated.push(about),
             }

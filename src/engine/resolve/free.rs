@@ -1,16 +1,16 @@
 //! Looking for models and uploads: free of charge, sent again without limit, and still never twice
 //! on purpose.
 
-use super::{Engine, Result, Seen, expected};
-use crate::domain::ids::RemoteModelId;
-use crate::domain::reconcile::lag::Moment;
-use crate::domain::reconcile::{SKEW, Verdict};
+use super::{Engine, Proof, Result, Seen, expected};
+use crate::domain::ids::{Millis, RemoteModelId};
 use crate::domain::work::{Kind, Work};
-use crate::store::intents::OpenIntent;
+use crate::store::intents::{Moment, OpenIntent};
 use crate::vendor::{ImageFilter, RemoteImage};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+/// The vendor may round times to whole seconds, and its clock may be read a little late (ms).
+const SKEW: Millis = 6_000;
 /// Pages of a model's images that are read at most; the vendor allows 20 of each type.
 const IMAGE_PAGES: u32 = 10;
 /// An upload is at most this large (vendor-api.md section 5).
@@ -34,7 +34,7 @@ const IMAGES: Words = Words {
 impl Engine {
     pub(super) async fn look_for_model(&self, open: &OpenIntent) -> Result<Seen> {
         let name = expected(open, "name");
-        let since = open.vendor_time - SKEW - self.store.lag().await?.skew;
+        let since = open.vendor_time - SKEW;
         self.know_the_time().await?;
         let at = self.moment();
         let all = self.call(self.client.list_models()).await?.value;
@@ -59,7 +59,7 @@ impl Engine {
 
     pub(super) async fn look_for_upload(&self, work: &Work, open: &OpenIntent) -> Result<Seen> {
         let row = self.store.upload(work.id).await?;
-        let since = open.vendor_time - SKEW - self.store.lag().await?.skew;
+        let since = open.vendor_time - SKEW;
         let model = self.remote_model(&row.model_id).await?;
         self.know_the_time().await?;
         let at = self.moment();
@@ -97,28 +97,36 @@ impl Engine {
         let Words { one: what, many, nothing } = words;
         let settle = self.timing().free_settle;
         let again = (settle / 4).clamp(100, 5_000);
-        let healthy = open.healthy_at(&at, self.longest_gap(again));
+        let looking = open.looking_at(&at);
         let evidence = json!({
-            "listed": listed.len(), "candidates": found.clone(), "healthy_ms": healthy,
+            "listed": listed.len(), "candidates": found.clone(), "looking_ms": looking,
         });
-        let verdict = match found.as_slice() {
-            [] if healthy >= settle && open.first_look.is_some() => Verdict::Absent {
-                why: format!(
-                    "{nothing} {} s after the call",
-                    (at.vendor - open.vendor_time) / 1000
-                ),
+        let ripe = found.is_empty() && looking >= settle;
+        let proof = match found.as_slice() {
+            [] if ripe && open.ripe_since.is_some() => Proof::Absent {
+                why: format!("{nothing} {} s after the call", (at.at - open.opened_at) / 1000),
             },
-            [] => Verdict::Wait { why: (*nothing).to_owned(), empty: true },
-            [one] => Verdict::Adopt {
+            [] => Proof::None { why: (*nothing).to_owned(), candidates: Vec::new() },
+            [one] => Proof::Found {
                 remote_id: one.clone(),
                 why: format!("the only new {what} at the vendor that no row claims"),
             },
-            _ => Verdict::Park {
+            _ => Proof::Person {
                 why: format!("several {many} at the vendor could be it"),
                 candidates: found,
             },
         };
-        Seen { verdict, evidence, at, listed_seq: None, settled: healthy >= settle, healthy, again }
+        Seen {
+            proof,
+            evidence,
+            at,
+            listed_seq: None,
+            looking,
+            ripe,
+            fresh: false,
+            late_effect: None,
+            again,
+        }
     }
 
     async fn reference_images(&self, model: &RemoteModelId) -> Result<Vec<RemoteImage>> {

@@ -1,178 +1,316 @@
 //! Looking for jobs and trainings: what costs credits is never sent again on a guess.
 
 use super::ended::EndedJobs;
-use super::{Engine, Result, Seen, expected};
+use super::{Engine, Proof, Result, Seen, expected};
 use crate::config::Auto;
-use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
-use crate::domain::reconcile::lag::Moment;
-use crate::domain::reconcile::{
-    self, Candidate, Doubt, Effect, Expected, Fit, Media, SKEW, Sight, Verdict,
-};
-use crate::domain::work::Kind;
+use crate::domain::event::Event;
+use crate::domain::ids::{Id, Millis, RemoteJobId, RemoteModelId};
+use crate::domain::work::{Kind, State};
 use crate::engine::poll::MEDIA_MAY_LAG;
-use crate::store::intents::OpenIntent;
-use crate::store::listing::{SHARED, Unclaimed};
+use crate::engine::sweep::Before;
+use crate::store::apply::Facts;
+use crate::store::doubt::{Known, Unclaimed, call_of};
+use crate::store::intents::{Look, NoteLook, OpenIntent};
 use crate::vendor::{JobStatus, ModelStatus, RemoteJob};
+use judging::clocks::{self, Accepted, Clocks};
+use judging::fit::{self, Call, Candidate, Effect, Fit, Ground, Media, ModelIds, Record};
+use judging::lag::Settle;
+use judging::list;
+use judging::verdict::{self, Other, Progress, Reading, Scene, Standing, Verdict};
+use judging::witness::{Heard, Window, Witnesses};
+use judging::{DAY, HOUR, MINUTE};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// The vendor's own default window (vendor-api.md 2.15): so far the list reaches back in any case.
-const REACH: Millis = 24 * 60 * 60 * 1000;
 
 /// How often a look asks for one record before it counts as failed.
 const TRIES: u32 = 3;
 /// Between two of them.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// A parked call is judged again for so long.
+const PARKED_FOR: Millis = 7 * DAY;
+/// Looking for a call that has been proven absent has gone on for long enough.
+const LONG_ENOUGH: Millis = Millis::MAX / 4;
+
+/// Words of the vendor's with which a job ends, beside `failed` that the vendor does not document.
+const ENDS: [&str; 7] = ["cancel", "fail", "error", "abort", "expire", "timed", "reject"];
+
+/// How a call is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quest {
+    /// It is in doubt.
+    Doubt,
+    /// It has been proven absent, and this is the look before it is sent again.
+    Resend,
+    /// It is parked.
+    Parked,
+}
+
+/// What is known about a call beside the list.
+struct Around {
+    call: Call,
+    known: Known,
+    settle: Settle,
+    others: Vec<Other>,
+    accepted: Vec<Accepted>,
+    clocks: Clocks,
+    models: ModelIds,
+    exclusive: bool,
+    forgetful: bool,
+}
+
+impl Around {
+    fn ground(&self) -> Ground<'_> {
+        Ground { accepted: &self.accepted, clocks: &self.clocks, models: &self.models }
+    }
+}
 
 impl Engine {
-    pub(super) async fn look_for_training(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
+    /// Looks for a training: only its model's status proves that it began, and nothing that it did
+    /// not.
+    pub(super) async fn look_for_training(&self, open: &OpenIntent) -> Result<Seen> {
         let model = RemoteModelId(expected(open, "model").unwrap_or_default());
+        let at = self.moment();
         let status = self.call(self.client.get_model(&model)).await?.value.status;
         let word = super::super::poll::model_word(&status);
-        let evidence = json!({ "model": model.as_str(), "model_status": word });
-        let (again, at) = (self.timing().relist, self.moment());
+        let (looking, times) = (open.looking_at(&at), self.times());
+        let again = times.pause(looking, 0);
+        let evidence = json!({
+            "model": model.as_str(), "model_status": word, "looking_ms": looking,
+        });
+        let seen = |proof| Seen {
+            proof,
+            evidence,
+            at,
+            listed_seq: None,
+            looking,
+            ripe: false,
+            fresh: false,
+            late_effect: None,
+            again,
+        };
         if super::super::poll::is_past_new(&status) {
             let why = format!("the model's status is {word:?}");
-            let verdict = Verdict::Adopt { remote_id: model.0, why };
-            return Ok(Seen {
-                verdict,
-                evidence,
-                at,
-                listed_seq: None,
-                settled: false,
-                healthy: 0,
-                again,
-            });
+            return Ok(seen(Proof::Found { remote_id: model.0, why }));
         }
         if status == ModelStatus::Deleted {
             let why = "the training's model has been deleted since".to_owned();
-            let verdict = Verdict::Park { why, candidates: Vec::new() };
-            return Ok(Seen {
-                verdict,
-                evidence,
-                at,
-                listed_seq: None,
-                settled: false,
-                healthy: 0,
-                again,
-            });
+            return Ok(seen(Proof::Person { why, candidates: Vec::new() }));
         }
-        // Still `new`. A job that could be the training forbids "absent".
-        let mut seen = self.look_at_list(open, judged).await?;
-        if let (Some(all), Some(more)) = (seen.evidence.as_object_mut(), evidence.as_object()) {
-            all.extend(more.clone());
-        }
-        Ok(seen)
+        // How long the status takes to follow its trigger has not been measured: it stays in doubt,
+        // and a person is asked while the looking goes on.
+        let why = format!("the model is still {word}, which proves nothing");
+        Ok(seen(Proof::None { why, candidates: Vec::new() }))
     }
 
-    pub(super) async fn look_for_job(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
-        self.look_at_list(open, judged).await
-    }
-
-    /// A complete, new listing, what of it could be this call's, and what that proves.
-    ///
-    /// `judged`: the call has been taken for absent, and this is the look before it is sent again.
-    /// The settle time that it was given then is enough, should a longer one be known by now: these
-    /// looks add nothing to it, so it would be waited for in vain.
-    async fn look_at_list(&self, open: &OpenIntent, judged: bool) -> Result<Seen> {
-        let skew = SKEW + self.store.lag().await?.skew;
-        self.know_the_time().await?;
+    /// Looks for a job: a new whole list, its witnesses, what of it could be this call's, and what
+    /// that proves.
+    pub(super) async fn look_for_job(&self, open: &OpenIntent, quest: Quest) -> Result<Seen> {
         // The look is as old as the question for the list, however long the rest of it takes.
         let at = self.moment();
-        let (unclaimed, listed_seq, reaches_back) =
-            self.unclaimed_since(open, open.vendor_time - skew).await?;
-        let longest = self.longest_gap(self.timing().relist);
-        let mine = doubt(open, &at, longest, reaches_back);
-        let to_doubt = |other: &OpenIntent| doubt(other, &at, longest, reaches_back);
-        let others = self.store.other_paid_doubts(open.seq).await?;
-        let videos = for_a_video(&mine) || others.iter().map(to_doubt).any(|it| for_a_video(&it));
-        let mut candidates = Vec::new();
-        for job in &unclaimed {
-            candidates.push(self.evidence(job, videos).await?);
-        }
-        let settle = self.settle_time().await?;
-        // In a database that went back, a new job may be that of a call which it has forgotten.
-        let lost = self.store.may_have_forgotten(open.seq).await?;
-        let sight = Sight {
-            vendor_now: at.vendor,
-            exclusive: !lost && self.account_is_exclusive().await?,
-            trainings: self.store.trainings_that_may_show(open, settle).await?,
-            skew,
-            settle: if judged { settle.min(mine.healthy) } else { settle },
-            relist: self.timing().relist,
+        let times = self.times();
+        let looking = match quest {
+            Quest::Resend => LONG_ENOUGH,
+            _ => open.looking_at(&at),
         };
-        let shown = candidates.iter().zip(&unclaimed).map(|(job, listed)| {
-            json!({
-                "remote_id": job.remote_id, "created_at": job.created_at,
-                "status": listed.status, "credits": listed.credits, "model": job.model,
-                "media": job.media, "outputs": job.outputs,
-                "fit": match reconcile::fit(&mine, job, skew) {
-                    Fit::Fits => "could be it".to_owned(),
-                    Fit::Odd(what) => format!("could be it, but {what}"),
-                    Fit::Conflict(what) => format!("cannot be it: {what}"),
-                },
-            })
-        });
-        let evidence = json!({
-            "candidates": shown.collect::<Vec<Value>>(), "exclusive": sight.exclusive,
-            "settle_ms": settle, "healthy_ms": mine.healthy, "vendor_now": sight.vendor_now,
-        });
-        let healthy = mine.healthy;
-        let mut doubts = vec![mine];
+        let settle = self.store.lag().await?.settle(&times, at.at).millis;
+        let wide = quest != Quest::Doubt
+            || verdict::wants_wide(open.looks == 0 || open.missed, looking, settle, open.pause);
+        let (heard, took) = self.read_about(open, wide).await?;
+        let listed_seq = Some(self.store.newest_listed().await?);
+        let candidates = self.candidates(open).await?;
         // Read last: what came into doubt meanwhile may explain a job of the list as well.
-        doubts.extend(self.store.other_paid_doubts(open.seq).await?.iter().map(to_doubt));
-        let verdict = match reconcile::judge(&doubts, &candidates, &sight).swap_remove(0) {
-            Verdict::Absent { why } if lost => Verdict::Park {
-                why: format!("{why}, but this database has been in quarantine since"),
-                candidates: Vec::new(),
+        let around = self.around(open).await?;
+        let progress = Progress {
+            parked: quest == Quest::Parked,
+            looking,
+            ripe_since: match quest {
+                Quest::Resend => Some(0),
+                _ => open.ripe_since,
             },
+            age: open.age_at(&at),
+        };
+        let scene = Scene {
+            ground: around.ground(),
+            others: &around.others,
+            exclusive: around.exclusive,
+            settle: around.settle,
+            reach: around.known.reach,
+            lacks: around.known.lacks.as_deref(),
+            forgetful: around.forgetful,
+        };
+        let fresh = heard.since > 0;
+        let evidence = evidence(&candidates, &heard, wide, &around, looking);
+        let reading = Reading { wide, heard };
+        let jobs: Vec<Candidate> = candidates.iter().map(Unclaimed::candidate).collect();
+        let verdict = verdict::judge(&around.call, &progress, &reading, &jobs, &scene, &times);
+        let late_effect = match &verdict {
+            Verdict::Found { remote_id, .. } => {
+                let found = jobs.iter().find(|job| job.remote_id == *remote_id);
+                found.filter(|job| came_late(job, &around)).map(|job| job.remote_id.clone())
+            }
+            _ => None,
+        };
+        let (proof, ripe) = self.proof_of(verdict, for_a_video(&around.call));
+        let again = match ripe {
+            true => times.relist.max(took.saturating_mul(4)),
+            false => times.pause(looking, took),
+        };
+        Ok(Seen { proof, evidence, at, listed_seq, looking, ripe, fresh, late_effect, again })
+    }
+
+    fn proof_of(&self, verdict: Verdict, videos: bool) -> (Proof, bool) {
+        match verdict {
             // Nothing is taken over by what was read a while ago.
-            Verdict::Adopt { remote_id, .. }
+            Verdict::Found { remote_id, .. }
                 if self.ended().lasting(&remote_id, videos).is_some() =>
             {
                 self.ended().forget(&remote_id);
                 let why = format!("the job {remote_id} is read once more before it is taken over");
-                Verdict::Wait { why, empty: false }
+                (Proof::None { why, candidates: vec![remote_id] }, false)
             }
-            verdict => verdict,
+            Verdict::Found { remote_id, why } => (Proof::Found { remote_id, why }, false),
+            Verdict::Absent { why, .. } => (Proof::Absent { why }, true),
+            Verdict::Wait { why, candidates, ripe } => (Proof::None { why, candidates }, ripe),
+            Verdict::Park { why, candidates } => (Proof::Person { why, candidates }, false),
+        }
+    }
+
+    /// Reads the list about a call; answers what its witnesses said and how long it took (ms).
+    async fn read_about(&self, open: &OpenIntent, wide: bool) -> Result<(Heard, Millis)> {
+        let read = {
+            let _one_at_a_time = self.listing.lock().await;
+            let mut before = self.before_a_list().await?;
+            let since = open.opened_at - DAY;
+            before.ours = self.store.our_jobs(since).await?;
+            let start = self.start_about(open, wide, &before);
+            let window = Window { start, end: None };
+            let shown_before = self.store.shown_before(window.inner()).await?;
+            let wanted: HashSet<String> = shown_before.iter().cloned().collect();
+            let read = self.read_list(start, &before, &wanted, wide).await?;
+            let witnesses = self.witnesses(open, &read.window, &before, shown_before).await?;
+            let heard = witnesses.heard(|id| read.shown.contains(id));
+            (heard, read.took)
         };
-        Ok(Seen {
-            verdict,
-            evidence,
-            at,
-            listed_seq,
-            settled: healthy >= settle,
-            healthy,
-            again: self.timing().relist,
+        self.place_unclaimed().await?;
+        Ok(read)
+    }
+
+    fn start_about(&self, open: &OpenIntent, wide: bool, before: &Before) -> Millis {
+        let narrow = list::narrow(open.opened_at, open.listed_from, &before.clocks);
+        match open.listed_from.filter(|_| wide) {
+            Some(from) => from,
+            // A call of an older database: as wide as the vendor's own window.
+            None if wide => narrow - DAY + HOUR,
+            None => narrow,
+        }
+    }
+
+    async fn witnesses(
+        &self,
+        open: &OpenIntent,
+        window: &Window,
+        before: &Before,
+        shown_before: Vec<String>,
+    ) -> Result<Witnesses> {
+        let settle = self.store.lag().await?.settle(&self.times(), self.now()).millis;
+        let call = (open.opened_at, open.ended_at());
+        Ok(Witnesses::of(window, call, &before.ours.all, shown_before, (settle, self.now())))
+    }
+
+    /// What no row claims since the call, each with its record as it is now.
+    async fn candidates(&self, open: &OpenIntent) -> Result<Vec<Unclaimed>> {
+        let mut jobs = self.store.unclaimed_since(open).await?;
+        for job in &mut jobs {
+            self.read_record(job).await?;
+        }
+        Ok(jobs)
+    }
+
+    async fn around(&self, open: &OpenIntent) -> Result<Around> {
+        let now = self.now();
+        let call = call_of(open);
+        let ours = self.store.our_jobs(open.opened_at - DAY).await?;
+        let clocks = Clocks::measure(&ours.heard, now);
+        let mut others =
+            self.store.calls_without_a_job(Some(open.seq), open.opened_at - DAY).await?;
+        let trainings = self.store.trainings_without_an_entry().await?;
+        others.extend(trainings.into_iter().map(|call| Other { call, standing: Standing::Open }));
+        let model = match &call.effect {
+            Effect::Job(expected) => expected.model.clone(),
+            Effect::Training(model) => Some(model.clone()),
+        };
+        let known = self.store.known().await?;
+        Ok(Around {
+            settle: known.lag.settle(&self.times(), now),
+            models: self.store.model_ids(model.as_deref()).await?,
+            exclusive: self.is_exclusive(&known),
+            forgetful: self.store.may_have_forgotten(open.seq).await?,
+            call,
+            known,
+            others,
+            accepted: ours.heard,
+            clocks,
         })
     }
 
-    /// Reads the list from before the call on. Answers what no row claims, the newest listed
-    /// job, and whether the list surely reaches back that far.
-    async fn unclaimed_since(
-        &self,
-        open: &OpenIntent,
-        since: Millis,
-    ) -> Result<(Vec<Unclaimed>, Option<i64>, bool)> {
-        let _one_at_a_time = self.listing.lock().await;
-        let recent = self.vendor_now() - since <= REACH;
-        // An older one that we know must show up too, or the list does not reach back to it.
-        let witness = if recent { None } else { self.store.known_before(since).await? };
-        // Without the vendor's clock the window is as wide as the vendor's own.
-        let since = if open.dated { since } else { since - REACH };
-        let start = witness.as_ref().map_or(since, |(_, at)| (*at).min(since));
-        let witness = witness.as_ref().map(|(id, _)| id.as_str());
-        let seen = self.list_since(start - SKEW, witness).await?;
-        let listed_seq = Some(self.store.newest_listed().await?);
-        Ok((self.store.unclaimed_jobs(open).await?, listed_seq, recent || seen))
+    fn is_exclusive(&self, known: &Known) -> bool {
+        match self.config.account.exclusive {
+            Auto::Set(exclusive) => exclusive,
+            Auto::Auto => known.nobody_else,
+        }
     }
 
-    /// What a listed job is, as far as the vendor tells. `videos`: a video is being looked for.
-    async fn evidence(&self, job: &Unclaimed, videos: bool) -> Result<Candidate> {
-        let known = self.ended().lasting(&job.remote_id, videos).cloned();
-        if let Some(known) = known {
-            return Ok(Candidate { created_at: job.created_at.or(known.created_at), ..known });
+    /// Parked calls that the next sweep judges again.
+    pub(in crate::engine) async fn parked_to_judge(&self) -> Result<Vec<OpenIntent>> {
+        Ok(self.store.parked_calls(self.now() - PARKED_FOR).await?)
+    }
+
+    /// What the lists of sweeps prove about a parked call settles it, until a person decides.
+    pub(in crate::engine) async fn judge_parked(&self, open: &OpenIntent) -> Result<()> {
+        let Some(id) = Id::parse(&open.subject) else { return Ok(()) };
+        let loaded = self.store.load(Kind::Job, id).await?;
+        let parked = matches!(loaded.work.state, State::Attention { .. });
+        if !parked || loaded.work.remote_id.is_some() {
+            return Ok(());
+        }
+        let seen = self.look_for_job(open, Quest::Parked).await?;
+        let look = Some(Look::Whole {
+            at: seen.at,
+            looking: seen.looking,
+            pause: super::super::millis(self.config.sweep.every),
+            ripe: seen.ripe,
+            fresh: seen.fresh,
+            opens_lane: false,
+            asked: None,
+            listed_seq: seen.listed_seq,
+        });
+        let event = match seen.proof {
+            Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },
+            Proof::Absent { why } if loaded.work.absences == 0 => Event::Absent { note: why },
+            _ => {
+                let Some(look) = look else { return Ok(()) };
+                let note = NoteLook { intent: open.seq, look };
+                return Ok(self.store.writer().write(note).await?);
+            }
+        };
+        let facts = Facts {
+            look,
+            parked_of: Some(open.seq),
+            evidence: Some(seen.evidence),
+            late_effect: seen.late_effect,
+            version: Some(loaded.version),
+            ..Facts::default()
+        };
+        self.apply_with(Kind::Job, id, event, facts).await.map(drop)
+    }
+
+    /// What a listed job is, as far as the vendor tells; none if it lists it and cannot show it.
+    pub(in crate::engine) async fn record_of(&self, job: &Unclaimed) -> Result<Option<Record>> {
+        let known = self.ended().lasting(&job.remote_id, true).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
         let remote_id = RemoteJobId(job.remote_id.clone());
         let mut tries = 0;
@@ -182,9 +320,7 @@ impl Engine {
             match self.call(self.client.get_job(&remote_id)).await {
                 Ok(reply) => break (reply.value, asked),
                 // Nothing more to be learnt of it: it stays a candidate that cannot be ruled out.
-                Err(failure) if matches!(failure.http_status, Some(200 | 404)) => {
-                    return Ok(unreadable(job));
-                }
+                Err(failure) if matches!(failure.http_status, Some(200 | 404)) => return Ok(None),
                 // One bad answer among many would spoil the whole look.
                 Err(failure) if tries < TRIES && failure.http_status >= Some(500) => {
                     tokio::time::sleep(TRY_AGAIN).await;
@@ -192,81 +328,85 @@ impl Engine {
                 Err(failure) => return Err(failure.into()),
             }
         };
-        let candidate = candidate(job, &record);
-        if matches!(record.status, JobStatus::Success | JobStatus::Failed) {
+        let read = read(&record);
+        if read.ended {
             // As late as a poll of our own jobs expects their media.
             let lag = i64::from(MEDIA_MAY_LAG).saturating_mul(self.timing().poll_job);
             let lag = Duration::from_millis(u64::try_from(lag).unwrap_or(0));
-            self.ended().note(&candidate, (asked, self.clock.monotonic()), lag);
+            let times = (asked, self.clock.monotonic());
+            self.ended().note(&job.remote_id, &read, times, lag);
         }
-        Ok(candidate)
+        Ok(Some(read))
     }
 
     fn ended(&self) -> MutexGuard<'_, EndedJobs> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nobody else uses the account, as far as is known.
     pub(in crate::engine) async fn account_is_exclusive(&self) -> Result<bool> {
-        Ok(match self.config.account.exclusive {
-            Auto::Set(exclusive) => exclusive,
-            Auto::Auto => self.store.setting::<Value>(SHARED).await?.is_none(),
+        Ok(self.is_exclusive(&self.store.known().await?))
+    }
+}
+
+/// Whether the vendor made the job long after the end of its call.
+fn came_late(job: &Candidate, around: &Around) -> bool {
+    let (call, clocks) = (around.call.span, &around.clocks);
+    clocks::late_by(job.created_at, call, &around.accepted, clocks).is_some_and(|by| by > MINUTE)
+}
+
+fn for_a_video(call: &Call) -> bool {
+    matches!(&call.effect, Effect::Job(expected) if expected.media == Media::Videos)
+}
+
+/// What was seen, for whoever has to judge it later.
+fn evidence(
+    jobs: &[Unclaimed],
+    heard: &Heard,
+    wide: bool,
+    around: &Around,
+    looking: Millis,
+) -> Value {
+    let shown = jobs.iter().map(|job| {
+        let candidate = job.candidate();
+        json!({
+            "remote_id": job.remote_id, "created_at": job.created_at, "status": job.status,
+            "credits": job.credits, "record": candidate.record,
+            "fit": match fit::fit(&around.call, &candidate, &around.ground()) {
+                Fit::Fits => "could be it".to_owned(),
+                Fit::Odd(what) => format!("could be it, but {what}"),
+                Fit::Conflict(what) => format!("cannot be it: {what}"),
+            },
         })
-    }
-}
-
-fn doubt(open: &OpenIntent, at: &Moment, longest: Millis, reaches_back: bool) -> Doubt {
-    let unknown = Expected { model: None, media: Media::Images, count: None };
-    Doubt {
-        intent: open.seq,
-        request_hash: open.request_hash.clone(),
-        effect: if open.kind == Kind::Training.as_str() {
-            Effect::Training
-        } else {
-            Effect::Job(serde_json::from_str(&open.expects).unwrap_or(unknown))
+    });
+    json!({
+        "candidates": shown.collect::<Vec<Value>>(), "exclusive": around.exclusive,
+        "wide": wide, "witnesses": {
+            "before": heard.before, "since": heard.since, "missing": heard.missing,
         },
-        sent_at: open.vendor_time,
-        dated: open.dated,
-        healthy: open.healthy_at(at, longest),
-        looked: open.looked_boot.is_some(),
-        looks: u32::try_from(open.looks).unwrap_or(u32::MAX),
-        first_look: open.first_look,
-        reaches_back,
-    }
+        "settle_ms": around.settle.millis, "settle_why": around.settle.why.to_string(),
+        "looking_ms": looking,
+    })
 }
 
-fn for_a_video(doubt: &Doubt) -> bool {
-    matches!(&doubt.effect, Effect::Job(expected) if expected.media == Media::Videos)
-}
-
-/// A job that the vendor lists and cannot show.
-fn unreadable(job: &Unclaimed) -> Candidate {
-    Candidate {
-        remote_id: job.remote_id.clone(),
-        created_at: job.created_at,
-        model: None,
-        media: None,
-        outputs: 0,
-        failed: false,
-        unreadable: true,
-    }
-}
-
-fn candidate(job: &Unclaimed, record: &RemoteJob) -> Candidate {
-    let done =
-        !matches!(record.status, JobStatus::Created | JobStatus::Queued | JobStatus::Running);
+pub(super) fn read(record: &RemoteJob) -> Record {
+    let failed = match &record.status {
+        JobStatus::Failed => true,
+        JobStatus::Other(word) => ENDS.iter().any(|end| word.starts_with(end)),
+        _ => false,
+    };
+    let ended = failed || record.status == JobStatus::Success;
     let media = match (record.images.is_empty(), record.videos.is_empty()) {
         (_, false) => Some(Media::Videos),
         // A video on its way may have a still already.
-        (false, true) if done => Some(Media::Images),
+        (false, true) if ended => Some(Media::Images),
         _ => None,
     };
-    Candidate {
-        remote_id: job.remote_id.clone(),
-        created_at: job.created_at.or(record.created_at),
+    Record {
         model: record.model_id.as_ref().map(|model| model.0.clone()),
         media,
         outputs: u32::try_from(record.images.len().max(record.videos.len())).unwrap_or(u32::MAX),
-        failed: record.status == JobStatus::Failed,
-        unreadable: false,
+        ended,
+        failed,
     }
 }

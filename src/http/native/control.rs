@@ -1,6 +1,6 @@
-//! A person's word about rows: cancel, retry, resolve. The refusals are those of the command line.
+//! A person's word about rows: cancel, retry. The refusals are those of the command line.
 
-use super::answer::{Answer, Problem};
+use super::answer::Answer;
 use super::asked::{Asked, once, typed};
 use super::lists::{href, subject};
 use crate::domain::ids::Id;
@@ -10,7 +10,7 @@ use crate::http::extract::ApiPath;
 use crate::http::guard::{Caller, Scope};
 use crate::http::openapi::{Op, Routes};
 use crate::http::refusal::Refusal;
-use crate::service::control::{Verdict, cancelling, resolving, retrying};
+use crate::service::control::{cancelling, retrying};
 use crate::store::idempotency::StoredReply;
 use crate::store::report::Noun;
 use crate::store::retry::RetriedAll;
@@ -21,9 +21,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::HttpMethod;
-
-/// The longest sentence for the record.
-const MAX_WHY: usize = 500;
 
 /// Nothing more is to be said.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,25 +37,9 @@ struct RetryBody {
     resubmit: bool,
 }
 
-/// A decision: exactly one of `adopt`, `resubmit` and `abandon`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ResolveBody {
-    /// This thing at the vendor is it: its id there.
-    #[schema(min_length = 1, max_length = 200)]
-    adopt: Option<String>,
-    /// It is not at the vendor: send it again. If that is wrong, it is bought twice.
-    resubmit: Option<bool>,
-    /// Give it up.
-    abandon: Option<bool>,
-    /// Why, for the record.
-    #[schema(max_length = 500)]
-    why: Option<String>,
-}
-
 /// Where a row stands after a decision.
 #[derive(Debug, Serialize, ToSchema)]
-struct Standing {
+pub(super) struct Standing {
     /// Which row.
     id: Id,
     /// What it is.
@@ -106,7 +87,7 @@ pub(super) fn reply<T: Serialize>(status: u16, body: &T) -> StoredReply {
     StoredReply { status, body: serde_json::to_value(body).unwrap_or_default() }
 }
 
-fn standing(work: &Work) -> Standing {
+pub(super) fn standing(work: &Work) -> Standing {
     let kind = Noun::Work(work.kind);
     let state = work.state.as_str().to_owned();
     Standing { id: work.id, kind, state, href: href(kind, work.id) }
@@ -147,40 +128,6 @@ fn retried(noun: Noun, done: &RetriedAll) -> StoredReply {
     reply(202, &body)
 }
 
-async fn resolve(app: Shared, noun: Noun, text: String, asked: Asked, actor: String) -> Answer {
-    let body: ResolveBody = typed(&asked.body)?;
-    let verdict = verdict(&body)?;
-    if let Some(why) = &body.why
-        && (why.chars().count() > MAX_WHY || why.chars().any(char::is_control))
-    {
-        let message =
-            format!("`why` in the body is no single line of at most {MAX_WHY} characters");
-        return Err(Refusal::invalid(message).into());
-    }
-    let id = subject(&app, noun, &text).await?;
-    let write = resolving(&app.store, noun, id, verdict, body.why.as_deref(), &actor).await?;
-    once(&app, asked.key, write, |work| reply(200, &standing(work))).await
-}
-
-fn verdict(body: &ResolveBody) -> Result<Verdict, Problem> {
-    let resubmit = body.resubmit.unwrap_or(false);
-    match (&body.adopt, resubmit, body.abandon.unwrap_or(false)) {
-        (Some(remote), false, false) if remote.trim().is_empty() || remote.len() > 200 => {
-            let message = "`adopt` in the body is no id of the vendor's: copy it as the vendor \
-                           shows it";
-            Err(Refusal::invalid(message).into())
-        }
-        (Some(remote), false, false) => Ok(Verdict::Adopt(remote.clone())),
-        (None, true, false) => Ok(Verdict::Resubmit),
-        (None, false, true) => Ok(Verdict::Abandon),
-        _ => {
-            let message = "the body must hold exactly one of `adopt` (this is it), `resubmit` (it \
-                           is not there, send it again) and `abandon` (give it up)";
-            Err(Refusal::invalid(message).into())
-        }
-    }
-}
-
 fn cancel_op(noun: Noun) -> Op {
     Op::new(&format!("cancel_{noun}"), noun.plural(), "Ask for its end.")
         .explained(
@@ -206,18 +153,6 @@ fn retry_op(noun: Noun) -> Op {
         .answers::<Retried>(202, "What became of it.")
 }
 
-fn resolve_op(noun: Noun) -> Op {
-    Op::new(
-        &format!("resolve_{noun}"),
-        noun.plural(),
-        "Decide about it when it waits for a person.",
-    )
-    .of_row(noun.as_str())
-    .writes()
-    .body::<ResolveBody>(json!({ "abandon": true, "why": "not needed any more" }))
-    .answers::<Standing>(200, "Where it stands now.")
-}
-
 /// Cancel and retry, of every kind.
 pub(super) fn ordering(into: Routes) -> Routes {
     let mut router = into;
@@ -238,21 +173,6 @@ pub(super) fn ordering(into: Routes) -> Routes {
         router = router
             .route(cancel.at(HttpMethod::Post, &format!("{one}/cancel"), post(cancelling)))
             .route(retry.at(HttpMethod::Post, &format!("{one}/retry"), post(retrying)));
-    }
-    router
-}
-
-/// Resolve, of every kind.
-pub(super) fn deciding(into: Routes) -> Routes {
-    let mut router = into;
-    for noun in Noun::ALL {
-        let path = format!("/v1/{}/{{id}}/resolve", noun.plural());
-        let resolving =
-            move |State(app): State<Shared>,
-                  ApiPath(id): ApiPath<String>,
-                  caller: Caller,
-                  asked: Asked| resolve(app, noun, id, asked, caller.actor);
-        router = router.route(resolve_op(noun).at(HttpMethod::Post, &path, post(resolving)));
     }
     router
 }

@@ -106,6 +106,8 @@ struct Health {
     pauses: PausesInfo,
     /// Disk and database.
     storage: StorageHealth,
+    /// How many things wait for a person (`/v1/attention`).
+    attention: i64,
     /// How many rows of each kind are in each state.
     #[schema(value_type = Object)]
     counts: Map<String, Value>,
@@ -214,6 +216,7 @@ async fn health(State(app): State<Shared>) -> Answer {
         engine: if ticking { "ok" } else { "stalled" },
         quarantine: quarantine.and_then(|quarantine| serde_json::to_value(quarantine).ok()),
         pauses: app.store.pauses().await?.into(),
+        attention: app.store.attention_count().await?,
         storage: StorageHealth {
             database: database.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
             free_bytes: room(&app).await,

@@ -11,11 +11,13 @@ use crate::http::refusal::Refusal;
 use crate::http::{App, Shared};
 use crate::service::{clean, explain, shown};
 use crate::store::report::WantedEvents;
-use crate::store::report::{Detail, EventRow, Found, IntentRow, Item, Noun, Page, Parent, Wanted};
+use crate::store::report::{
+    Detail, EventRow, Found, IntentRow, Item, ListedDuty, Noun, Page, Parent, Wanted,
+};
 use axum::extract::State;
 use axum::routing::get;
 use serde_json::json as object;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{HttpMethod, RefOr};
 
 /// The types of a job.
@@ -71,7 +73,8 @@ async fn list(app: Shared, noun: Noun, params: Params) -> Answer {
 }
 
 async fn attention(State(app): State<Shared>, params: Params) -> Answer {
-    page(app.store.attention_page(params.limit()?, params.cursor()?).await?)
+    let page = app.store.attention_page(params.limit()?, params.cursor()?).await?;
+    json(object!({ "items": page.items, "next_cursor": page.next.map(cursor_of) }))
 }
 
 async fn show(app: Shared, noun: Noun, text: String) -> Answer {
@@ -261,8 +264,20 @@ pub(super) fn routes(into: Routes) -> Routes {
             .route(told.at(HttpMethod::Get, &format!("{one}/explain"), get(telling)))
             .route(events_op(noun).at(HttpMethod::Get, &format!("{one}/events"), get(happening)));
     }
+    // A question about what the vendor lists has the fields of a row, and is none.
+    let duty = OneOfBuilder::new().item(named("Item")).item(named("ListedDuty"));
     let waiting = paged(Op::new("attention", "daemon", "Everything that waits for a person."))
-        .answers_with(200, "One page.", page_schema(named("Item"), ("next_cursor", Type::String)));
+        .explained(
+            "Rows in attention, calls in doubt about which a person is asked, and (`kind` is \
+             `listed`) jobs at the vendor that may have been bought twice, that are others', or \
+             that the vendor's list lacks.",
+        )
+        .knows::<ListedDuty>()
+        .answers_with(
+            200,
+            "One page.",
+            page_schema(RefOr::T(duty.into()), ("next_cursor", Type::String)),
+        );
     router.route(waiting.at(HttpMethod::Get, "/v1/attention", get(attention)))
 }
 

@@ -65,6 +65,8 @@ fn of_rows(page: &mut Page, gauges: &Gauges) {
     let attention: i64 = attention.map(|(_, _, count)| count).sum();
     let help = "Rows that wait for a person.";
     page.number("darkroom_attention_rows", help, float(attention));
+    let help = "Everything that waits for a person, also what is in doubt or only at the vendor.";
+    page.number("darkroom_attention", help, float(gauges.attention));
 }
 
 fn of_time(page: &mut Page, app: &App, gauges: &Gauges) {

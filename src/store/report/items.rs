@@ -77,6 +77,8 @@ pub struct Item {
     pub retry_of: Option<String>,
     /// The row that tries this one again.
     pub retried_by: Option<String>,
+    /// How often it has changed; a verdict may name it. A run has none.
+    pub version: Option<i64>,
     /// What only this kind has.
     #[serde(flatten)]
     pub detail: Detail,
@@ -120,6 +122,7 @@ struct Base {
     cancel_requested_at: Option<Millis>,
     retry_of: Option<String>,
     retried_by: Option<String>,
+    version: i64,
 }
 
 impl Store {
@@ -194,27 +197,6 @@ impl Store {
         Ok(out)
     }
 
-    /// Everything that waits for a person, newest first.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn attention(&self) -> Result<Vec<Item>> {
-        let waiting: Vec<(String, String)> =
-            sqlx::query_as("SELECT kind, id FROM attention ORDER BY id DESC")
-                .fetch_all(self.readers())
-                .await?;
-        let mut out = Vec::new();
-        for kind in Kind::ALL {
-            let ids = waiting
-                .iter()
-                .filter(|(word, _)| word == kind.as_str())
-                .map(|(_, id)| rows::id(id, table(kind)))
-                .collect::<Result<Vec<_>>>()?;
-            out.extend(self.items(kind, &ids).await?);
-        }
-        Ok(out)
-    }
-
     /// These rows, newest first; ids that are not there are left out.
     ///
     /// # Errors
@@ -226,7 +208,7 @@ impl Store {
         let sql = format!(
             "SELECT t.id, t.state, t.remote_id, t.error, t.error_class, t.created_at, \
              t.updated_at, y.next_at, t.finished_at, y.label, y.why, t.flag, t.note, t.attempt, \
-             t.accepted_at, t.cancel_requested_at, t.retry_of, t.retried_by, {} \
+             t.accepted_at, t.cancel_requested_at, t.retry_of, t.retried_by, t.version, {} \
              FROM {} t JOIN why y ON y.kind = '{kind}' AND y.id = t.id \
              WHERE t.id IN (SELECT value FROM json_each($1)) ORDER BY t.id DESC",
             own_columns(kind),
@@ -315,6 +297,7 @@ fn item(kind: Kind, base: Base, detail: Detail) -> Result<Item> {
         cancel_requested_at: base.cancel_requested_at.map(Time),
         retry_of: base.retry_of,
         retried_by: base.retried_by,
+        version: Some(base.version),
         detail,
     })
 }

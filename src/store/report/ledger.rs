@@ -31,6 +31,14 @@ pub struct SpendProof {
     pub unclaimed: i64,
     /// What these cost, as far as the vendor's list says.
     pub unclaimed_credits: f64,
+    /// Of these, jobs that may have been bought twice and about which nobody has answered.
+    pub possible_duplicates: i64,
+    /// What these cost.
+    pub possible_duplicate_credits: f64,
+    /// Jobs of which a person has said that they were bought twice.
+    pub bought_twice: i64,
+    /// What these cost.
+    pub bought_twice_credits: f64,
 }
 
 impl SpendProof {
@@ -45,7 +53,8 @@ impl SpendProof {
 pub struct UnclaimedJob {
     /// The vendor's id.
     pub remote_id: String,
-    /// `candidate`, `possible_duplicate`, `training`, `open` or `foreign`.
+    /// `candidate`, `possible_duplicate`, `training`, `open` or `foreign`; or what a person has
+    /// said: `bought_twice`, `not_ours`.
     pub what: String,
     /// The vendor's word for its state.
     pub status: String,
@@ -57,6 +66,10 @@ pub struct UnclaimedJob {
     pub created_at: Option<String>,
     /// When it was listed first.
     pub first_seen_at: String,
+    /// Who has said what it is.
+    pub answered_by: Option<String>,
+    /// When.
+    pub answered_at: Option<String>,
 }
 
 impl Store {
@@ -68,7 +81,9 @@ impl Store {
         Ok(sqlx::query_as(
             "SELECT paid_calls, accepted, refused, not_sent, absent, parked, open, difference, \
              accepted_events, CAST(credits AS REAL) AS credits, unclaimed, \
-             CAST(unclaimed_credits AS REAL) AS unclaimed_credits FROM spend_proof",
+             CAST(unclaimed_credits AS REAL) AS unclaimed_credits, possible_duplicates, \
+             CAST(possible_duplicate_credits AS REAL) AS possible_duplicate_credits, bought_twice, \
+             CAST(bought_twice_credits AS REAL) AS bought_twice_credits FROM spend_proof",
         )
         .fetch_one(self.readers())
         .await?)
@@ -80,8 +95,8 @@ impl Store {
     /// A database error.
     pub async fn unclaimed(&self) -> Result<Vec<UnclaimedJob>> {
         Ok(sqlx::query_as(
-            "SELECT remote_id, what, status, credits, subject, created_at, first_seen_at \
-             FROM unclaimed ORDER BY first_seen_at DESC, remote_id",
+            "SELECT remote_id, what, status, credits, subject, created_at, first_seen_at, \
+             answered_by, answered_at FROM unclaimed ORDER BY first_seen_at DESC, remote_id",
         )
         .fetch_all(self.readers())
         .await?)

@@ -17,6 +17,8 @@ pub struct Gauges {
     pub due: Vec<(Kind, i64)>,
     /// What paid calls came to.
     pub credits: Vec<Spent>,
+    /// How many things wait for a person.
+    pub attention: i64,
 }
 
 /// Paid calls of one outcome.
@@ -87,6 +89,7 @@ impl Store {
         )
         .fetch_all(self.readers())
         .await?;
-        Ok(Gauges { rows: self.counts().await?, oldest_in_doubt: oldest, due, credits })
+        let (rows, attention) = (self.counts().await?, self.attention_count().await?);
+        Ok(Gauges { rows, oldest_in_doubt: oldest, due, credits, attention })
     }
 }

@@ -108,30 +108,6 @@ impl Store {
         Ok(Page { items, next })
     }
 
-    /// One page of what waits for a person, newest first, across kinds.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn attention_page(&self, limit: u32, before: Option<Id>) -> Result<Page> {
-        let found: Vec<(String, String)> = sqlx::query_as(
-            "SELECT id, kind FROM attention WHERE id < $1 ORDER BY id DESC LIMIT $2",
-        )
-        .bind(before.map_or(AFTER_ALL.to_owned(), |id| id.to_string()))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(self.readers())
-        .await?;
-        let (ids, kinds): (Vec<String>, Vec<String>) = found.into_iter().unzip();
-        let (ids, next) = cut(&ids, "attention", limit)?;
-        let mut items = Vec::new();
-        for kind in Kind::ALL {
-            let of_kind = ids.iter().zip(&kinds).filter(|(_, word)| *word == kind.as_str());
-            let of_kind: Vec<Id> = of_kind.map(|(id, _)| *id).collect();
-            items.extend(self.items(kind, &of_kind).await?);
-        }
-        items.sort_by_key(|item| std::cmp::Reverse(item.id));
-        Ok(Page { items, next })
-    }
-
     async fn runs_without_members(&self, ids: &[Id]) -> Result<Vec<Item>> {
         let mut items = self.runs(ids).await?;
         for item in &mut items {

@@ -154,6 +154,7 @@ fn run_item(row: RunRow, members: Vec<Item>) -> Result<Item> {
         cancel_requested_at: None,
         retry_of: None,
         retried_by: None,
+        version: None,
         detail: Detail::Run {
             name: row.name,
             done: row.done,

@@ -129,7 +129,8 @@ impl Bench {
             vendor_time: 0,
             expects: json!({}),
             looked_seq: None,
-            dated: true,
+            listed_from: None,
+            opened_uptime: 0,
         };
         let write = StartSend { kind, id, intent, timing: Timing::default() };
         self.store.writer().write(write).await.unwrap();
@@ -189,7 +190,7 @@ fn keys(value: &serde_json::Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-const COMMON: [&str; 19] = [
+const COMMON: [&str; 20] = [
     "id",
     "kind",
     "state",
@@ -209,6 +210,7 @@ const COMMON: [&str; 19] = [
     "cancel_requested_at",
     "retry_of",
     "retried_by",
+    "version",
 ];
 
 fn with(own: &[&'static str]) -> Vec<&'static str> {
@@ -346,8 +348,9 @@ async fn lists_filter_and_order() {
     assert_eq!(overview.last().unwrap().id, first);
     bench.park(Kind::Job, second).await;
     let parked = bench.store.attention().await.unwrap();
-    assert_eq!(parked[0].id, second);
-    assert_eq!(parked[0].why, "needs a person: two jobs at the vendor could be it");
+    let crate::store::report::Duty::Row(parked) = &parked[0] else { panic!("no row") };
+    assert_eq!(parked.id, second);
+    assert_eq!(parked.why, "needs a person: two jobs at the vendor could be it");
     let counts = bench.store.counts().await.unwrap();
     assert!(counts.contains(&(Kind::Upload, "waiting".to_owned(), 3)));
 }

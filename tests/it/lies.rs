@@ -1,0 +1,309 @@
+//! A vendor that lies in one way, or in two at once: whatever it shows, no order is bought twice by
+//! itself, no job is taken that is not the order's own, and in the end every row can be moved.
+//!
+//! What is true is read from the simulator's ledger. In each world two orders go well, then the
+//! vendor begins to lie; one order's reply is lost, another one never arrives, and others go on.
+
+use crate::support::{World, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// One world.
+struct Lies {
+    /// How the vendor lies.
+    faults: &'static [&'static str],
+    /// From the very beginning; otherwise after two orders have gone well.
+    early: bool,
+    config: &'static str,
+}
+
+const fn early(faults: &'static [&'static str]) -> Lies {
+    Lies { faults, early: true, config: "" }
+}
+
+const fn later(faults: &'static [&'static str]) -> Lies {
+    Lies { faults, early: false, config: "" }
+}
+
+/// The account is known to be shared: the first stranger within minutes of a lost call is beyond
+/// what any rule can know.
+const fn shared(faults: &'static [&'static str]) -> Lies {
+    Lies { faults, early: false, config: "[account]\nexclusive = false\n" }
+}
+
+/// What every change is held against; the rest is the deep suite's.
+const FEW: &[Lies] = &[
+    later(&["date-skew=20s"]),
+    early(&["created-skew=9h"]),
+    later(&["list-lag=0s..8s"]),
+    later(&["list-frozen,for=14s"]),
+    later(&["list-cut=1"]),
+    early(&["token-number", "list-shuffled"]),
+    later(&["list-empty=array"]),
+    later(&["list-empty=missing"]),
+    later(&["deliver-twice"]),
+    later(&["list-lag=4s", "deliver-twice=1s,p=0.5"]),
+];
+
+const CLOCKS: &[Lies] = &[
+    early(&["date-skew=2h"]),
+    later(&["date-skew=-2h"]),
+    later(&["date-skew=20s"]),
+    early(&["created-skew=-2h"]),
+    early(&["created-skew=9h"]),
+    later(&["created-skew=-30h"]),
+    early(&["filter-skew=-5h"]),
+    later(&["filter-skew=3h"]),
+    early(&["created-zoneless", "created-whole"]),
+    early(&["created-missing"]),
+    early(&["created-jitter=2s"]),
+];
+
+const LISTS: &[Lies] = &[
+    early(&["list-lag=5s"]),
+    later(&["list-lag=0s..8s"]),
+    later(&["list-frozen,for=14s"]),
+    later(&["list-lacks,p=0.4"]),
+    later(&["list-drops=0.1"]),
+    later(&["list-headless=1"]),
+    later(&["list-cut=1"]),
+    early(&["list-shuffled", "token-beside"]),
+    early(&["token-number"]),
+    later(&["token-object"]),
+    later(&["list-loops"]),
+    early(&["no-future-end"]),
+    later(&["off-list=4s"]),
+];
+
+const EMPTY: &[Lies] = &[
+    later(&["list-empty=array"]),
+    later(&["list-empty=null"]),
+    later(&["list-empty=missing"]),
+    later(&["list-empty=no-result"]),
+    later(&["list-empty=null-result"]),
+    early(&["empty-as=null"]),
+    early(&["empty-as=missing"]),
+    early(&["empty-as=null-result"]),
+];
+
+const OTHERS: &[Lies] = &[
+    shared(&["foreign=2s"]),
+    shared(&["foreign-twin"]),
+    later(&["deliver-twice"]),
+    later(&["deliver-twice=3s"]),
+    later(&["unauthorized,times=1@listJobs"]),
+    later(&["unauthorized-bare,times=1@paid"]),
+    early(&["media-no-ids,p=0.3", "odd-status,p=0.5"]),
+];
+
+const PAIRS: &[Lies] = &[
+    early(&["created-skew=9h", "date-skew=-1h", "list-lag=2s"]),
+    later(&["list-lag=4s", "deliver-twice,p=0.5"]),
+    shared(&["list-cut=1", "foreign=3s"]),
+    early(&["created-missing", "list-drops=0.1"]),
+    early(&["no-future-end", "filter-skew=-5h"]),
+    shared(&["list-frozen,for=10s", "foreign-twin,p=0.5"]),
+    early(&["empty-as=null", "created-whole", "date-skew=1h"]),
+    later(&["list-empty=array,for=8s", "deliver-twice=1s"]),
+];
+
+#[test]
+fn whatever_the_vendor_shows_nothing_is_bought_twice() {
+    all(FEW);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn clocks_that_differ_or_step() {
+    all(CLOCKS);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn lists_that_are_late_or_lack_or_break() {
+    all(LISTS);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn lists_that_come_empty() {
+    all(EMPTY);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn others_doubles_and_ids() {
+    all(OTHERS);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn two_lies_at_once() {
+    all(PAIRS);
+}
+
+fn all(worlds: &'static [Lies]) {
+    let threads: Vec<_> =
+        worlds.iter().map(|lies| (lies, std::thread::spawn(move || live(lies)))).collect();
+    let failed: Vec<String> = threads
+        .into_iter()
+        .filter_map(|(lies, thread)| thread.join().err().map(|_| lies.faults.join(" ")))
+        .collect();
+    assert!(failed.is_empty(), "in these worlds: {failed:#?}");
+}
+
+fn order(world: &World, prompt: &str) -> String {
+    world.order(&["image", "--model", "nanobanana", "--prompt", prompt])
+}
+
+/// The row is not on its way to the vendor any more.
+fn is_out(world: &World, id: &str) {
+    let state = format!("select state from jobs where id = '{id}'");
+    eventually(&format!("{id} is sent"), || {
+        world.sql(&state).filter(|state| !["queued", "submitting"].contains(&state.as_str()))
+    });
+}
+
+fn live(lies: &Lies) {
+    let begin = if lies.early { lies.faults } else { &[] };
+    let args: Vec<&str> = begin.iter().flat_map(|fault| ["--fault", fault]).collect();
+    let mut world = World::new(&[&args[..], &["--page-size", "3"]].concat());
+    world.configure(lies.config);
+    for (name, value) in [("SETTLE", "1500ms"), ("RELIST", "250ms")] {
+        world.env.push((format!("DARKROOM__DOUBT__{name}"), value.to_owned()));
+    }
+    world.env.push(("DARKROOM__SWEEP__EVERY".to_owned(), "1s".to_owned()));
+    world.serve();
+    for prompt in ["first", "second"] {
+        order(&world, prompt);
+    }
+    world.until("select count(*) from jobs where state = 'succeeded'", "2");
+    if !lies.early {
+        world.vendor.fault(lies.faults);
+    }
+    world.vendor.fault(&["lost-reply@triggerImageGenerationJob,times=1"]);
+    let arrived = order(&world, "arrived");
+    // Where the list cannot be read, nothing is sent, which is right as well.
+    let sends = sends_at_all(&world, &arrived);
+    if sends {
+        let _after = order(&world, "third");
+        world.vendor.fault(&["lost-request@triggerImageGenerationJob,times=1,skip=1"]);
+        order(&world, "never");
+        order(&world, "fourth");
+    }
+    come_to_rest(&world);
+    check(&world, lies);
+    heal(&world);
+    check(&world, lies);
+}
+
+/// Whether an order goes out: after some refusals to look for it there is no hurry.
+fn sends_at_all(world: &World, id: &str) -> bool {
+    let state = format!("select state from jobs where id = '{id}'");
+    let tries = format!("select failures from jobs where id = '{id}'");
+    eventually("it goes out, or cannot", || {
+        let state = world.sql(&state)?;
+        let tries: i64 = world.sql(&tries)?.parse().ok()?;
+        match state.as_str() {
+            "submitting" => None,
+            "queued" => (tries >= 3).then_some(false),
+            _ => Some(true),
+        }
+    })
+}
+
+/// Nothing is left that moves by itself soon: each row has ended, waits for a person, has been
+/// looked for longer than any absence takes, or could not be looked for several times.
+fn come_to_rest(world: &World) {
+    let moving = "select count(*) from jobs w where state in ('running','collecting','submitting') \
+         or state = 'queued' and failures < 3 and not exists \
+           (select 1 from intents i where i.lane_free_at is null) \
+         or state = 'in_doubt' and failures < 4 and not exists (select 1 from intents i \
+           where i.subject = w.id and i.settled_at is null and i.looking >= 7000)";
+    world.until(moving, "0");
+}
+
+/// What the vendor really has, against what the rows say.
+fn check(world: &World, lies: &Lies) {
+    let name = lies.faults.join(" ");
+    let ledger = world.vendor.ledger();
+    let effects = ledger["effects"].as_array().unwrap();
+    let mut prompts: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    let mut bought: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for effect in effects.iter().filter(|effect| effect["kind"] == "job") {
+        let prompt = effect["request"]["prompt"].as_str().unwrap().to_owned();
+        let id = effect["id"].as_str().unwrap().to_lowercase();
+        let double = !effect["double_of"].is_null();
+        prompts.insert(id, (prompt.clone(), double));
+        if !double {
+            bought.entry(prompt).or_default().push(effect);
+        }
+    }
+    for (prompt, effects) in &bought {
+        assert_eq!(effects.len(), 1, "{name}: {prompt:?} was bought twice: {effects:?}");
+    }
+    let rows = "select json_group_array(json_object('prompt', prompt, 'remote', remote_id, \
+                'state', state)) from jobs where remote_id is not null";
+    let rows: Value = serde_json::from_str(&world.sql(rows).unwrap()).unwrap();
+    for row in rows.as_array().unwrap() {
+        let remote = row["remote"].as_str().unwrap().to_lowercase();
+        let made = prompts.get(&remote).map(|(prompt, _)| json!(prompt));
+        assert_eq!(made.as_ref(), Some(&row["prompt"]), "{name}: {row} is not its own");
+    }
+    let doubled = "select count(*) from (select lower(remote_id) as r from jobs \
+                   where remote_id is not null group by r having count(*) > 1)";
+    assert_eq!(world.sql(doubled).as_deref(), Some("0"), "{name}: two rows have one job");
+}
+
+/// The vendor tells the truth again, one more order goes well, and a person who knows the vendor's
+/// own books decides what is left.
+fn heal(world: &World) {
+    world.vendor.clear_faults();
+    world.vendor.post("/_sim/up", &json!({}));
+    order(world, "last");
+    let open = "select count(*) from jobs where finished_at is null \
+                and state not in ('attention','in_doubt')";
+    world.until(open, "0");
+    come_to_rest(world);
+    let waiting = "select json_group_array(json_array(id, prompt)) from jobs \
+                   where state in ('attention','in_doubt') and remote_id is null";
+    let mut said = String::new();
+    for _ in 0..20 {
+        let rows: Value = serde_json::from_str(&world.sql(waiting).unwrap()).unwrap();
+        let Some(row) = rows.as_array().unwrap().first() else { break };
+        let (id, prompt) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
+        let ledger = world.vendor.ledger();
+        let made = ledger["effects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|effect| effect["kind"] == "job" && effect["request"]["prompt"] == prompt);
+        let verdict = match made {
+            Some(effect) => vec!["--adopt", effect["id"].as_str().unwrap()],
+            None => vec!["--resubmit"],
+        };
+        // Refused when a later list was faster, or a sweep has not shown the job yet; or because of
+        // what could be this row's or another's, which the refusal names: that is ruled out then.
+        let told = world.run(&[&["resolve", id][..], &verdict].concat());
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        said.push_str(&format!("{prompt}: {verdict:?}: {told}\n"));
+        let owner = told.split("darkroom resolve ").nth(1).and_then(|rest| rest.split(' ').next());
+        let words = told.split([' ', ',', '`', '\'', '\n']);
+        for named in words.filter(|word| word.starts_with("job_")) {
+            world.run(&["resolve", owner.unwrap_or(id), "--not-this", named]);
+        }
+        is_out(world, id);
+    }
+    let left = "select group_concat(prompt || ' is ' || state || ': ' || why, char(10)) \
+                from job_status where state <> 'succeeded'";
+    let mut last = None;
+    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+    while std::time::Instant::now() < deadline {
+        last = world.sql(left);
+        if last.is_none() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("never ended: {}\na person said: {said}", last.unwrap_or_default());
+}

@@ -1,6 +1,7 @@
 //! Going back in time: what the vendor has that this database does not explain, at a start, and what
 //! that means for orders afterwards.
 
+use super::sweep::{FURTHEST, REMEMBERED};
 use super::{Engine, Result};
 use crate::domain::ids::{Id, Millis};
 use crate::domain::quarantine::{Class, Facts, Quarantine};
@@ -9,7 +10,6 @@ use crate::domain::schedule::Timing;
 use crate::store::gap::{Compared, ParkFitting, Pending};
 use crate::store::listing::{LAST, LastListing};
 use crate::store::{Store, StoreError};
-use judging::DAY;
 use judging::clocks::{Clocks, Span};
 use judging::fit::{Call, Candidate, Effect, Expected, Ground, Media};
 use judging::going_back::{self, Found, Order, Plan};
@@ -80,8 +80,7 @@ pub async fn unlisted_from(store: &Store) -> std::result::Result<Option<Millis>,
     let pending = store.to_compare().await?;
     let covered = pending.map_or(last.covered, |pending| pending.covered);
     let now = store.now();
-    let ours = store.our_jobs(now - 2 * DAY).await?;
-    let clocks = Clocks::measure(&ours.heard, now);
+    let clocks = store.our_jobs(now - REMEMBERED).await?.clocks(now);
     Ok(Some(going_back::from(covered) + clocks.widening()))
 }
 
@@ -101,7 +100,7 @@ impl Engine {
             self.compared.store(true, Ordering::Release);
             return Ok(None);
         };
-        let from = going_back::from(pending.covered).max(self.now() - super::sweep::FURTHEST);
+        let from = going_back::from(pending.covered).max(self.now() - FURTHEST);
         Ok(Some(from + clocks.widening()))
     }
 

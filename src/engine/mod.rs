@@ -356,6 +356,17 @@ impl Engine {
     }
 }
 
+/// A list that is none although something belongs into it.
+fn no_list() -> Failure {
+    Failure {
+        class: FailureClass::ReadFailed,
+        message: "the vendor's job list is empty although jobs of ours belong into it".to_owned(),
+        http_status: Some(200),
+        reply: None,
+        retry_after: None,
+    }
+}
+
 /// A call that never left.
 fn not_sent(message: String) -> Failure {
     let class = FailureClass::NotSent;

@@ -5,7 +5,6 @@ use super::{Engine, Result};
 use crate::store::doubt::Unclaimed;
 use crate::store::listing::{ListingNews, PlaceJobs, SaveRecord, Stranger};
 use judging::DAY;
-use judging::clocks::Clocks;
 use judging::fit::Ground;
 use judging::placing::{Makers, Place, place};
 
@@ -30,7 +29,7 @@ impl Engine {
             return Ok(());
         }
         let ours = self.store.our_jobs(self.now() - WITHIN).await?;
-        let clocks = Clocks::measure(&ours.heard, self.now());
+        let clocks = ours.clocks(self.now());
         let without = self.store.calls_without_a_job(None, self.now() - WITHIN).await?;
         let mut taken = self.store.calls_with_a_duplicate().await?;
         let mut trainings = self.store.trainings_without_an_entry().await?;
@@ -84,20 +83,20 @@ impl Engine {
     /// Asks the vendor for a listed job's record and stores what it says.
     pub(super) async fn read_record(&self, job: &mut Unclaimed) -> Result<()> {
         let record = self.record_of(job).await?;
-        let save = SaveRecord { remote_id: job.remote_id.clone(), record: record.clone() };
-        self.store.writer().write(save).await?;
-        job.record = serde_json::to_string(&record).ok();
+        let text = serde_json::to_string(&record).ok();
+        // Most of the time it says what it said before: nothing for the writer, whom all wait for.
+        if job.record != text {
+            let remote_id = job.remote_id.clone();
+            self.store.writer().write(SaveRecord { remote_id, record }).await?;
+            job.record = text;
+        }
         Ok(())
     }
 }
 
 fn report(news: &ListingNews) {
     let names = |strangers: &[Stranger]| {
-        let each = strangers.iter().map(|job| match job.credits {
-            Some(credits) => format!("{} ({credits} credits)", job.remote_id),
-            None => job.remote_id.clone(),
-        });
-        each.collect::<Vec<_>>().join(", ")
+        strangers.iter().map(Stranger::named).collect::<Vec<_>>().join(", ")
     };
     if !news.foreign.is_empty() {
         tracing::warn!(

@@ -17,16 +17,12 @@ use crate::store::StoreError;
 use crate::store::apply::Facts;
 use crate::store::intents::{Look, Moment, OpenIntent};
 use crate::vendor::RemoteJob;
-use judging::HOUR;
 use judging::fit::Record;
 use judging::lane::{self, Waited};
 use judging::times::Times;
 use paid::Quest;
 use serde_json::Value;
 use std::sync::PoisonError;
-
-/// How long looking may fail before a person is told (ms).
-const GIVE_UP: Millis = 2 * HOUR;
 
 /// What a look proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +62,8 @@ pub(super) struct Seen {
 pub fn times(config: &Config) -> Times {
     let relist = super::millis(config.doubt.relist);
     match config.doubt.settle {
-        Auto::Auto => Times::auto(relist, GIVE_UP),
-        Auto::Set(fixed) => Times::fixed(super::millis(fixed), relist, GIVE_UP),
+        Auto::Auto => Times::auto(relist),
+        Auto::Set(fixed) => Times::fixed(super::millis(fixed), relist),
     }
 }
 

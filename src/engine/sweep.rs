@@ -1,9 +1,9 @@
 //! Reading the vendor's whole job list: the base of every verdict on a lost reply, the source of
 //! credits, and the audit that reports what no row claims.
 
-use super::{Engine, EngineError, Result};
+use super::{Engine, EngineError, Result, no_list};
 use crate::config::Auto;
-use crate::domain::failure::{Failure, FailureClass};
+use crate::domain::failure::Failure;
 use crate::domain::ids::Millis;
 use crate::store::doubt::OurJobs;
 use crate::store::intents::Moment;
@@ -23,7 +23,7 @@ const OVERLAP: Millis = HOUR;
 /// And never further back than this.
 pub(super) const FURTHEST: Millis = 30 * DAY;
 /// Our jobs of so long are what a list is held against.
-const REMEMBERED: Millis = 2 * DAY;
+pub(super) const REMEMBERED: Millis = 2 * DAY;
 /// Once the list's lag is known, one acceptance in so many is measured still.
 const ONE_IN: u64 = 10;
 /// Lists after an acceptance until the job shows up, the pauses between them doubling from a second.
@@ -60,8 +60,13 @@ pub(super) struct Before {
 impl Engine {
     /// What a list that is asked for now is held against.
     pub(super) async fn before_a_list(&self) -> Result<Before> {
-        let ours = self.store.our_jobs(self.now() - REMEMBERED).await?;
-        let clocks = Clocks::measure(&ours.heard, self.now());
+        self.before_a_list_about(self.now()).await
+    }
+
+    /// The same, for a list about what happened since then (ours).
+    pub(super) async fn before_a_list_about(&self, since: Millis) -> Result<Before> {
+        let ours = self.store.our_jobs(since.min(self.now() - REMEMBERED)).await?;
+        let clocks = ours.clocks(self.now());
         Ok(Before { clocks, ours, missing: self.store.missing_jobs().await? })
     }
 
@@ -78,10 +83,19 @@ impl Engine {
         if let Some(start) = fresh().filter(|_| self.is_compared()) {
             return Ok(start);
         }
-        let _one_at_a_time = self.listing.lock().await;
-        if let Some(start) = fresh().filter(|_| self.is_compared()) {
-            return Ok(start);
-        }
+        let start = {
+            let _one_at_a_time = self.listing.lock().await;
+            if let Some(start) = fresh().filter(|_| self.is_compared()) {
+                return Ok(start);
+            }
+            self.list_before_a_call().await?
+        };
+        self.place_unclaimed().await?;
+        Ok(start)
+    }
+
+    /// The list before a paid call; the caller holds `listing`.
+    async fn list_before_a_call(&self) -> Result<Millis> {
         let before = self.before_a_list().await?;
         let back = self.compare_from(&before.clocks).await?;
         let hidden = before
@@ -94,7 +108,6 @@ impl Engine {
         let start = back.map_or(start, |back| start.min(back));
         self.read_list(start, &before, &HashSet::new(), true).await?;
         self.compare(back).await?;
-        self.place_unclaimed().await?;
         Ok(start)
     }
 
@@ -159,11 +172,9 @@ impl Engine {
         let began = self.moment();
         let latest = self.now().max(self.client.vendor_now().unwrap_or(Millis::MIN));
         let mut pages = JobPages::new(start, latest, end);
-        let of_interest = |id: &str| {
-            wanted.contains(id)
-                || before.ours.all.iter().any(|job| job.remote_id == id)
-                || before.missing.iter().any(|missing| missing == id)
-        };
+        let ours = before.ours.all.iter().map(|job| &job.remote_id);
+        let of_interest: HashSet<&String> =
+            wanted.iter().chain(ours).chain(&before.missing).collect();
         // Of a long list only what is not stored as it is stays in memory.
         let (mut listed, mut news, mut oldest) = (0, FoundJobs::default(), None::<Millis>);
         let mut shown = HashSet::new();
@@ -184,9 +195,9 @@ impl Engine {
             let new = self.store.new_in_listing(entries).await.map_err(|e| plain(e.into()))?;
             for job in page.jobs {
                 oldest = oldest.into_iter().chain(job.created_at).min();
-                let id = job.job_id.as_str();
-                if of_interest(id) {
-                    shown.insert(id.to_owned());
+                let id = &job.job_id.0;
+                if of_interest.contains(id) {
+                    shown.insert(id.clone());
                 }
                 // The last word of a list that shows a job twice counts.
                 if new.contains(id) || news.holds(&job) {
@@ -218,15 +229,7 @@ impl Engine {
     async fn may_be_empty(&self, pages: &JobPages, before: &Before) -> Result<()> {
         match self.store.something_belongs(pages.covers(), &before.ours.all).await? {
             false => Ok(()),
-            true => Err(Failure {
-                class: FailureClass::ReadFailed,
-                message: "the vendor's job list is empty although jobs of ours belong into it"
-                    .to_owned(),
-                http_status: Some(200),
-                reply: None,
-                retry_after: None,
-            }
-            .into()),
+            true => Err(no_list().into()),
         }
     }
 

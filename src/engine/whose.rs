@@ -1,15 +1,13 @@
 //! What the vendor knows of ours: the questions behind [`super::account`].
 
 use super::account::{Answer, Found, is_unknown};
-use super::{Engine, Result};
-use crate::domain::failure::{Failure, FailureClass};
-use crate::domain::ids::{Millis, RemoteJobId, RemoteModelId};
+use super::{Engine, Result, no_list};
+use crate::domain::ids::{RemoteJobId, RemoteModelId};
 use crate::domain::work::Kind;
 use crate::store::quarantine::{AccountSalt, KnownId};
 use crate::vendor::{JobPages, PageForm};
+use judging::HOUR;
 use judging::account::{Account, Asked, Digest, Thing, judge};
-
-const HOUR: Millis = 60 * 60 * 1000;
 
 impl Engine {
     /// Whose account it is, by what the vendor knows and by the key.
@@ -129,16 +127,5 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-}
-
-/// A list that is none although something belongs into it.
-fn no_list() -> Failure {
-    Failure {
-        class: FailureClass::ReadFailed,
-        message: "the vendor's job list is empty although jobs of ours belong into it".to_owned(),
-        http_status: Some(200),
-        reply: None,
-        retry_after: None,
     }
 }

@@ -264,7 +264,7 @@ pub fn ruling_out(
         id,
         remote_id: named(remote_id, "--not-this")?,
         version: said.version,
-        why: said.why.map(str::to_owned),
+        by: said.by(),
         actor: said.actor.to_owned(),
         timing: *store.timing(),
     })
@@ -282,7 +282,7 @@ pub fn answering(store: &Store, remote_id: &str, whose: Whose, said: Said<'_>) -
     Ok(Answer {
         remote_id: named(remote_id, option)?,
         whose,
-        why: said.why.map(str::to_owned),
+        by: said.by(),
         actor: said.actor.to_owned(),
         timing: *store.timing(),
     })

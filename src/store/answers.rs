@@ -30,8 +30,8 @@ pub struct Answer {
     pub remote_id: String,
     /// Whose it is.
     pub whose: Whose,
-    /// Why, for the record.
-    pub why: Option<String>,
+    /// Who says so, and why, for the record.
+    pub by: String,
     /// Who says so.
     pub actor: String,
     /// The configured durations.
@@ -101,13 +101,6 @@ impl Write for Answer {
 }
 
 impl Answer {
-    fn by(&self) -> String {
-        match &self.why {
-            Some(why) => format!("{}: {why}", self.actor),
-            None => self.actor.clone(),
-        }
-    }
-
     /// Its call's job, if that call's row has none; else bought twice.
     async fn ours(&self, tx: &mut Tx<'_>, job: &ListedJob) -> Result<Answered> {
         let row = row_of(tx, job).await?;
@@ -136,7 +129,7 @@ impl Answer {
              duplicate_of = coalesce(duplicate_of, reserved_by), reserved_by = NULL, \
              foreign_since = NULL WHERE remote_id = $3",
         )
-        .bind(self.by())
+        .bind(&self.by)
         .bind(tx.now)
         .bind(&self.remote_id)
         .execute(tx.conn().await?)
@@ -155,7 +148,7 @@ impl Answer {
         let verdict = Resolve {
             kind: row.kind,
             id: row.id,
-            event: Event::Adopt { remote_id: self.remote_id.clone(), by: self.by() },
+            event: Event::Adopt { remote_id: self.remote_id.clone(), by: self.by.clone() },
             version: None,
             actor: self.actor.clone(),
             timing: self.timing,
@@ -173,7 +166,7 @@ impl Answer {
              duplicate_of = NULL, reserved_by = NULL, \
              foreign_since = coalesce(foreign_since, $2) WHERE remote_id = $3",
         )
-        .bind(self.by())
+        .bind(&self.by)
         .bind(tx.now)
         .bind(&self.remote_id)
         .execute(tx.conn().await?)
@@ -195,7 +188,7 @@ impl Answer {
         let (row, in_events) = match row {
             Some(row) => {
                 let event =
-                    Event::Answered { remote_id: job.remote_id.clone(), note, by: self.by() };
+                    Event::Answered { remote_id: job.remote_id.clone(), note, by: self.by.clone() };
                 let (row, in_events) = say(tx, &self.timing, &self.actor, row, event).await?;
                 (Some(row), in_events)
             }
@@ -216,8 +209,8 @@ pub struct NotThis {
     pub remote_id: String,
     /// The version of the row that it was said on, if it says so.
     pub version: Option<i64>,
-    /// Why, for the record.
-    pub why: Option<String>,
+    /// Who says so, and why, for the record.
+    pub by: String,
     /// Who says so.
     pub actor: String,
     /// The configured durations.
@@ -239,14 +232,11 @@ impl Write for NotThis {
                     answer.replace('_', " ")
                 )));
             }
-            let by = match &self.why {
-                Some(why) => format!("{}: {why}", self.actor),
-                None => self.actor.clone(),
-            };
-            self.rule_out(tx, &by).await?;
+            self.rule_out(tx).await?;
             let row = tx.load(self.kind, self.id).await?.work;
             let note = format!("{} is not this one's", self.remote_id);
-            let event = Event::Answered { remote_id: self.remote_id.clone(), note, by };
+            let (remote_id, by) = (self.remote_id.clone(), self.by.clone());
+            let event = Event::Answered { remote_id, note, by };
             let (row, in_events) = say(tx, &self.timing, &self.actor, row, event).await?;
             let (remote_id, credits) = (self.remote_id.clone(), job.credits);
             let became = Became::NotThis;
@@ -257,14 +247,14 @@ impl Write for NotThis {
 
 impl NotThis {
     /// It is this row's neither as candidate nor as duplicate; whose else it is, is found out anew.
-    async fn rule_out(&self, tx: &mut Tx<'_>, by: &str) -> Result<()> {
+    async fn rule_out(&self, tx: &mut Tx<'_>) -> Result<()> {
         sqlx::query(
             "INSERT INTO not_this (subject, remote_id, by, at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT DO NOTHING",
         )
         .bind(self.id.to_string())
         .bind(&self.remote_id)
-        .bind(by)
+        .bind(&self.by)
         .bind(tx.now)
         .execute(tx.conn().await?)
         .await?;

@@ -1,14 +1,14 @@
 //! What is known about paid calls without a job: the evidence that `judging` decides by.
 
 use super::intents::{OPEN_INTENT, OpenIntent};
-use super::listing::{BASELINE, LAG, MODEL_IDS, REACH, SHARED};
+use super::listing::{LAG, MODEL_IDS, REACH, SHARED};
 use super::settings;
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
 use crate::domain::ids::{Id, Millis};
 use crate::domain::work::Kind;
 use futures_util::future::BoxFuture;
-use judging::clocks::{Accepted, Span};
+use judging::clocks::{Accepted, Clocks, Span};
 use judging::fit::{Call, Candidate, Effect, Expected, Media, ModelIds, Record};
 use judging::lag::{Lag, Reach};
 use judging::placing::Bought;
@@ -78,9 +78,9 @@ pub struct OurJobs {
 }
 
 impl OurJobs {
-    /// Whether one was accepted after `at` (ours).
-    pub fn any_since(&self, at: Millis) -> bool {
-        self.heard.iter().any(|job| job.accepted_at > at)
+    /// What they say of the two clocks.
+    pub fn clocks(&self, now: Millis) -> Clocks {
+        Clocks::measure(&self.heard, now)
     }
 }
 
@@ -193,10 +193,21 @@ fn standing(intent: &OpenIntent, state: Option<&str>) -> Standing {
 /// Where a row stands; what a person has ordered to be sent again is not looked for any more.
 const STANDS: &str = "CASE WHEN state = 'queued' AND absences > 0 THEN 'looked_for' ELSE state END";
 
+macro_rules! nobodys {
+    () => {
+        "l.duplicate_of IS NULL AND l.training IS NULL AND l.claimed_by IS NULL \
+         AND l.foreign_since IS NULL AND l.answer IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)"
+    };
+}
+
+/// Not anybody's yet, whenever it was made.
+pub(super) const NOBODYS: &str = nobodys!();
 /// No row claims it, and nobody has found out what it is.
-pub(super) const UNPLACED: &str = "l.history = 0 AND l.duplicate_of IS NULL AND l.training IS NULL \
-     AND l.claimed_by IS NULL AND l.foreign_since IS NULL AND l.answer IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)";
+pub(super) const UNPLACED: &str = concat!("l.history = 0 AND ", nobodys!());
+/// The columns of [`Unclaimed`], but for the last one.
+const UNCLAIMED: &str =
+    "l.remote_id, l.seq, l.first_seen_at, l.created_at, l.status, l.credits, l.record";
 
 impl Store {
     /// Jobs of ours that the vendor has: those accepted after `since` (ours), and at least the
@@ -395,9 +406,8 @@ impl Store {
     /// A database error.
     pub async fn unclaimed_since(&self, intent: &OpenIntent) -> Result<Vec<Unclaimed>> {
         let sql = format!(
-            "SELECT l.remote_id, l.seq, l.first_seen_at, l.created_at, l.status, l.credits, \
-             l.record, EXISTS (SELECT 1 FROM not_this n WHERE n.subject = $2 AND n.remote_id = l.remote_id) \
-               AS not_this \
+            "SELECT {UNCLAIMED}, EXISTS (SELECT 1 FROM not_this n \
+               WHERE n.subject = $2 AND n.remote_id = l.remote_id) AS not_this \
              FROM listed_jobs l WHERE l.seq > $1 AND {UNPLACED} ORDER BY l.seq"
         );
         Ok(sqlx::query_as(AssertSqlSafe(sql))
@@ -412,11 +422,14 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn unplaced(&self) -> Result<Vec<Unclaimed>> {
+        self.unplaced_where("l.gap = 0").await
+    }
+
+    /// Those of them that meet a condition.
+    pub(super) async fn unplaced_where(&self, which: &str) -> Result<Vec<Unclaimed>> {
         let sql = format!(
-            "SELECT l.remote_id, l.seq, l.first_seen_at, l.created_at, l.status, l.credits, \
-             l.record, 0 AS not_this \
-             FROM listed_jobs l INDEXED BY listed_jobs_unplaced \
-             WHERE l.gap = 0 AND {UNPLACED} ORDER BY l.seq"
+            "SELECT {UNCLAIMED}, 0 AS not_this FROM listed_jobs l INDEXED BY listed_jobs_unplaced \
+             WHERE {which} AND {UNPLACED} ORDER BY l.seq"
         );
         Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.readers()).await?)
     }
@@ -550,14 +563,6 @@ impl Store {
         .bind(end.unwrap_or(Millis::MAX))
         .fetch_one(self.readers())
         .await?)
-    }
-
-    /// Where the first whole list of this file began (vendor's): what is older is history.
-    ///
-    /// # Errors
-    /// A database error, or a stored value of another shape.
-    pub async fn baseline(&self) -> Result<Option<Millis>> {
-        self.setting(BASELINE).await
     }
 
     /// Whether the database may not know all calls since this one: it is in quarantine, or was

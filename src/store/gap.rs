@@ -2,7 +2,7 @@
 //! becomes of the orders that such a job fits.
 
 use super::apply::{Facts, apply};
-use super::doubt::{UNLISTED, UNPLACED, Unclaimed};
+use super::doubt::{NOBODYS, UNLISTED, UNPLACED, Unclaimed};
 use super::listing::{LAST, LastListing, Listed, Stranger, note_strangers};
 use super::quarantine::SetQuarantine;
 use super::settings;
@@ -24,11 +24,6 @@ const PENDING: &str = "going_back";
 const GAP: &str = "gap";
 /// So long after a release.
 const HOLD: Millis = DAY;
-
-/// Not anybody's yet, whenever it was made.
-const NOBODYS: &str = "l.duplicate_of IS NULL AND l.training IS NULL AND l.claimed_by IS NULL \
-     AND l.foreign_since IS NULL AND l.answer IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id)";
 
 /// What a start has to compare with the vendor's list before it may spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,7 +292,7 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn nobodys(&self) -> Result<Vec<Unclaimed>> {
-        self.unclaimed_where(UNPLACED).await
+        self.unplaced_where("true").await
     }
 
     /// The jobs that an order is held against before it is sent; none once the hold is over.
@@ -306,20 +301,9 @@ impl Store {
     /// A database error, or a stored value of another shape.
     pub async fn held_against(&self) -> Result<Vec<Unclaimed>> {
         match self.setting::<Hold>(GAP).await? {
-            Some(hold) if hold.until > self.now() => {
-                self.unclaimed_where(&format!("l.gap = 1 AND {UNPLACED}")).await
-            }
+            Some(hold) if hold.until > self.now() => self.unplaced_where("l.gap = 1").await,
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn unclaimed_where(&self, which: &str) -> Result<Vec<Unclaimed>> {
-        let sql = format!(
-            "SELECT l.remote_id, l.seq, l.first_seen_at, l.created_at, l.status, l.credits, l.record, \
-             0 AS not_this \
-             FROM listed_jobs l WHERE {which} ORDER BY l.seq"
-        );
-        Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.readers()).await?)
     }
 
     /// The jobs that a person was shown for this row, or has ruled out.

@@ -1,7 +1,7 @@
 //! The vendor's job list, remembered: candidates for calls in doubt, credits, how late the list is,
 //! what it lacks, and the audit of what no row claims.
 
-use super::doubt::record_text;
+use super::doubt::{UNPLACED, record_text};
 use super::ledger;
 use super::settings;
 use super::writer::{Tx, Write};
@@ -106,6 +106,13 @@ pub struct Stranger {
     pub credits: Option<f64>,
     /// The call that it may be a duplicate of: its row's id.
     pub subject: Option<String>,
+}
+
+impl Stranger {
+    /// With what it cost.
+    pub fn named(&self) -> String {
+        super::verdict::named(&self.remote_id, self.credits)
+    }
 }
 
 /// What placing jobs brought to light.
@@ -311,20 +318,18 @@ impl PlaceJobs {
             Place::Foreign => (None, None, Some(tx.now)),
             Place::Candidate | Place::Unread => return Ok(()),
         };
-        let placed: Option<Option<f64>> = sqlx::query_scalar(
-            "UPDATE listed_jobs SET duplicate_of = $1, foreign_since = $2, \
+        let sql = format!(
+            "UPDATE listed_jobs AS l SET duplicate_of = $1, foreign_since = $2, \
              training = (SELECT subject FROM intents WHERE seq = $3) \
-             WHERE remote_id = $4 AND history = 0 AND duplicate_of IS NULL AND training IS NULL \
-             AND claimed_by IS NULL AND foreign_since IS NULL AND answer IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = listed_jobs.remote_id) \
-             RETURNING credits",
-        )
-        .bind(duplicate)
-        .bind(foreign)
-        .bind(training)
-        .bind(remote_id)
-        .fetch_optional(tx.conn().await?)
-        .await?;
+             WHERE l.remote_id = $4 AND {UNPLACED} RETURNING credits"
+        );
+        let placed: Option<Option<f64>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(duplicate)
+            .bind(foreign)
+            .bind(training)
+            .bind(remote_id)
+            .fetch_optional(tx.conn().await?)
+            .await?;
         let Some(credits) = placed else { return Ok(()) };
         let remote_id = remote_id.to_owned();
         match place {
@@ -523,7 +528,7 @@ mod tests {
                 since: 0,
                 began_at: 10,
                 heard: Heard::default(),
-                times: Times::auto(1, 1),
+                times: Times::auto(1),
             };
             bench.store.writer().write(listing).await.unwrap()
         };

@@ -46,7 +46,7 @@ impl Bench {
             status: "success".to_owned(),
             credits: Some(4.0),
         }];
-        let (heard, times) = (Heard::default(), Times::auto(1, 1));
+        let (heard, times) = (Heard::default(), Times::auto(1));
         let list = SaveListing { jobs, listed: 1, start: 0, since: 0, began_at: 1, heard, times };
         self.store.writer().write(list).await.unwrap();
     }
@@ -90,14 +90,14 @@ impl Bench {
         whose: Whose,
     ) -> Result<Answered, StoreError> {
         let (remote_id, actor, timing) = (remote_id.to_owned(), "me".into(), Timing::default());
-        let write = Answer { remote_id, whose, why: Some("seen".into()), actor, timing };
+        let write = Answer { remote_id, whose, by: "me: seen".into(), actor, timing };
         self.store.writer().write(write).await
     }
 
     pub(super) async fn not_this(&self, id: Id, remote_id: &str) -> Result<Answered, StoreError> {
         let (remote_id, actor) = (remote_id.to_owned(), "me".to_owned());
-        let (kind, version, why, timing) = (Kind::Job, None, None, Timing::default());
-        let write = NotThis { kind, id, remote_id, version, why, actor, timing };
+        let (kind, version, timing) = (Kind::Job, None, Timing::default());
+        let write = NotThis { kind, id, remote_id, version, by: actor.clone(), actor, timing };
         self.store.writer().write(write).await
     }
 

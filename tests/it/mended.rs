@@ -30,11 +30,13 @@ fn a_training_in_doubt_on_a_busy_account_ends_with_a_person_and_frees_the_lane()
     // The looking goes on, the lane is open, and a person may end it.
     world.until("select count(*) from intents where asked is not null", "1");
     assert_eq!(world.sql("select state from trainings").as_deref(), Some("in_doubt"));
-    let held = "select count(*) from intents where lane_free_at is null";
-    assert_eq!(world.sql(held).as_deref(), Some("0"));
+    world.until("select count(*) from intents where lane_free_at is null", "0");
     let wrong = world.run(&["resolve", &training, "--adopt", "nosuch"]);
     assert_eq!(wrong.status.code(), Some(3), "a training is adopted by its model only");
-    world.json(&["resolve", &training, "--resubmit"], 0);
+    // A stranger's job that shows no media yet could be its entry, so for that long it is refused.
+    eventually("it may be sent again", || {
+        world.run(&["resolve", &training, "--resubmit"]).status.success().then_some(())
+    });
     world.until("select state from trainings", "succeeded");
     assert_eq!(world.vendor.ledger()["trainings"], 1);
 }

@@ -46,6 +46,14 @@ fn closest(calls: &[(String, i64)]) -> i64 {
     closest
 }
 
+/// No id was asked about sooner than an interval after the last time. The times are those of arrival,
+/// so a question that was held up on its way makes the next one look early; one that does not keep the
+/// interval comes far too early.
+fn kept_apart(calls: &[(String, i64)], interval: i64) {
+    let closest = closest(calls);
+    assert!(closest >= interval * 4 / 5, "{closest} ms");
+}
+
 /// So many jobs that the vendor works on until it is released.
 fn open_jobs(world: &World, count: usize) {
     world.vendor.post("/_sim/hold", &json!({}));
@@ -87,7 +95,7 @@ fn many_open_jobs_are_asked_about_through_the_list() {
     assert!(more <= 24, "{more} single reads during ten lists of 24 jobs");
     // What is being read while the lists are counted may still come.
     let looks = each(&world, JOB);
-    assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
+    kept_apart(&looks, 500);
     let before = calls(&world, JOB);
     world.vendor.post("/_sim/release", &json!({}));
     world.until("select count(*) from jobs where state = 'succeeded'", "24");
@@ -113,7 +121,8 @@ fn what_the_list_does_not_show_is_still_watched() {
 /// Trainings that are due together are one question.
 #[test]
 fn trainings_share_one_question() {
-    let mut world = world("500ms", &["--max-trainings", "9"]);
+    // A look may be late by a hundredth of the interval and keeps its place with the others.
+    let mut world = world("2s", &["--max-trainings", "9"]);
     world.serve();
     world.vendor.post("/_sim/hold", &json!({}));
     for name in ["Ada", "Ben", "Cleo"] {
@@ -121,8 +130,8 @@ fn trainings_share_one_question() {
     }
     world.until("select count(*) from trainings where state = 'running'", "3");
     // One that was held up past its turn is read by itself that time, and is back with the others.
-    let what = "six lists of three trainings, and hardly a single read";
-    mostly_listed(&world, what, ("listModels", 6), ("getModel", 3));
+    let what = "four lists of three trainings, and hardly a single read";
+    mostly_listed(&world, what, ("listModels", 4), ("getModel", 2));
     world.vendor.post("/_sim/release", &json!({}));
     world.until("select count(*) from trainings where state = 'succeeded'", "3");
 }
@@ -184,7 +193,7 @@ fn restarts_bring_no_look_of_their_own() {
     let took = looks.iter().map(|(_, at)| at - accepted).max().unwrap();
     let most = 2 * (took / 500 + 1);
     assert!(looks.len() as i64 <= most, "{} looks in {took} ms", looks.len());
-    assert!(closest(&looks) >= 480, "{} ms", closest(&looks));
+    kept_apart(&looks, 500);
     // A start tries the key once: by its first look, where one is due, or by a ping.
     assert!(each(&world, "ping").len() <= 6, "one question a start");
 }
@@ -245,7 +254,7 @@ fn a_restart_after_a_look_off_the_grid_keeps_the_interval() {
     let before = each(&world, JOB).len();
     eventually("another look", || (each(&world, JOB).len() > before).then_some(()));
     let looks = each(&world, JOB);
-    assert!(closest(&looks) >= 1_980, "{} ms", closest(&looks));
+    kept_apart(&looks, 2_000);
     world.kill();
 }
 

@@ -16,7 +16,7 @@ use judging::{DAY, HOUR, MINUTE, Millis, SECOND};
 const NOON: Millis = 10 * DAY + 12 * HOUR;
 
 fn times() -> Times {
-    Times::auto(30 * SECOND, 2 * HOUR)
+    Times::auto(30 * SECOND)
 }
 
 fn call(intent: i64, opened_at: Millis) -> Call {

@@ -130,7 +130,7 @@ impl Sim {
             dice,
             usage: world.usage,
             bug,
-            times: Times::auto(30 * SECOND, 2 * HOUR),
+            times: Times::auto(30 * SECOND),
             vendor,
             book: Book::new(&MODELS),
             snapshot: None,

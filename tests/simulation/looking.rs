@@ -12,6 +12,9 @@ use judging::verdict::{Other, Progress, Reading, Scene, Verdict};
 use judging::witness::{Heard, Window, Witnesses};
 use judging::{DAY, HOUR, MINUTE, Millis, SECOND, lane, list, verdict};
 
+/// How long looking may fail before a person is told (rule 13); the program waits longer so far.
+const GIVE_UP: Millis = 2 * HOUR;
+
 /// What a whole list showed.
 pub(crate) struct Shown {
     pub(crate) window: Window,
@@ -260,7 +263,7 @@ impl Sim {
             }
             None => self.look_failed(at),
         }
-        let (now, give_up) = (self.now, self.times.give_up);
+        let now = self.now;
         let about = &mut self.book.calls[at];
         let failing = about.doubt.failing_since.get_or_insert(now);
         let failing = match about.doubt.failed {
@@ -286,7 +289,7 @@ impl Sim {
             self.free_lane(at);
         }
         if open {
-            if age >= self.times.stuck() || failing >= give_up {
+            if age >= self.times.stuck() || failing >= GIVE_UP {
                 self.ask(at);
             }
             self.look_at(at, now + pause);

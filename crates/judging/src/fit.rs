@@ -204,19 +204,9 @@ pub fn conflict(effect: &Effect, job: &Candidate, models: &ModelIds) -> Option<&
     (models.are_stable() || models.ours.contains(theirs)).then_some("belongs to another model")
 }
 
-/// Whether another call, which has no job either, could have made the job as well.
-pub fn could_have_made(other: &Call, job: &Candidate, ground: &Ground<'_>) -> bool {
-    could_have_made_until(other, job, ground, clocks::LATEST)
-}
-
-/// The same, where a call's effect may come as late as `latest` after its end. A job without a time
-/// may be anybody's.
-pub fn could_have_made_until(
-    other: &Call,
-    job: &Candidate,
-    ground: &Ground<'_>,
-    latest: Millis,
-) -> bool {
+/// Whether another call, which has no job either, could have made the job as well, if its effect may
+/// come as late as `latest` after its end. A job without a time may be anybody's.
+pub fn could_have_made(other: &Call, job: &Candidate, ground: &Ground<'_>, latest: Millis) -> bool {
     if conflict(&other.effect, job, ground.models).is_some() {
         return false;
     }
@@ -317,15 +307,17 @@ pub(crate) mod tests {
         assert!(matches!(fit(&one, &undated, &ground), Fit::Odd(_)));
         let said = Candidate { not_this: true, ..job("j", MINUTE, good()) };
         assert!(matches!(fit(&one, &said, &ground), Fit::Conflict(_)));
-        assert!(could_have_made(&one, &said, &ground), "a person spoke of one call only");
-        assert!(!could_have_made(&one, &job("j", 0, good()), &ground), "its times do not hold");
-        assert!(!could_have_made(&one, &job("j", -2 * MINUTE, good()), &ground));
-        assert!(could_have_made(&one, &undated, &ground), "a job without a time is anybody's");
-        assert!(!could_have_made(&one, &late, &ground));
-        assert!(could_have_made_until(&one, &late, &ground, 30 * MINUTE), "effects come late");
+        let made =
+            |call: &Call, job: &Candidate, latest| could_have_made(call, job, &ground, latest);
+        assert!(made(&one, &said, clocks::LATEST), "a person spoke of one call only");
+        assert!(!made(&one, &job("j", 0, good()), clocks::LATEST), "its times do not hold");
+        assert!(!made(&one, &job("j", -2 * MINUTE, good()), clocks::LATEST));
+        assert!(made(&one, &undated, clocks::LATEST), "a job without a time is anybody's");
+        assert!(!made(&one, &late, clocks::LATEST));
+        assert!(made(&one, &late, 30 * MINUTE), "effects come late");
         let listed = Call { listed_from: Some(MINUTE + 1), ..one.clone() };
-        assert!(!could_have_made(&listed, &job("j", MINUTE, good()), &ground), "history");
+        assert!(!made(&listed, &job("j", MINUTE, good()), clocks::LATEST), "history");
         let seen_before = Candidate { seen: 0, ..job("j", MINUTE, good()) };
-        assert!(!could_have_made(&one, &seen_before, &ground));
+        assert!(!made(&one, &seen_before, clocks::LATEST));
     }
 }

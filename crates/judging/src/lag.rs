@@ -176,7 +176,7 @@ mod tests {
     use crate::MINUTE;
 
     fn times() -> Times {
-        Times::auto(30_000, 2 * HOUR)
+        Times::auto(30_000)
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let late = Lag { late_effect: Some("j".to_owned()), ..Lag::default() };
         assert_eq!(late.settle(&times(), 0), Settle { millis: 30 * MINUTE, why: Why::LateEffects });
         let mut fixed = Lag::default();
-        let quick = Times::fixed(2_000, 500, HOUR);
+        let quick = Times::fixed(2_000, 500);
         assert_eq!(fixed.settle(&quick, 0).millis, 2_000);
         fixed.missed(HOUR, 0);
         assert_eq!(fixed.settle(&quick, 0).millis, 48_000);

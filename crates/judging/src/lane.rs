@@ -25,11 +25,11 @@ pub fn opens(waited: &Waited, times: &Times) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HOUR, MINUTE};
+    use crate::MINUTE;
 
     #[test]
     fn after_two_quiet_minutes_or_fifteen_whatever_there_is() {
-        let times = Times::auto(30_000, 2 * HOUR);
+        let times = Times::auto(30_000);
         let at = |looking, looks, quiet, age| opens(&Waited { looking, looks, quiet, age }, &times);
         assert!(at(2 * MINUTE, 1, true, 2 * MINUTE));
         assert!(!at(2 * MINUTE - 1, 9, true, 14 * MINUTE));

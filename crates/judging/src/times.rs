@@ -13,20 +13,18 @@ pub struct Times {
     settle: Millis,
     /// Between the two lists that must agree.
     pub relist: Millis,
-    /// How long looking may fail before a person is told.
-    pub give_up: Millis,
     fixed: bool,
 }
 
 impl Times {
     /// The times by default.
-    pub fn auto(relist: Millis, give_up: Millis) -> Self {
-        Self { settle: SETTLE, relist, give_up, fixed: false }
+    pub fn auto(relist: Millis) -> Self {
+        Self { settle: SETTLE, relist, fixed: false }
     }
 
     /// `settle` stands for the fifteen minutes and scales the rest.
-    pub fn fixed(settle: Millis, relist: Millis, give_up: Millis) -> Self {
-        Self { settle: settle.max(1), relist, give_up, fixed: true }
+    pub fn fixed(settle: Millis, relist: Millis) -> Self {
+        Self { settle: settle.max(1), relist, fixed: true }
     }
 
     /// Whether somebody has fixed the settle time.
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn by_default_they_are_the_times_of_the_rules() {
-        let times = Times::auto(30 * SECOND, 2 * HOUR);
+        let times = Times::auto(30 * SECOND);
         assert_eq!((times.least(), times.least_if_late()), (15 * MINUTE, 30 * MINUTE));
         assert_eq!((times.alone(), times.most(), times.stuck()), (HOUR, 6 * HOUR, 6 * HOUR));
         assert_eq!((times.quiet(), times.lane()), (2 * MINUTE, 15 * MINUTE));
@@ -118,14 +116,14 @@ mod tests {
 
     #[test]
     fn a_fixed_one_scales_the_others() {
-        let times = Times::fixed(16 * SECOND, SECOND, HOUR);
+        let times = Times::fixed(16 * SECOND, SECOND);
         assert!(times.are_fixed());
         assert_eq!((times.least(), times.quiet(), times.lane()), (16_000, 2_000, 16_000));
         assert_eq!((times.alone(), times.stuck()), (64_000, 384_000));
-        let short = Times::fixed(SECOND, SECOND, HOUR);
+        let short = Times::fixed(SECOND, SECOND);
         assert_eq!(short.quiet(), SECOND, "at least one look");
-        assert_eq!(Times::fixed(400, SECOND, HOUR).quiet(), 400);
+        assert_eq!(Times::fixed(400, SECOND).quiet(), 400);
         assert_eq!(short.an_hour(), 4_000);
-        assert_eq!(Times::fixed(0, 0, 0).least(), 1);
+        assert_eq!(Times::fixed(0, 0).least(), 1);
     }
 }

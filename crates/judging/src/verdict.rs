@@ -184,7 +184,7 @@ fn obstacle(
     let maker = scene.others.iter().find(|other| {
         other.call.request_hash != call.request_hash
             && other.standing != (Standing::Absent { fresh: true })
-            && fit::could_have_made_until(&other.call, job, &scene.ground, latest)
+            && fit::could_have_made(&other.call, job, &scene.ground, latest)
     });
     if let Some(other) = maker {
         return Some(match other.call.effect {

@@ -181,9 +181,7 @@ impl Engine {
     async fn read_about(&self, open: &OpenIntent, wide: bool) -> Result<(Heard, Millis)> {
         let read = {
             let _one_at_a_time = self.listing.lock().await;
-            let mut before = self.before_a_list().await?;
-            let since = open.opened_at - DAY;
-            before.ours = self.store.our_jobs(since).await?;
+            let before = self.before_a_list_about(open.opened_at - DAY).await?;
             let start = self.start_about(open, wide, &before);
             let window = Window { start, end: None };
             let shown_before = self.store.shown_before(window.inner()).await?;
@@ -232,7 +230,7 @@ impl Engine {
         let now = self.now();
         let call = call_of(open);
         let ours = self.store.our_jobs(open.opened_at - DAY).await?;
-        let clocks = Clocks::measure(&ours.heard, now);
+        let clocks = ours.clocks(now);
         let mut others =
             self.store.calls_without_a_job(Some(open.seq), open.opened_at - DAY).await?;
         let trainings = self.store.trainings_without_an_entry().await?;
@@ -276,7 +274,7 @@ impl Engine {
             return Ok(());
         }
         let seen = self.look_for_job(open, Quest::Parked).await?;
-        let look = Some(Look::Whole {
+        let look = Look::Whole {
             at: seen.at,
             looking: seen.looking,
             pause: super::super::millis(self.config.sweep.every),
@@ -285,18 +283,17 @@ impl Engine {
             opens_lane: false,
             asked: None,
             listed_seq: seen.listed_seq,
-        });
+        };
         let event = match seen.proof {
             Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },
             Proof::Absent { why } if loaded.work.absences == 0 => Event::Absent { note: why },
             _ => {
-                let Some(look) = look else { return Ok(()) };
                 let note = NoteLook { intent: open.seq, look };
                 return Ok(self.store.writer().write(note).await?);
             }
         };
         let facts = Facts {
-            look,
+            look: Some(look),
             parked_of: Some(open.seq),
             evidence: Some(seen.evidence),
             late_effect: seen.late_effect,

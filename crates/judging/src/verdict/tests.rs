@@ -64,7 +64,7 @@ fn good(id: &str, created_at: Millis) -> Candidate {
 }
 
 fn times() -> Times {
-    Times::auto(30 * SECOND, 2 * HOUR)
+    Times::auto(30 * SECOND)
 }
 
 impl Case {

@@ -243,8 +243,9 @@ FROM events e;
 
 -- Jobs at the vendor that no row claims. what: candidate (of a call that needs a person),
 -- possible_duplicate (of a call that was absent, given up or accepted), training (its own entry in
--- the list), gap (made by another copy of this file before it was put back, it seems), open (a call is being clarified, or its record is not read yet), foreign (somebody
--- else's), bought_twice and not_ours (a person has said so).
+-- the list), gap (made by another copy of this file before it was put back, it seems), open (a call is
+-- being clarified, or its record is not read yet), foreign (somebody else's), bought_twice and not_ours
+-- (a person has said so).
 CREATE VIEW unclaimed AS SELECT l.remote_id,
   CASE
     WHEN l.answer IS NOT NULL THEN l.answer
@@ -269,7 +270,8 @@ WHERE l.history = 0 AND l.claimed_by IS NULL
 
 -- What waits for a person: rows in attention, calls in doubt about which a person is asked although
 -- the looking goes on, jobs at the vendor that may have been bought twice, jobs of others (one row
--- for all of them), and jobs that the vendor's list lacks. kind `listed`: no row of ours.
+-- for all of them), jobs that the vendor's list lacks, and a list that cannot be read for hours.
+-- kind `listed`: no row of ours.
 CREATE VIEW attention AS
 SELECT w.id, w.kind, w.label, w.error AS why, w.error_class AS reason, w.remote_id,
   strftime('%Y-%m-%d %H:%M:%S', w.updated_at / 1000, 'unixepoch') AS since,
@@ -306,7 +308,15 @@ SELECT m.remote_id, 'listed', 'job ' || m.remote_id || ', which the vendor''s li
     '`darkroom release` says that the list may be believed all the same',
   'lacks', m.remote_id, strftime('%Y-%m-%d %H:%M:%S', m.since / 1000, 'unixepoch'), NULL, 1,
   (SELECT j.id FROM jobs j WHERE j.remote_id = m.remote_id ORDER BY j.id DESC LIMIT 1), m.since
-FROM missing m WHERE m.says = 'lacks' AND m.answered_at IS NULL;
+FROM missing m WHERE m.says = 'lacks' AND m.answered_at IS NULL
+UNION ALL
+SELECT 'list', 'listed', 'the vendor''s job list',
+  'nothing can be bought because it cannot be read: ' || json_extract(s.value, '$.why') ||
+    '; it is asked for again by itself',
+  'unreadable', NULL,
+  strftime('%Y-%m-%d %H:%M:%S', json_extract(s.value, '$.since') / 1000, 'unixepoch'), NULL, NULL, NULL,
+  json_extract(s.value, '$.since')
+FROM settings s WHERE s.name = 'list.unreadable' AND json_extract(s.value, '$.asked') = 1;
 
 -- The book balances if `difference` is 0 and `accepted` equals `accepted_events`: calls are counted
 -- from the events, what they came to from the ledger.

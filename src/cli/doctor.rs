@@ -12,7 +12,7 @@ use crate::domain::schedule::Timing;
 use crate::engine::resolve;
 use crate::files::atomic::is_full;
 use crate::http::token::Scope;
-use crate::store::listing::SHARED;
+use crate::store::listing::{SHARED, UNREADABLE, Unreadable};
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
 use judging::times::Times;
@@ -397,6 +397,15 @@ async fn spending(
             "if that is over, set account.exclusive = true",
         );
     }
+    vendors_list(store, times, report).await
+}
+
+/// What is known of the list that verdicts on lost calls rest on.
+async fn vendors_list(
+    store: &Store,
+    times: &Times,
+    report: &mut Report,
+) -> Result<(), crate::store::StoreError> {
     let known = store.known().await?;
     let settle = known.lag.settle(times, store.now());
     report.ok(
@@ -418,6 +427,14 @@ async fn spending(
                  absent by it"
             ),
             "`darkroom release` says that it may be believed all the same",
+        );
+    }
+    if let Some(list) = store.setting::<Unreadable>(UNREADABLE).await? {
+        let lasts = span(store.now() - list.since);
+        report.warn(
+            "vendor's list",
+            format!("has been unreadable for {lasts}, so nothing is bought: {}", list.why),
+            "it is asked for again by itself; if it stays so, tell the vendor",
         );
     }
     Ok(())

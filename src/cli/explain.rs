@@ -115,9 +115,11 @@ fn own_lines(item: &Item, call: Option<&IntentRow>) -> Vec<String> {
     out
 }
 
-/// A call that went out and of which nobody knows that it had no effect.
+/// A call that went out and of which nobody knows that it had no effect, or something may be its job
+/// although it was found absent.
 fn may_be_bought(call: &IntentRow) -> bool {
     matches!(call.outcome.as_deref(), None | Some("needs_person" | "abandoned"))
+        || !call.candidates.is_empty()
 }
 
 fn parent_line(parent: &Parent) -> String {

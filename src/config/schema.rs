@@ -159,13 +159,15 @@ schema! {
     }
     /// How a call whose reply was lost is settled.
     doubt: Doubt {
-        /// Time after which a paid call that left no trace counts as absent; auto follows
-        /// the vendor's measured lag, 15 minutes at first (duration or auto).
+        /// Least time after which a paid call that left no trace counts as absent; auto is
+        /// 15 minutes, and more where the vendor's list was seen to be late (duration or auto).
         settle: Auto<Duration> = "auto",
         /// Time between the two complete listings that must agree on absence (duration).
         relist: Duration = "30s",
         /// The same as `settle` for model creation and uploads, which cost nothing (duration).
         free_settle: Duration = "10s",
+        /// Time of failed looks, or without a readable list, after which a person is asked (duration).
+        give_up: Duration = "2h",
     }
     /// The vendor account.
     account: Account {

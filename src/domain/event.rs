@@ -227,6 +227,8 @@ pub enum Reason {
     Abandoned,
     /// The reply was lost and looking cannot settle it.
     Undecidable,
+    /// The vendor answered with an id that another row holds.
+    IdTaken,
     /// It was surely absent twice; something swallows it.
     AbsentTwice,
     /// The training fell back to `new`.
@@ -241,7 +243,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the door between rows and types.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Refused,
         Self::Dependency,
         Self::Unsendable,
@@ -249,6 +251,7 @@ impl Reason {
         Self::NoOutput,
         Self::Abandoned,
         Self::Undecidable,
+        Self::IdTaken,
         Self::AbsentTwice,
         Self::FellBack,
         Self::Missing,
@@ -266,6 +269,7 @@ impl Reason {
             Self::NoOutput => "no_output",
             Self::Abandoned => "abandoned",
             Self::Undecidable => "undecidable",
+            Self::IdTaken => "id_taken",
             Self::AbsentTwice => "absent_twice",
             Self::FellBack => "fell_back",
             Self::Missing => "missing",

@@ -382,7 +382,7 @@ impl Work {
     }
 
     /// Whether it waits for a person because nobody knows whether the vendor has it.
-    fn is_undecided(&self) -> bool {
+    pub fn is_undecided(&self) -> bool {
         let reason = self.error.as_ref().map(|error| error.reason);
         let lost = matches!(reason, Some(Reason::Undecidable | Reason::AbsentTwice));
         lost && self.kind == Kind::Job && self.remote_id.is_none()

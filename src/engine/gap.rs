@@ -16,6 +16,8 @@ use judging::going_back::{self, Found, Order, Plan};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+/// A file that was written to so shortly before the start was not put back from a copy (ms).
+const JUST_WRITTEN: Millis = 3_000;
 /// So many ids are named in a sentence.
 const NAMED: usize = 5;
 
@@ -105,12 +107,16 @@ impl Engine {
     }
 
     /// Compares what lists have shown since the start, the last one from `from` on (vendor's), with
-    /// what this database explains. More than that closes it.
+    /// what this database explains. More than that closes it. Nothing is compared for good by a list
+    /// that came too soon.
     pub(super) async fn compare(&self, from: Option<Millis>) -> Result<()> {
         let Some(from) = from else { return Ok(()) };
         // Released meanwhile: a person has compared.
         if let Some(pending) = self.store.to_compare().await? {
             let unexplained = self.unexplained(&pending, from).await?;
+            if unexplained.is_none() && self.list_may_hide(&pending).await? {
+                return Ok(());
+            }
             let reason = unexplained.as_ref().map(|(found, _)| found.reason.clone());
             if self.store.writer().write(Compared { unexplained }).await? {
                 tracing::error!(
@@ -122,6 +128,20 @@ impl Engine {
         }
         self.compared.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the list that was read last came too soon after the start: as late as lists have been,
+    /// it may not show yet what another copy of this file bought last.
+    async fn list_may_hide(&self, pending: &Pending) -> Result<bool> {
+        let started = self.now() - self.uptime();
+        if (0..JUST_WRITTEN).contains(&(started - pending.written)) {
+            return Ok(false);
+        }
+        // It was late by more than the last list that missed something tells; and one that once stood
+        // still for hours holds nobody up for longer than an hour.
+        let late = (2 * self.store.lag().await?.longest(self.now())).min(self.times().alone());
+        let broad = *self.broad.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(broad.is_none_or(|list| list.uptime() < late))
     }
 
     async fn unexplained(
@@ -136,8 +156,8 @@ impl Engine {
         let since = going_back::calls_since(pending.covered);
         let mut calls = self.store.calls_without_a_job(None, since).await?;
         // What has come to light of a call explains nothing more.
-        let known = self.store.calls_with_a_duplicate().await?;
-        calls.retain(|other| !known.contains(&other.call.intent));
+        let known = self.store.duplicates().await?;
+        calls.retain(|other| known.iter().all(|taken| taken.intent != other.call.intent));
         let age = |opened_at: Millis| (pending.covered - opened_at).max(0);
         let spilled = self.spilled.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let found = Found {

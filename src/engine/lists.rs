@@ -42,7 +42,7 @@ const PLACING: Duration = Duration::from_millis(20);
 const SHARE: u32 = 2;
 /// Trainings due within this share of the interval are asked about together, as long as none of them
 /// is asked about again within its interval.
-const TOGETHER: Millis = 20;
+pub(super) const TOGETHER: Millis = 20;
 /// The vendor's clock may be a little ahead of what it told us last (ms).
 const AHEAD: Millis = 5 * 60 * 1000;
 
@@ -271,7 +271,7 @@ fn goes_on_as_listed(look: &Look, model: &RemoteModel) -> bool {
 
 /// Whether a failed question says nothing about what was asked: nobody answered, or everything
 /// slows down or pauses.
-fn goes_for_all(failure: &Failure) -> bool {
+pub(super) fn goes_for_all(failure: &Failure) -> bool {
     matches!(failure.http_status, None | Some(401 | 429))
 }
 

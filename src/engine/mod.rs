@@ -8,7 +8,8 @@ pub mod account;
 pub mod ask;
 pub mod change;
 pub mod due;
-pub mod fetch;
+pub mod failing;
+mod fetch;
 pub mod gap;
 pub mod governor;
 pub mod guard;
@@ -26,6 +27,11 @@ pub mod storage;
 pub mod sweep;
 pub mod watch;
 mod whose;
+
+#[cfg(test)]
+mod bench_tests;
+#[cfg(test)]
+mod money_tests;
 
 use crate::config::Config;
 use crate::domain::event::Event;
@@ -113,6 +119,8 @@ pub struct Engine {
     listing: tokio::sync::Mutex<()>,
     /// How far the list was known when a row was looked for before it is sent again.
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
+    /// What has failed for how long.
+    failing: Mutex<failing::Failing>,
     /// What looks for calls in doubt need not read again.
     ended: Mutex<resolve::ended::EndedJobs>,
     storage: storage::Storage,
@@ -160,6 +168,7 @@ impl Engine {
             last_round: Mutex::new(tokio::time::Instant::now()),
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
+            failing: Mutex::default(),
             ended: Mutex::default(),
             storage: storage::Storage::default(),
             watch: Mutex::default(),

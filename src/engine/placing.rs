@@ -1,12 +1,13 @@
 //! Finding out whose the jobs are that no row claims: reads what their records say, and has
 //! [`judging::placing`] decide.
 
-use super::{Engine, Result};
+use super::lists::goes_for_all;
+use super::{Engine, EngineError, Result};
 use crate::store::doubt::Unclaimed;
 use crate::store::listing::{ListingNews, PlaceJobs, SaveRecord, Stranger};
 use judging::DAY;
 use judging::fit::Ground;
-use judging::placing::{Makers, Place, place};
+use judging::placing::{Makers, Place, Taken, place};
 
 /// Records that are read after one list at most; the rest follows after the next.
 const AT_ONCE: usize = 64;
@@ -31,7 +32,7 @@ impl Engine {
         let ours = self.store.our_jobs(self.now() - WITHIN).await?;
         let clocks = ours.clocks(self.now());
         let without = self.store.calls_without_a_job(None, self.now() - WITHIN).await?;
-        let mut taken = self.store.calls_with_a_duplicate().await?;
+        let mut taken = self.store.duplicates().await?;
         let mut trainings = self.store.trainings_without_an_entry().await?;
         let models = self.store.model_ids(None).await?;
         let ruled_out = self.store.ruled_out().await?;
@@ -40,7 +41,11 @@ impl Engine {
         for mut job in jobs {
             if !job.candidate().has_ended() && read < AT_ONCE {
                 read += 1;
-                self.read_record(&mut job).await?;
+                match self.read_record(&mut job).await {
+                    // What cannot be read now is placed another time, and keeps nothing else from it.
+                    Err(EngineError::Vendor(failure)) if !goes_for_all(&failure) => continue,
+                    read => read?,
+                }
             }
             let bought = match job.created_at {
                 Some(at) => self.store.bought_around(at).await?,
@@ -68,7 +73,9 @@ impl Engine {
                 {
                     continue;
                 }
-                Place::Duplicate(intent) => taken.push(intent),
+                Place::Duplicate(intent) => {
+                    taken.push(Taken { intent, created_at: job.created_at });
+                }
                 Place::Entry(intent) => trainings.retain(|training| training.intent != intent),
                 Place::Foreign => {}
             }

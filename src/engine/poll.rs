@@ -11,7 +11,7 @@ use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, Work};
 use crate::store::apply::{Facts, NewOutput, Observe};
-use crate::store::doubt::{Echoes, NoteEcho};
+use crate::store::doubt::NoteEcho;
 use crate::vendor::{
     DownloadState, DownloadStatus, JobStatus, ModelStatus, RemoteJob, RemoteModel,
 };
@@ -20,8 +20,6 @@ use crate::vendor::{
 /// it counts (vendor-api.md 2.14). The time must have passed and the reads must have happened: a
 /// clock that was set forward ends nothing.
 pub(super) const MEDIA_MAY_LAG: u32 = 12;
-/// More jobs that show the id of their model as it was sent are not counted.
-const ENOUGH_ECHOES: u32 = 3;
 /// What such a job's row says meanwhile.
 const NO_MEDIA_YET: &str = "the vendor says success but lists no image or video yet";
 /// What a row says whose id the vendor answers 404 for.
@@ -157,18 +155,12 @@ impl Engine {
     async fn note_echo(&self, job: Id, shown: &str) {
         let noted = async {
             let Some(sent) = self.store.sent_model(job).await? else { return Ok(()) };
-            let known = self.store.echoes().await?;
-            let echo = if sent == shown {
-                Echoes { same: known.same + 1, ..known }
-            } else {
-                Echoes { other: known.other + 1, ..known }
-            };
-            // A few are enough, and most jobs have nothing new to say.
-            if sent == shown && known.same >= ENOUGH_ECHOES {
+            let same = sent == shown;
+            // Most jobs have nothing new to say.
+            if !self.store.echoes().await?.is_news(job, same) {
                 return Ok(());
             }
-            let note = NoteEcho { job, echoes: echo };
-            self.store.writer().write(note).await.map(drop)
+            self.store.writer().write(NoteEcho { job, same }).await.map(drop)
         };
         if let Err(error) = noted.await {
             tracing::debug!("what a job says of its model is not noted: {error}");

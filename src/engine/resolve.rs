@@ -7,9 +7,11 @@ pub(super) mod ended;
 mod free;
 mod paid;
 
+use super::failing::is_answered;
 use super::{Engine, EngineError, Result};
 use crate::config::{Auto, Config};
 use crate::domain::event::{Event, Reason};
+use crate::domain::failure::Failure;
 use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::{Kind, State, Work};
@@ -52,6 +54,8 @@ pub(super) struct Seen {
     pub(super) ripe: bool,
     /// Whether a job accepted after the call bore witness.
     pub(super) fresh: bool,
+    /// Whether the list does not show what it has to show, which counts like a failed look.
+    pub(super) discredited: bool,
     /// The job that was found, if the vendor made it long after the call.
     pub(super) late_effect: Option<String>,
     /// When to look again if nothing is settled (ms from now).
@@ -95,14 +99,15 @@ impl Engine {
                 let about = Some(intent);
                 let facts =
                     Facts { look, reserve, evidence, about, late_effect, ..Facts::default() };
-                (self.event_of(work, seen), facts)
+                (self.event_of(work, seen.proof, seen.again), facts)
             }
             // A look that failed proves nothing.
             Err(EngineError::Vendor(failure)) => {
                 let until = self.now() + schedule::backoff(work.id, work.failures);
-                let event = Event::LookFailed { until, note: failure.message };
+                let event = Event::LookFailed { until, note: failure.message.clone() };
                 let opens_lane = work.kind.is_paid() && self.lane_opens(&open, 0, 0, false);
-                let (look, about) = (Some(Look::Failed { opens_lane }), Some(intent));
+                let asked = self.fails_too_long(&open, &failure);
+                let (look, about) = (Some(Look::Failed { opens_lane, asked }), Some(intent));
                 (event, Facts { look, about, ..Facts::default() })
             }
             Err(error) => return Err(error),
@@ -127,17 +132,36 @@ impl Engine {
         lane::opens(&waited, &self.times())
     }
 
+    /// Why a person is asked about a call for which looks have failed for hours. A vendor that answers
+    /// nothing at all is down, and comes back.
+    fn fails_too_long(&self, open: &OpenIntent, failure: &Failure) -> Option<String> {
+        let lasts = self.fails(open.seq, is_answered(failure));
+        (lasts >= self.give_up()).then(|| {
+            format!("looking for it has failed for {} min: {}", lasts / 60_000, failure.message)
+        })
+    }
+
     /// A whole look, as it is stored.
     fn whole(&self, work: &Work, open: &OpenIntent, seen: &Seen) -> Look {
         let times = self.times();
         let quiet = matches!(&seen.proof, Proof::None { candidates, .. } if candidates.is_empty());
+        // A list without its witnesses counts like a failed look.
+        let failing = match seen.discredited {
+            true => self.fails(open.seq, true),
+            false => {
+                self.heals(open.seq);
+                0
+            }
+        };
         let stuck = match work.kind {
             Kind::Training => seen.looking >= times.alone(),
-            Kind::Job => seen.looking >= times.stuck(),
+            Kind::Job => seen.looking >= times.stuck() || failing >= self.give_up(),
             _ => false,
         };
         let asked = match &seen.proof {
-            Proof::None { why, .. } if stuck && open.asked.is_none() => Some(why.clone()),
+            Proof::None { why, .. } if stuck => Some(open.asked.clone().unwrap_or(why.clone())),
+            // Not yet healed.
+            _ if seen.discredited => open.asked.clone(),
             _ => None,
         };
         Look::Whole {
@@ -168,7 +192,11 @@ impl Engine {
         let Some(intent) = self.store.absent_intent(work.id).await? else {
             return Ok(None);
         };
-        let seen = self.look(work, &intent).await?;
+        let looked = self.look(work, &intent).await;
+        if let Some(stuck) = self.stuck(work, &intent, &looked) {
+            return Ok(Some(stuck));
+        }
+        let seen = looked?;
         let reserve = match &seen.proof {
             Proof::Absent { .. } => {
                 self.note_last_look(work.id, seen.listed_seq);
@@ -186,12 +214,45 @@ impl Engine {
             Proof::Found { .. } => Vec::new(),
         };
         let facts = Facts {
+            look: Some(self.whole(work, &intent, &seen)),
             late_of: Some(intent.seq),
             reserve,
             evidence: Some(seen.evidence.clone()),
+            late_effect: seen.late_effect.clone(),
             ..Facts::default()
         };
-        Ok(Some((self.event_of(work, seen), facts)))
+        Ok(Some((self.event_of(work, seen.proof, seen.again), facts)))
+    }
+
+    /// What becomes of a row when hours of last looks have failed, or could not prove again what an
+    /// earlier one did: a list that lacks jobs by now, or reaches no further, never will.
+    fn stuck(
+        &self,
+        work: &Work,
+        intent: &OpenIntent,
+        looked: &Result<Seen>,
+    ) -> Option<(Event, Facts)> {
+        let (why, evidence, answered) = match looked {
+            Ok(Seen { proof: Proof::None { why, candidates }, evidence, .. })
+                if candidates.is_empty() =>
+            {
+                (why.clone(), Some(evidence.clone()), true)
+            }
+            Err(EngineError::Vendor(failure)) => {
+                (failure.message.clone(), None, is_answered(failure))
+            }
+            _ => {
+                self.heals(intent.seq);
+                return None;
+            }
+        };
+        let lasts = self.fails(intent.seq, answered);
+        if work.kind != Kind::Job || lasts < self.times().stuck() {
+            return None;
+        }
+        let proof = Proof::Person { why, candidates: Vec::new() };
+        let facts = Facts { late_of: Some(intent.seq), evidence, ..Facts::default() };
+        Some((self.event_of(work, proof, 0), facts))
     }
 
     /// Remembers how far the list was known at the last look, until the call's intent is stored.
@@ -230,17 +291,18 @@ impl Engine {
                 looking: 0,
                 ripe: false,
                 fresh: false,
+                discredited: false,
                 late_effect: None,
                 again: 0,
             }),
         }
     }
 
-    fn event_of(&self, work: &Work, seen: Seen) -> Event {
-        match seen.proof {
+    fn event_of(&self, work: &Work, proof: Proof, again: Millis) -> Event {
+        match proof {
             Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },
             Proof::Absent { why } => Event::Absent { note: why },
-            Proof::None { why, .. } => Event::LookAgain { at: self.now() + seen.again, note: why },
+            Proof::None { why, .. } => Event::LookAgain { at: self.now() + again, note: why },
             Proof::Person { why, candidates } => {
                 let named = match candidates.as_slice() {
                     [] => String::new(),

@@ -398,7 +398,7 @@ pub(super) fn id_is_taken(remote_id: &str) -> Event {
         "the vendor answered with an id that another row holds already ({remote_id}); compare the \
          two at the vendor"
     );
-    Event::NeedsPerson { reason: Reason::Undecidable, message }
+    Event::NeedsPerson { reason: Reason::IdTaken, message }
 }
 
 /// The switches that a failure sets, in the transaction that stores it.

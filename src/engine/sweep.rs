@@ -3,7 +3,7 @@
 
 use super::{Engine, EngineError, Result, no_list};
 use crate::config::Auto;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, FailureClass};
 use crate::domain::ids::Millis;
 use crate::store::doubt::OurJobs;
 use crate::store::intents::Moment;
@@ -11,6 +11,7 @@ use crate::store::listing::{END, Heard, LAST, LastListing, Listed, SaveListing};
 use crate::store::settings::PutSetting;
 use crate::vendor::{FoundJobs, JobPage, JobPages, ListEnd, ListedJob, PageForm, Reply};
 use judging::clocks::{Accepted, Clocks};
+use judging::missing::Shown;
 use judging::witness::Window;
 use judging::{DAY, HOUR, list, missing};
 use std::collections::HashSet;
@@ -57,6 +58,13 @@ pub(super) struct Before {
     missing: Vec<String>,
 }
 
+impl Broad {
+    /// When it began (ms since the daemon's start).
+    pub(super) fn uptime(&self) -> Millis {
+        self.uptime
+    }
+}
+
 impl Engine {
     /// What a list that is asked for now is held against.
     pub(super) async fn before_a_list(&self) -> Result<Before> {
@@ -88,9 +96,18 @@ impl Engine {
             if let Some(start) = fresh().filter(|_| self.is_compared()) {
                 return Ok(start);
             }
-            self.list_before_a_call().await?
+            match self.list_before_a_call().await {
+                Ok(start) => start,
+                Err(error) => {
+                    self.note_unreadable(&error).await?;
+                    return Err(error);
+                }
+            }
         };
         self.place_unclaimed().await?;
+        if !self.is_compared() {
+            return Err(too_soon().into());
+        }
         Ok(start)
     }
 
@@ -106,7 +123,7 @@ impl Engine {
         let now = self.early_now(&before.clocks);
         let start = list::before_a_call(now, &before.ours.heard, &before.clocks, hidden);
         let start = back.map_or(start, |back| start.min(back));
-        self.read_list(start, &before, &HashSet::new(), true).await?;
+        self.read_list(start, &before, &[], true).await?;
         self.compare(back).await?;
         Ok(start)
     }
@@ -142,7 +159,7 @@ impl Engine {
         &self,
         start: Millis,
         before: &Before,
-        wanted: &HashSet<String>,
+        wanted: &[Shown],
         broad: bool,
     ) -> Result<ListRead> {
         let end = self.store.setting::<ListEnd>(END).await?.unwrap_or_default();
@@ -166,19 +183,14 @@ impl Engine {
         start: Millis,
         end: ListEnd,
         before: &Before,
-        wanted: &HashSet<String>,
+        wanted: &[Shown],
         broad: bool,
     ) -> Result<ListRead, (EngineError, bool)> {
         let began = self.moment();
         let latest = self.now().max(self.client.vendor_now().unwrap_or(Millis::MIN));
         let mut pages = JobPages::new(start, latest, end);
-        let ours = before.ours.all.iter().map(|job| &job.remote_id);
-        let of_interest: HashSet<&String> =
-            wanted.iter().chain(ours).chain(&before.missing).collect();
-        // Of a long list only what is not stored as it is stays in memory.
-        let (mut listed, mut news, mut oldest) = (0, FoundJobs::default(), None::<Millis>);
-        let mut shown = HashSet::new();
-        while !pages.is_over() {
+        let mut entries = Entries::of_interest(wanted, before);
+        while let Some(asked) = pages.window() {
             let page = match self.next_page(&mut pages).await {
                 Ok(page) => page.value,
                 Err(failure) => {
@@ -186,28 +198,20 @@ impl Engine {
                     return Err((failure.into(), refused));
                 }
             };
-            let plain = |error: EngineError| (error, false);
-            if page.form == PageForm::Blank {
-                self.may_be_empty(&pages, before).await.map_err(plain)?;
-            }
-            listed += page.jobs.len() as u64;
-            let entries = page.jobs.iter().map(entry).collect();
-            let new = self.store.new_in_listing(entries).await.map_err(|e| plain(e.into()))?;
-            for job in page.jobs {
-                oldest = oldest.into_iter().chain(job.created_at).min();
-                let id = &job.job_id.0;
-                if of_interest.contains(id) {
-                    shown.insert(id.clone());
+            let taken = async {
+                if page.form == PageForm::Blank {
+                    self.may_be_empty(asked, before).await?;
                 }
-                // The last word of a list that shows a job twice counts.
-                if new.contains(id) || news.holds(&job) {
-                    news.put(job);
-                }
-            }
+                let listed = page.jobs.iter().map(entry).collect();
+                entries.take(&self.store.new_in_listing(listed).await?, page.jobs);
+                Ok(())
+            };
+            taken.await.map_err(|error: EngineError| (error, false))?;
         }
         let (start, end) = pages.covers();
         let window = Window { start, end };
-        let heard = self.heard(&window, &began, before, &shown, oldest);
+        let Entries { listed, news, shown, .. } = entries;
+        let heard = self.heard(&window, &began, before, (wanted, &shown));
         let save = SaveListing {
             jobs: news.jobs.iter().map(entry).collect(),
             listed,
@@ -221,13 +225,15 @@ impl Engine {
         if broad {
             let list = Broad { uptime: began.uptime, start };
             *self.broad.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+            self.list_is_readable().await.map_err(|error| (error, false))?;
         }
         Ok(ListRead { window, took: self.uptime() - began.uptime, shown })
     }
 
-    /// An answer without a list is an empty list only if nothing that we know of belongs into it.
-    async fn may_be_empty(&self, pages: &JobPages, before: &Before) -> Result<()> {
-        match self.store.something_belongs(pages.covers(), &before.ours.all).await? {
+    /// An answer without a list is an empty list only if nothing that we know of belongs into the
+    /// window that was asked for.
+    async fn may_be_empty(&self, asked: (Millis, Option<Millis>), before: &Before) -> Result<()> {
+        match self.store.something_belongs(asked, &before.ours.all).await? {
             false => Ok(()),
             true => Err(no_list().into()),
         }
@@ -239,27 +245,29 @@ impl Engine {
         window: &Window,
         began: &Moment,
         before: &Before,
-        shown: &HashSet<String>,
-        oldest: Option<Millis>,
+        (wanted, shown): (&[Shown], &HashSet<String>),
     ) -> Heard {
         let ours = &before.ours.all;
-        let missed = missing::missed(window, began.at, ours, |id| shown.contains(id));
+        let shows = |id: &str| shown.contains(id);
+        let missed = missing::missed(window, began.at, ours, &before.clocks, shows);
         // How late a list is can only be told of what was accepted since this daemon's start.
         let started = began.at - began.uptime;
-        let most = self.times().most();
-        let lag = missed
-            .iter()
-            .filter(|job| job.accepted_at >= started && job.age <= most)
-            .map(|job| job.age)
-            .max();
-        let first = |job: &&Accepted| !job.shown && shown.contains(&job.remote_id);
-        let offset = before.clocks.offset.map(|(_, most)| most);
+        let lag = missing::lateness(&missed, started, &self.times());
+        // Those of ours are among what was missed.
+        let mut gone = missing::gone(wanted, began.at, shows);
+        gone.retain(|job| ours.iter().all(|own| own.remote_id != job.remote_id));
+        let deleted = gone.iter().filter(|job| missing::shows_older(job, wanted, shows));
+        let deleted = deleted.map(|job| job.remote_id.clone()).collect();
+        let first = |job: &&Accepted| !job.shown && shows(&job.remote_id);
+        let ages = ours.iter().filter(|job| shows(&job.remote_id));
         Heard {
             first_shown: u32::try_from(ours.iter().filter(first).count()).unwrap_or(u32::MAX),
             missed,
             lag,
+            gone,
+            deleted,
             again: before.missing.iter().filter(|id| shown.contains(*id)).cloned().collect(),
-            oldest: oldest.zip(offset).map(|(oldest, offset)| began.at - (oldest - offset)),
+            oldest: ages.map(|job| began.at - job.accepted_at).max(),
         }
     }
 
@@ -280,12 +288,15 @@ impl Engine {
             let since = last.map_or(now, |last| last.covered - OVERLAP).max(now - FURTHEST);
             let start = since.min(now - DAY) + before.clocks.widening();
             let back = self.compare_from(&before.clocks).await?;
-            self.read_list(start, &before, &HashSet::new(), true).await?;
+            self.read_list(start, &before, &[], true).await?;
             self.compare(back).await?;
         }
         self.place_unclaimed().await?;
         for intent in parked {
-            self.judge_parked(&intent).await?;
+            // One that cannot be judged now keeps no other one from it.
+            if let Err(error) = self.judge_parked(&intent).await {
+                tracing::debug!("{} {} is not judged now: {error}", intent.kind, intent.subject);
+            }
         }
         Ok(())
     }
@@ -318,9 +329,56 @@ impl Engine {
             let _one_at_a_time = self.listing.lock().await;
             let before = self.before_a_list().await?;
             let start = list::narrow(self.early_now(&before.clocks), None, &before.clocks);
-            self.read_list(start, &before, &HashSet::new(), false).await?;
+            self.read_list(start, &before, &[], false).await?;
         }
         self.place_unclaimed().await
+    }
+}
+
+/// Why nothing is bought right after a start where lists come late.
+fn too_soon() -> Failure {
+    Failure {
+        class: FailureClass::ReadFailed,
+        message:
+            "the vendor's list has been late, so it may not show yet what was bought last, and \
+                  with that this database is compared before anything is bought"
+                .to_owned(),
+        http_status: Some(200),
+        reply: None,
+        retry_after: None,
+    }
+}
+
+/// What is kept of a list while it is read: of a long one only what is not stored as it is.
+struct Entries<'a> {
+    of_interest: HashSet<&'a String>,
+    listed: u64,
+    news: FoundJobs,
+    /// Which ids of interest it showed.
+    shown: HashSet<String>,
+}
+
+impl<'a> Entries<'a> {
+    fn of_interest(wanted: &'a [Shown], before: &'a Before) -> Self {
+        let ours = before.ours.all.iter().map(|job| &job.remote_id);
+        let wanted = wanted.iter().map(|job| &job.remote_id);
+        let of_interest = wanted.chain(ours).chain(&before.missing).collect();
+        Self { of_interest, listed: 0, news: FoundJobs::default(), shown: HashSet::new() }
+    }
+
+    /// A page, of which `new` is not stored as it is.
+    fn take(&mut self, new: &HashSet<String>, jobs: Vec<ListedJob>) {
+        self.listed += jobs.len() as u64;
+        for job in jobs {
+            let id = &job.job_id.0;
+            if self.of_interest.contains(id) {
+                self.shown.insert(id.clone());
+            }
+            // The last word of a list that shows a job twice counts.
+            if new.contains(id) || self.news.holds(&job) {
+                self.news.put(job);
+            }
+        }
     }
 }
 
@@ -328,7 +386,7 @@ fn entry(job: &ListedJob) -> Listed {
     Listed {
         remote_id: job.job_id.0.clone(),
         created_at: job.created_at,
-        status: format!("{:?}", job.status).to_lowercase(),
+        status: super::poll::job_word(&job.status),
         credits: job.credits,
     }
 }

@@ -2,6 +2,7 @@
 //! unchanged look neither reads nor writes the database, which holds where the grid starts while
 //! this holds where it is. About 170 bytes a row (`what_a_row_costs` below counts them).
 
+use super::lists::TOGETHER;
 use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule;
 use crate::domain::work::Kind;
@@ -119,6 +120,15 @@ impl Entry {
     fn next(&self, interval: Millis, at: Moment) -> Millis {
         let grid = schedule::grid_next(self.anchor, schedule::step(interval), at.now);
         self.not_too_soon(grid, interval, at)
+    }
+
+    /// The same for what is asked about together: one that was so late that it would miss the others at
+    /// the next point waits for the one after, or it would be asked about by itself ever after.
+    fn next_together(&self, interval: Millis, at: Moment) -> Millis {
+        let step = schedule::step(interval);
+        let grid = schedule::grid_next(self.anchor, step, at.now);
+        let look = self.not_too_soon(grid, interval, at);
+        if look > grid + interval / TOGETHER { grid + step } else { look }
     }
 
     fn not_too_soon(&self, look: Millis, interval: Millis, at: Moment) -> Millis {
@@ -263,7 +273,10 @@ impl Watch {
         self.taken.remove(&row);
         let Some(entry) = self.rows.get_mut(&row) else { return };
         entry.busy = false;
-        let next = entry.next(interval, at);
+        let next = match row.0 {
+            Kind::Training => entry.next_together(interval, at),
+            _ => entry.next(interval, at),
+        };
         let next = not_before.map_or(next, |least| next.max(least));
         // It may have been brought up to date meanwhile.
         self.queue.remove(&(entry.at, row));

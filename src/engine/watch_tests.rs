@@ -48,6 +48,27 @@ fn a_row_is_due_once_at_its_newest_time() {
 }
 
 #[test]
+fn a_training_that_was_held_up_is_back_with_the_others_one_turn_later() {
+    let after = |kind: Kind, late: Millis| {
+        let row = (kind, row(1).1);
+        let mut watch = Watch::default();
+        watch.put(watched(row, NOW + 5_050), INTERVAL, at(0));
+        watch.take(row).unwrap();
+        watch.asked(row, at(5_050 + late).steady);
+        watch.done(row, INTERVAL, at(5_050 + late), None);
+        watch.next().unwrap() - NOW
+    };
+    let training = |late| after(Kind::Training, late);
+    assert_eq!(
+        (training(50), training(300)),
+        (10_100, 10_350),
+        "still in time to be asked with them"
+    );
+    assert_eq!(training(301), 15_150);
+    assert_eq!(after(Kind::Job, 301), 10_351, "nobody waits for a job");
+}
+
+#[test]
 fn rows_are_counted_by_kind_once_all_are_read() {
     let mut watch = Watch::default();
     watch.put(watched(row(1), NOW), INTERVAL, at(0));

@@ -6,6 +6,7 @@ pub mod recorder;
 
 use super::Shared;
 use super::guard::{Scope, scoped};
+use crate::store::listing::{UNREADABLE, Unreadable};
 use crate::store::open::daemon_is_running;
 use crate::store::report::Time;
 use axum::extract::State;
@@ -44,6 +45,8 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
     let quarantine = engine.quarantine().await.ok().flatten();
     // Nor does what waits for a person: it is only said.
     let attention = app.store.attention_count().await.ok();
+    // And that nothing can be bought as long as the vendor's list cannot be read.
+    let unreadable: Option<Unreadable> = app.store.setting(UNREADABLE).await.ok().flatten();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let health = engine.health();
     let since = Time(health.since);
@@ -58,6 +61,7 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
         "account": engine.account_word(),
         "quarantine": quarantine,
         "attention": attention,
+        "list": unreadable.map_or_else(|| "ok".to_owned(), |list| list.why),
     });
     (status, Json(body))
 }

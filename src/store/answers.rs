@@ -63,6 +63,32 @@ impl Became {
     }
 }
 
+/// Several rows that wait may have bought a candidate: then a person says which one did.
+async fn refuse_ambiguous(tx: &mut Tx<'_>, job: &ListedJob, row: &Work) -> Result<()> {
+    let others: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT b.subject FROM ledger b JOIN intents i ON i.seq = b.intent \
+         JOIN listed_jobs l ON l.remote_id = $1 \
+         WHERE b.kind = 'job' AND b.outcome IN ('open','parked') AND b.subject <> $2 \
+         AND l.duplicate_of IS NULL AND i.listed_seq < l.seq AND NOT EXISTS \
+           (SELECT 1 FROM not_this n WHERE n.subject = b.subject AND n.remote_id = l.remote_id) \
+         ORDER BY b.subject",
+    )
+    .bind(&job.remote_id)
+    .bind(row.id.to_string())
+    .fetch_all(tx.reading().await?)
+    .await?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "the vendor's {remote} may be what the job {row} has bought, or {others}: say `darkroom resolve \
+         ID --not-this {remote}` for those that have not",
+        remote = job.remote_id,
+        row = row.id,
+        others = others.join(", ")
+    )))
+}
+
 /// An answer that is stored.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -110,6 +136,7 @@ impl Answer {
         {
             match row.state {
                 State::Attention { .. } | State::InDoubt { .. } | State::Queued { .. } => {
+                    refuse_ambiguous(tx, job, row).await?;
                     return self.adopted(tx, job, row, call).await;
                 }
                 State::Submitting { .. } => {

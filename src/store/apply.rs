@@ -169,13 +169,16 @@ async fn transition(
         settle_intent(tx, before, &after, event, facts).await?;
         ledger::follow(tx, before, &after, event, facts).await?;
         if let (Some(intent), Some(look)) = (facts.parked_of, &facts.look) {
-            if matches!(event, Event::Absent { .. }) {
+            if matches!(event, Event::Absent { .. } | Event::Found { .. }) {
                 intents::refuse_overtaken(tx, look).await?;
             }
             intents::note_look(tx, intent, look).await?;
             intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
         }
         if let Some(intent) = facts.late_of {
+            if let (Event::Found { .. }, Some(look)) = (event, &facts.look) {
+                intents::refuse_overtaken(tx, look).await?;
+            }
             intents::reserve(tx, intent, &facts.reserve).await?;
             intents::note_late(tx, intent, facts.evidence.as_ref()).await?;
         }
@@ -242,7 +245,7 @@ async fn settle_intent(
             .await?;
     }
     if let Some(look) = &facts.look {
-        if matches!(event, Event::Absent { .. }) {
+        if matches!(event, Event::Absent { .. } | Event::Found { .. }) {
             intents::refuse_overtaken(tx, look).await?;
         }
         intents::note_look(tx, intent, look).await?;

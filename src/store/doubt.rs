@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use judging::clocks::{Accepted, Clocks, Span};
 use judging::fit::{Call, Candidate, Effect, Expected, Media, ModelIds, Record};
 use judging::lag::{Lag, Reach};
-use judging::placing::Bought;
+use judging::missing::Shown;
+use judging::placing::{Bought, Taken};
 use judging::verdict::{Other, Standing};
 use judging::{DAY, HOUR, MINUTE};
 use serde::{Deserialize, Serialize};
@@ -24,24 +25,36 @@ const FEW: i64 = 200;
 const MANY: i64 = 5_000;
 /// So many trainings without an entry show that the vendor does not list them.
 pub(super) const UNLISTED: i64 = 3;
+/// More jobs that show the id of their model as it was sent are not counted.
+const ENOUGH_ECHOES: usize = 3;
 /// So long a training's entry may still come.
 const ENTRY_WITHIN: Millis = DAY;
 
 /// What the vendor's records have shown about the ids of models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Echoes {
-    /// Jobs of trained models that came back with the id that was sent.
-    pub same: u32,
-    /// Those that came back with another form of it.
-    pub other: u32,
+    /// Jobs of trained models that came back with the id that was sent: the first few of them.
+    pub same: Vec<Id>,
+    /// One that came back with another form of it, if there ever was one.
+    pub other: Option<Id>,
+}
+
+impl Echoes {
+    /// Whether a job that shows the very id that was sent, or another one, says anything new.
+    pub fn is_news(&self, job: Id, same: bool) -> bool {
+        match same {
+            true => self.same.len() < ENOUGH_ECHOES && !self.same.contains(&job),
+            false => self.other.is_none(),
+        }
+    }
 }
 
 /// Notes what a job's record says of its model, once per job.
 pub struct NoteEcho {
     /// The job.
     pub job: Id,
-    /// What is known with it.
-    pub echoes: Echoes,
+    /// Whether it shows the very id that was sent.
+    pub same: bool,
 }
 
 impl Write for NoteEcho {
@@ -49,23 +62,17 @@ impl Write for NoteEcho {
 
     fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let known: EchoNote = settings::read(tx, MODEL_IDS).await?.unwrap_or_default();
-            if known.last == Some(self.job) {
+            let mut known: Echoes = settings::read(tx, MODEL_IDS).await?.unwrap_or_default();
+            if !known.is_news(self.job, self.same) {
                 return Ok(());
             }
-            let note = EchoNote { echoes: self.echoes, last: Some(self.job) };
-            settings::put(tx, MODEL_IDS, &serde_json::json!(note)).await
+            match self.same {
+                true => known.same.push(self.job),
+                false => known.other = Some(self.job),
+            }
+            settings::put(tx, MODEL_IDS, &serde_json::json!(known)).await
         })
     }
-}
-
-/// [`Echoes`] as they are stored.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct EchoNote {
-    #[serde(flatten)]
-    echoes: Echoes,
-    /// The job that was counted last: it is looked at more than once.
-    last: Option<Id>,
 }
 
 /// Accepted jobs of ours.
@@ -211,7 +218,8 @@ const UNCLAIMED: &str =
 
 impl Store {
     /// Jobs of ours that the vendor has: those accepted after `since` (ours), and at least the
-    /// newest ones before.
+    /// newest ones before. One that was found, and not heard of, bears witness as one of the time of
+    /// its call: it may be older than what came after.
     ///
     /// # Errors
     /// A database error.
@@ -241,10 +249,10 @@ impl Store {
     async fn our_newest_jobs(&self, most: i64) -> Result<Vec<OurJob>> {
         Ok(sqlx::query_as(
             "SELECT b.remote_id, b.opened_at, i.outcome = 'accepted' AS heard, \
-               CASE i.outcome WHEN 'accepted' THEN i.settled_at ELSE b.updated_at END AS accepted_at, \
+               CASE i.outcome WHEN 'accepted' THEN i.settled_at ELSE b.opened_at END AS accepted_at, \
                l.created_at, l.seq IS NOT NULL AS shown, \
                coalesce(m.says = 'taken_off' OR m.answered_at IS NOT NULL, 0) AS gone \
-             FROM (SELECT intent, remote_id, opened_at, updated_at FROM ledger \
+             FROM (SELECT intent, remote_id, opened_at FROM ledger \
                    WHERE kind = 'job' AND outcome = 'accepted' ORDER BY intent DESC LIMIT $1) b \
              JOIN intents i ON i.seq = b.intent \
              LEFT JOIN listed_jobs l ON l.remote_id = b.remote_id \
@@ -387,7 +395,9 @@ impl Store {
             sqlx::query_scalar("SELECT remote_id FROM models WHERE remote_id IS NOT NULL")
                 .fetch_all(self.readers())
                 .await?;
-        let Echoes { same, other } = self.echoes().await?;
+        let echoes = self.echoes().await?;
+        let same = u32::try_from(echoes.same.len()).unwrap_or(u32::MAX);
+        let other = u32::from(echoes.other.is_some());
         let shown: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM listed_jobs WHERE foreign_since IS NOT NULL \
              AND record IS NOT NULL AND record ->> '$.model' = $1)",
@@ -488,16 +498,17 @@ impl Store {
         Ok(rows.iter().map(bought).collect())
     }
 
-    /// Calls that have a possible duplicate already (intents).
+    /// The possible duplicates that calls have already.
     ///
     /// # Errors
     /// A database error.
-    pub async fn calls_with_a_duplicate(&self) -> Result<Vec<i64>> {
-        Ok(sqlx::query_scalar(
-            "SELECT DISTINCT duplicate_of FROM listed_jobs WHERE duplicate_of IS NOT NULL",
+    pub async fn duplicates(&self) -> Result<Vec<Taken>> {
+        let taken: Vec<(i64, Option<Millis>)> = sqlx::query_as(
+            "SELECT duplicate_of, created_at FROM listed_jobs WHERE duplicate_of IS NOT NULL",
         )
         .fetch_all(self.readers())
-        .await?)
+        .await?;
+        Ok(taken.into_iter().map(|(intent, created_at)| Taken { intent, created_at }).collect())
     }
 
     /// Witnesses against a cut list: of the jobs that lists have shown with creation times between
@@ -505,21 +516,30 @@ impl Store {
     ///
     /// # Errors
     /// A database error.
-    pub async fn shown_before(&self, (from, to): (Millis, Millis)) -> Result<Vec<String>> {
+    pub async fn shown_before(&self, (from, to): (Millis, Millis)) -> Result<Vec<Shown>> {
+        const COLUMNS: &str = "l.remote_id, l.created_at, l.first_seen_at";
         const SHOWN: &str = "FROM listed_jobs l WHERE l.created_at BETWEEN $1 AND $2 \
              AND NOT EXISTS (SELECT 1 FROM missing m WHERE m.remote_id = l.remote_id \
                AND (m.says = 'taken_off' OR m.answered_at IS NOT NULL))";
-        let sql =
-            format!("SELECT l.remote_id, l.created_at {SHOWN} ORDER BY l.created_at DESC LIMIT $3");
-        let newest: Vec<(String, Millis)> = sqlx::query_as(AssertSqlSafe(sql))
+        type Row = (String, Millis, Millis);
+        let of = |rows: Vec<Row>| {
+            rows.into_iter().map(|(remote_id, created_at, first_seen_at)| Shown {
+                remote_id,
+                created_at,
+                first_seen_at,
+            })
+        };
+        let sql = format!("SELECT {COLUMNS} {SHOWN} ORDER BY l.created_at DESC LIMIT $3");
+        let newest: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(from)
             .bind(to)
             .bind(i64::try_from(judging::witness::NEWEST).unwrap_or(i64::MAX))
             .fetch_all(self.readers())
             .await?;
-        let Some((_, before)) = newest.last().filter(|_| newest.len() >= judging::witness::NEWEST)
+        let Some((_, before, _)) =
+            newest.last().filter(|_| newest.len() >= judging::witness::NEWEST)
         else {
-            return Ok(newest.into_iter().map(|(id, _)| id).collect());
+            return Ok(of(newest).collect());
         };
         let oldest: Option<Millis> =
             sqlx::query_scalar("SELECT min(created_at) FROM listed_jobs WHERE created_at >= $1")
@@ -530,16 +550,18 @@ impl Store {
         let points = serde_json::to_string(&points)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let sql = format!(
-            "SELECT DISTINCT (SELECT l.remote_id {SHOWN} AND l.created_at <= p.value \
-               ORDER BY l.created_at DESC LIMIT 1) AS id FROM json_each($3) p WHERE id IS NOT NULL"
+            "SELECT {COLUMNS} FROM listed_jobs l WHERE l.remote_id IN \
+               (SELECT (SELECT l.remote_id {SHOWN} AND l.created_at <= p.value \
+                  ORDER BY l.created_at DESC LIMIT 1) FROM json_each($3) p)"
         );
-        let spread: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+        let mut spread: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(from)
             .bind(before)
             .bind(points)
             .fetch_all(self.readers())
             .await?;
-        Ok(newest.into_iter().map(|(id, _)| id).chain(spread).collect())
+        spread.retain(|job| newest.iter().all(|known| known.0 != job.0));
+        Ok(of(newest).chain(of(spread)).collect())
     }
 
     /// Whether anything that was ever listed or accepted belongs into the window asked for: then an

@@ -32,6 +32,8 @@ pub struct Pending {
     pub seq: i64,
     /// Until when (ours) everything had been listed.
     pub covered: Millis,
+    /// When a daemon last wrote to the file before the start (ours).
+    pub written: Millis,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +50,12 @@ pub(super) async fn begin(tx: &mut Tx<'_>) -> Result<()> {
     let seq = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM listed_jobs")
         .fetch_one(tx.conn().await?)
         .await?;
-    let pending = Pending { seq, covered: last.covered };
+    let written = sqlx::query_scalar(
+        "SELECT coalesce((SELECT at FROM events WHERE actor = 'daemon' ORDER BY seq DESC LIMIT 1), 0)",
+    )
+    .fetch_one(tx.conn().await?)
+    .await?;
+    let pending = Pending { seq, covered: last.covered, written };
     settings::put(tx, PENDING, &serde_json::json!(pending)).await
 }
 

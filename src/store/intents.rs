@@ -374,6 +374,8 @@ pub enum Look {
     Failed {
         /// Whether the lane opens all the same.
         opens_lane: bool,
+        /// Why a person is asked although the looking goes on.
+        asked: Option<String>,
     },
     /// It was whole.
     Whole {
@@ -389,7 +391,7 @@ pub enum Look {
         fresh: bool,
         /// Whether the lane opens with it.
         opens_lane: bool,
-        /// Why a person is asked although the looking goes on.
+        /// Why a person is asked although the looking goes on; nobody is any more without it.
         asked: Option<String>,
         /// The newest listed job that it knew of, if it rests on the job list.
         listed_seq: Option<i64>,
@@ -411,7 +413,8 @@ pub(super) async fn note_late(
     Ok(())
 }
 
-/// A verdict of absence is overtaken when the list has grown since its look.
+/// A verdict is overtaken when the list has grown since its look: what is new may be the call's, or
+/// may make what was found one of several.
 pub(super) async fn refuse_overtaken(tx: &mut Tx<'_>, look: &Look) -> Result<()> {
     let Look::Whole { listed_seq: Some(seen), .. } = look else {
         return Ok(());
@@ -452,24 +455,42 @@ pub struct NoteLook {
     pub intent: i64,
     /// The look.
     pub look: Look,
+    /// What could be the call's by now.
+    pub candidates: Vec<String>,
 }
 
 impl Write for NoteLook {
     type Output = ();
 
     fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { note_look(tx, self.intent, &self.look).await })
+        Box::pin(async move {
+            let parked: Option<String> =
+                sqlx::query_scalar("SELECT outcome FROM ledger WHERE intent = $1")
+                    .bind(self.intent)
+                    .fetch_optional(tx.conn().await?)
+                    .await?;
+            // A person has decided meanwhile.
+            if parked.as_deref() != Some("parked") {
+                return Ok(());
+            }
+            note_look(tx, self.intent, &self.look).await?;
+            reserve(tx, self.intent, &self.candidates).await
+        })
     }
 }
 
 /// Stores a look with the event that it led to.
 pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Result<()> {
     let opens = match look {
-        Look::Failed { opens_lane } => {
-            sqlx::query("UPDATE intents SET missed = 1, ripe_since = NULL WHERE seq = $1")
-                .bind(intent)
-                .execute(tx.conn().await?)
-                .await?;
+        Look::Failed { opens_lane, asked } => {
+            sqlx::query(
+                "UPDATE intents SET missed = 1, ripe_since = NULL, asked = coalesce(asked, $2) \
+                 WHERE seq = $1",
+            )
+            .bind(intent)
+            .bind(asked)
+            .execute(tx.conn().await?)
+            .await?;
             *opens_lane
         }
         Look::Whole { at, looking, pause, ripe, fresh, opens_lane, asked, .. } => {
@@ -477,7 +498,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
                 "UPDATE intents SET looking = $1, missed = 0, looked_at = $2, looked_uptime = $3, \
                  looked_boot = $4, looks = looks + 1, pause = $5, \
                  ripe_since = CASE WHEN $6 THEN coalesce(ripe_since, $1) END, fresh = $7, \
-                 asked = coalesce($8, asked) WHERE seq = $9",
+                 asked = $8 WHERE seq = $9",
             )
             .bind(looking)
             .bind(at.at)

@@ -73,10 +73,44 @@ pub struct Heard {
     pub missed: Vec<Missed>,
     /// The longest time since an acceptance, in this boot, of one that it missed (ms).
     pub lag: Option<Millis>,
+    /// What earlier lists showed inside its window, whosever, and it does not.
+    pub gone: Vec<Missed>,
+    /// Those of them that somebody has deleted, as the list shows older ones.
+    pub deleted: HashSet<String>,
     /// What had been missing and is shown again.
     pub again: Vec<String>,
-    /// The greatest age of a job that it showed (ms).
+    /// The greatest age of one that it showed (ms): of others nobody knows how old they are.
     pub oldest: Option<Millis>,
+}
+
+/// The setting that says that the list before a paid call cannot be read.
+pub const UNREADABLE: &str = "list.unreadable";
+
+/// Why nothing can be bought: the list before a paid call cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Since when (ours).
+    pub since: Millis,
+    /// What is wrong with it.
+    pub why: String,
+    /// Whether it has lasted so long that a person is asked.
+    pub asked: bool,
+}
+
+/// Notes that the list cannot be read, or that it can again.
+pub struct Readable(pub Option<Unreadable>);
+
+impl Write for Readable {
+    type Output = ();
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match &self.0 {
+                Some(note) => settings::put(tx, UNREADABLE, &serde_json::json!(note)).await,
+                None => settings::remove(tx, UNREADABLE).await.map(drop),
+            }
+        })
+    }
 }
 
 /// Remembers a whole list.
@@ -185,9 +219,10 @@ impl SaveListing {
                 .await?;
         }
         let mut taken_off = None::<Millis>;
-        for missed in &heard.missed {
-            if self.note_missed(tx, missed).await? == Says::TakenOff {
-                taken_off = Some(taken_off.map_or(missed.age, |age| age.min(missed.age)));
+        for missed in heard.missed.iter().chain(&heard.gone) {
+            let (says, age) = self.note_missed(tx, missed).await?;
+            if says == Says::TakenOff && !heard.deleted.contains(&missed.remote_id) {
+                taken_off = Some(taken_off.map_or(age, |before| before.min(age)));
             }
         }
         let known: Lag = settings::read(tx, LAG).await?.unwrap_or_default();
@@ -213,8 +248,9 @@ impl SaveListing {
         Ok(())
     }
 
-    /// Notes that a job was missed once more; answers what that says of the list, if it is news.
-    async fn note_missed(&self, tx: &mut Tx<'_>, missed: &Missed) -> Result<Says> {
+    /// Notes that a job was missed once more; answers what that says of the list, if it is news, and
+    /// how old the job was when it was missed first.
+    async fn note_missed(&self, tx: &mut Tx<'_>, missed: &Missed) -> Result<(Says, Millis)> {
         let (since, readings, said): (Millis, i64, String) = sqlx::query_as(
             "INSERT INTO missing (remote_id, accepted_at, ever_shown, since, readings, says) \
              VALUES ($1, $2, $3, $4, $5, 'late') ON CONFLICT (remote_id) DO UPDATE \
@@ -240,14 +276,14 @@ impl SaveListing {
             Says::Lacks => "lacks",
         };
         if said == word {
-            return Ok(Says::Late);
+            return Ok((Says::Late, missing.age()));
         }
         sqlx::query("UPDATE missing SET says = $1 WHERE remote_id = $2")
             .bind(word)
             .bind(&missed.remote_id)
             .execute(tx.conn().await?)
             .await?;
-        Ok(says)
+        Ok((says, missing.age()))
     }
 }
 

@@ -52,11 +52,15 @@ pub mod waking;
 pub mod writer;
 
 #[cfg(test)]
+mod attention_tests;
+#[cfg(test)]
 mod batch_tests;
 #[cfg(test)]
 mod book_tests;
 #[cfg(test)]
 mod chain_tests;
+#[cfg(test)]
+mod money_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

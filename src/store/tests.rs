@@ -21,7 +21,7 @@ const NOW: i64 = 1_800_000_000_000;
 
 pub(super) struct Bench {
     pub(super) store: Store,
-    boot: i64,
+    pub(super) boot: i64,
     _folder: tempfile::TempDir,
 }
 

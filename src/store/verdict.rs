@@ -91,17 +91,21 @@ pub(super) async fn adopt(
 }
 
 impl Resolve {
-    /// Only a job that the vendor has shown, and that is nobody else's, can be adopted. Answers the
-    /// call that bought it, if that is known.
+    /// Only a job that the vendor has shown, and that is nobody else's, can be adopted; where its list
+    /// lacks jobs, a person may have seen it elsewhere. Answers the call that bought it, if that is
+    /// known.
     async fn check_job(&self, tx: &mut Tx<'_>, remote_id: &str) -> Result<Option<i64>> {
-        let job = listed(tx, remote_id).await.map_err(|error| match error {
-            StoreError::NotFound(..) => StoreError::Refused(format!(
-                "the vendor's job list has never shown {remote_id:?}; the sentence in \
-                 `darkroom explain {}` names what could be it",
-                self.id
-            )),
-            other => other,
-        })?;
+        let job = match listed(tx, remote_id).await {
+            Err(StoreError::NotFound(..)) if list_lacks_jobs(tx).await? => return Ok(None),
+            Err(StoreError::NotFound(..)) => {
+                return Err(StoreError::Refused(format!(
+                    "the vendor's job list has never shown {remote_id:?}; the sentence in \
+                     `darkroom explain {}` names what could be it",
+                    self.id
+                )));
+            }
+            job => job?,
+        };
         job.refuse_claimed()?;
         let id = self.id.to_string();
         match &job.subject {
@@ -132,6 +136,13 @@ impl Resolve {
             ))),
         }
     }
+}
+
+/// Whether the vendor's list has been seen to lack a job that the vendor has.
+async fn list_lacks_jobs(tx: &mut Tx<'_>) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM missing WHERE says = 'lacks')")
+        .fetch_one(tx.conn().await?)
+        .await?)
 }
 
 /// A job of the vendor's list, as far as a person's word needs it.
@@ -264,7 +275,7 @@ pub(super) async fn refuse_candidates(tx: &mut Tx<'_>, kind: Kind, id: Id) -> Re
          WHERE i.subject = $1 AND {UNANSWERED} UNION \
          SELECT l.remote_id, l.credits FROM ledger b JOIN intents i ON i.seq = b.intent \
          JOIN listed_jobs l ON l.seq > i.listed_seq \
-         WHERE b.subject = $1 AND b.outcome IN ('open','parked') AND l.reserved_by IS NULL \
+         WHERE b.subject = $1 AND b.outcome IN ('open','parked') \
          AND l.duplicate_of IS NULL AND l.foreign_since IS NULL AND {UNANSWERED}"
     );
     let found: Vec<(String, Option<f64>)> = sqlx::query_as(AssertSqlSafe(sql))

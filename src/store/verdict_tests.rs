@@ -364,30 +364,6 @@ async fn what_may_be_a_waiting_calls_is_not_booked_without_its_row() {
     assert_eq!(bench.book().await, "accepted=r1");
 }
 
-#[tokio::test]
-async fn calls_in_doubt_that_are_asked_about_and_a_list_that_lacks_are_shown() {
-    let bench = Bench::new().await;
-    let id = one_job(&bench).await;
-    bench.lose(id).await;
-    bench.by_hand("UPDATE intents SET asked = 'no witness'").await.unwrap();
-    let lacks = "INSERT INTO missing VALUES ('r7', 1, 0, 5, 9, 'lacks', NULL)";
-    bench.by_hand(lacks).await.unwrap();
-    let duties = bench.store.attention().await.unwrap();
-    let [Duty::Row(row), Duty::Listed(list)] = duties.as_slice() else { panic!("{duties:?}") };
-    assert_eq!((row.id, row.state.as_str()), (id, "in_doubt"));
-    assert!(row.why.contains("a person may decide: no witness"), "{}", row.why);
-    assert_eq!((list.id.as_str(), list.error_class.as_str()), ("r7", "lacks"));
-    let why = "SELECT why || ' ' || reason FROM attention WHERE kind = 'job'";
-    assert_eq!(bench.one(why).await.as_deref(), Some("no witness asked"));
-    // Pages stay where they are.
-    let first = bench.store.attention_page(1, None).await.unwrap();
-    let second = bench.store.attention_page(1, first.next).await.unwrap();
-    assert_eq!((first.items[0].id(), second.items[0].id()), (id.to_string(), "r7".to_owned()));
-    assert!(second.next.is_none());
-    bench.resubmit(id).await.unwrap();
-    assert_eq!(bench.store.attention_count().await.unwrap(), 1);
-}
-
 /// The double of an accepted job that a person has ruled out is not held to be its double again.
 #[tokio::test]
 async fn what_is_not_the_double_of_an_accepted_job_is_placed_anew() {

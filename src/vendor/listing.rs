@@ -191,8 +191,8 @@ impl JobPages {
             && is_the_vendors_no(failure)
     }
 
-    /// The window being read.
-    fn window(&self) -> Option<Window> {
+    /// The window that the next page is asked for in.
+    pub fn window(&self) -> Option<Window> {
         self.windows.get(self.read).copied()
     }
 }

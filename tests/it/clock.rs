@@ -306,9 +306,9 @@ fn a_laptop_asleep_for_an_hour_wakes_without_a_storm() {
     assert_eq!(world.sql(ENDED_BADLY).as_deref(), Some("0"));
     assert_eq!(world.vendor.counts(), [1, 14, 1, 1]);
     // Of the 3600 looks at the job that the hour would have brought, 1800 at the training and 6
-    // sweeps, none is made up for.
+    // sweeps, none is made up for. (The lists that measure the lag after an acceptance go on.)
     let calls = clocked.calls(since, "").len();
     assert!(calls <= STORM, "{calls} calls after an hour asleep");
     let sweeps = clocked.calls(since, "listJobs").len();
-    assert!(sweeps <= 2, "{sweeps} sweeps after an hour asleep");
+    assert!(sweeps < 6, "{sweeps} sweeps after an hour asleep");
 }

@@ -24,16 +24,23 @@ fn copy(from: &Path, to: &Path) {
 /// A daemon that has listed and bought, with an order that waits; the whole directory is copied,
 /// the order is bought, and the copy is put back. Answers the order.
 fn put_back() -> (World, String) {
-    let mut world = World::new(&[]);
+    put_back_by(World::new(&[]), 0)
+}
+
+/// The same; the copy is put back no sooner than so long after it was made (ms).
+fn put_back_by(mut world: World, after: i64) -> (World, String) {
     world.serve();
     let first = world.order(&KITE);
     world.json(&["wait", &first], 0);
+    world.until("select count(*) from listed_jobs", "1");
     assert_eq!(world.stop(), Some(0));
     let waits = world.order(&KITE);
+    let written: i64 = world.sql("select max(at) from events").unwrap().parse().unwrap();
     let saved: PathBuf = world.folder.path().join("saved");
     copy(&world.data(), &saved);
     world.serve();
     world.json(&["wait", &waits], 0);
+    world.until(&format!("select unixepoch('subsec') * 1000 > {}", written + after), "1");
     assert_eq!(world.stop(), Some(0));
     assert_eq!(jobs(&world), 2);
     std::fs::remove_dir_all(world.data()).unwrap();
@@ -44,6 +51,18 @@ fn put_back() -> (World, String) {
 fn becomes(plan: &Value, id: &str) -> String {
     let rows = plan["to_send"].as_array().unwrap();
     rows.iter().find(|row| row["id"] == id).unwrap()["becomes"].as_str().unwrap().to_owned()
+}
+
+/// A list that is late does not show yet what was bought last: nothing is bought before it can have.
+#[test]
+fn what_the_list_does_not_show_yet_is_waited_for() {
+    let world = World::new(&["--fault", "list-lag=5s"]);
+    world.configure("[sweep]\nevery = \"500ms\"\n");
+    let (mut world, waits) = put_back_by(world, 3_500);
+    world.serve();
+    world.until(CLASS, "unexplained");
+    assert_eq!(world.json(&["wait", &waits], 4)["state"], "queued");
+    assert_eq!(jobs(&world), 2);
 }
 
 #[test]

@@ -195,6 +195,22 @@ fn live(lies: &Lies) {
     check(&world, lies);
     heal(&world);
     check(&world, lies);
+    all_else_is_shown(&world, lies);
+}
+
+/// What the vendor made for an order of ours, and no row has, is shown with what it may be.
+fn all_else_is_shown(world: &World, lies: &Lies) {
+    let rest = |world: &World| {
+        let known = "select json_group_array(id) from (select lower(remote_id) as id from jobs \
+             union select lower(remote_id) from unclaimed \
+             where what in ('possible_duplicate','candidate','bought_twice'))";
+        let known: Vec<String> = serde_json::from_str(&world.sql(known).unwrap()).unwrap();
+        let rest: Vec<_> = made(world).into_iter().filter(|(id, _)| !known.contains(id)).collect();
+        rest
+    };
+    eventually(&format!("{}: all is shown but {:?}", lies.faults.join(" "), rest(world)), || {
+        rest(world).is_empty().then_some(())
+    });
 }
 
 /// Whether an order goes out: after some refusals to look for it there is no hurry.
@@ -228,20 +244,20 @@ fn check(world: &World, lies: &Lies) {
     let name = lies.faults.join(" ");
     let ledger = world.vendor.ledger();
     let effects = ledger["effects"].as_array().unwrap();
-    let mut prompts: BTreeMap<String, (String, bool)> = BTreeMap::new();
-    let mut bought: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
-    for effect in effects.iter().filter(|effect| effect["kind"] == "job") {
-        let prompt = effect["request"]["prompt"].as_str().unwrap().to_owned();
-        let id = effect["id"].as_str().unwrap().to_lowercase();
-        let double = !effect["double_of"].is_null();
-        prompts.insert(id, (prompt.clone(), double));
-        if !double {
-            bought.entry(prompt).or_default().push(effect);
-        }
+    let prompts = made(world);
+    let mut bought: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    let firsts = |effect: &&Value| effect["kind"] == "job" && effect["double_of"].is_null();
+    for effect in effects.iter().filter(firsts) {
+        bought.entry(effect["request"]["prompt"].as_str().unwrap()).or_default().push(effect);
     }
     for (prompt, effects) in &bought {
         assert_eq!(effects.len(), 1, "{name}: {prompt:?} was bought twice: {effects:?}");
     }
+    all_are_their_own(world, &name, &prompts);
+}
+
+/// No row has a job that another order made, and no job belongs to two.
+fn all_are_their_own(world: &World, name: &str, prompts: &BTreeMap<String, (String, bool)>) {
     let rows = "select json_group_array(json_object('prompt', prompt, 'remote', remote_id, \
                 'state', state)) from jobs where remote_id is not null";
     let rows: Value = serde_json::from_str(&world.sql(rows).unwrap()).unwrap();
@@ -253,6 +269,45 @@ fn check(world: &World, lies: &Lies) {
     let doubled = "select count(*) from (select lower(remote_id) as r from jobs \
                    where remote_id is not null group by r having count(*) > 1)";
     assert_eq!(world.sql(doubled).as_deref(), Some("0"), "{name}: two rows have one job");
+}
+
+/// Two calls lose their replies, their jobs are listed later than the settle time while others are at
+/// once, and a third order is listed: what nobody can know may be bought twice, but the job that then
+/// comes to light is not taken for the next order's.
+#[test]
+fn what_comes_to_light_late_is_not_taken_for_another_order() {
+    let world = World::started(&[], "[sweep]\nevery = \"1s\"\n");
+    for prompt in ["first", "second"] {
+        order(&world, prompt);
+    }
+    world.until("select count(*) from jobs where state = 'succeeded'", "2");
+    world.vendor.fault(&["lost-reply@triggerImageGenerationJob,times=2", "list-lag=8s,times=2"]);
+    for prompt in ["third", "fourth", "fifth"] {
+        order(&world, prompt);
+    }
+    let ended = "select count(*) from jobs where state not in ('succeeded','attention')";
+    world.until(ended, "0");
+    let late = "select count(*) from unclaimed where what in ('candidate','possible_duplicate')";
+    let prompts = made(&world);
+    all_are_their_own(&world, "listed late", &prompts);
+    // Whatever no row has is shown.
+    let rest = prompts.len()
+        - world.sql("select count(remote_id) from jobs").unwrap().parse::<usize>().unwrap();
+    world.until(late, &rest.to_string());
+}
+
+/// What the vendor has really made: by its id in lower case the prompt, and whether the network
+/// delivered that request twice.
+fn made(world: &World) -> BTreeMap<String, (String, bool)> {
+    let ledger = world.vendor.ledger();
+    let effects = ledger["effects"].as_array().unwrap().iter();
+    let ours = effects.filter(|effect| effect["kind"] == "job" && effect["foreign"].is_null());
+    let jobs = ours.map(|effect| {
+        let prompt = effect["request"]["prompt"].as_str().unwrap().to_owned();
+        let id = effect["id"].as_str().unwrap().to_lowercase();
+        (id, (prompt, !effect["double_of"].is_null()))
+    });
+    jobs.collect()
 }
 
 /// The vendor tells the truth again, one more order goes well, and a person who knows the vendor's

@@ -1,17 +1,16 @@
 //! What the daemon has written down: rows, calls, everything that any list has shown, and what it has
 //! learnt of the vendor.
 
-use crate::numbered::{Claims, Showing};
+use crate::numbered::Claims;
 use crate::vendor::{Entry, Request, number};
 use judging::clocks::Accepted;
 use judging::fit::{Call, Candidate, ModelIds, Record};
 use judging::lag::{Lag, Missing, Reach, Says};
-use judging::placing::Place;
-use judging::times::Times;
+use judging::placing::{Place, Taken};
 use judging::verdict::Standing;
 use judging::witness::{NEWEST, Window, points};
-use judging::{DAY, HOUR, Millis};
-use std::collections::BTreeSet;
+use judging::{DAY, Millis};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So long jobs and calls stay in mind.
 pub(crate) const MEMORY: Millis = 8 * DAY;
@@ -52,6 +51,8 @@ pub(crate) struct Row {
     pub(crate) last_call: Option<usize>,
     /// A person has let it go although a job fits it.
     pub(crate) cleared: bool,
+    /// It is not sent before.
+    pub(crate) due: Millis,
     pub(crate) ordered_at: Millis,
 }
 
@@ -101,6 +102,8 @@ pub(crate) struct CallRow {
     pub(crate) row: usize,
     pub(crate) call: Call,
     pub(crate) outcome: Outcome,
+    /// It was found absent once, whatever became of it since.
+    pub(crate) was_absent: bool,
     pub(crate) doubt: Doubt,
     /// Jobs that a person has said are not this one's.
     pub(crate) not_this: BTreeSet<String>,
@@ -119,15 +122,8 @@ pub(crate) struct Listed {
     /// It was there before us.
     pub(crate) history: bool,
     pub(crate) first_seen: Millis,
-    pub(crate) gone: bool,
-    missing: Option<Missing>,
-}
-
-/// What is known of an accepted job beside [`Accepted`].
-#[derive(Clone, Debug)]
-pub(crate) struct Acceptance {
-    pub(crate) boot: u32,
-    missing: Option<Missing>,
+    /// Nobody could explain it at a start, or at the release after that.
+    pub(crate) gap: bool,
 }
 
 /// The database.
@@ -137,27 +133,23 @@ pub(crate) struct Book {
     pub(crate) calls: Vec<CallRow>,
     pub(crate) listed: Vec<Listed>,
     /// Where each job stands in `listed`, by its number.
-    index: Vec<Option<usize>>,
+    pub(crate) index: Vec<Option<usize>>,
     pub(crate) claims: Claims,
+    /// Jobs that the vendor's replies named.
     pub(crate) accepted: Vec<Accepted>,
-    pub(crate) acceptances: Vec<Acceptance>,
+    /// Jobs that were found, or that a person named.
+    pub(crate) adopted: Vec<Accepted>,
+    /// Jobs of ours that whole lists have missed, and what that says.
+    pub(crate) missing: BTreeMap<String, (Missing, Says)>,
     pub(crate) lag: Lag,
     pub(crate) reach: Reach,
     pub(crate) models: ModelIds,
     pub(crate) exclusive: bool,
-    pub(crate) lacks: Option<String>,
+    /// Until when everything has been listed, without a gap.
+    pub(crate) covered: Option<Millis>,
     /// The last whole list: when it was read, and from when on.
     pub(crate) last_list: Option<(Millis, Millis)>,
     pub(crate) released_at: Option<Millis>,
-}
-
-/// What a list taught, beyond its entries.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lesson<'a> {
-    pub(crate) now: Millis,
-    pub(crate) boot: u32,
-    pub(crate) window: &'a Window,
-    pub(crate) times: &'a Times,
 }
 
 impl Book {
@@ -170,12 +162,13 @@ impl Book {
             index: Vec::new(),
             claims: Claims::default(),
             accepted: Vec::new(),
-            acceptances: Vec::new(),
+            adopted: Vec::new(),
+            missing: BTreeMap::new(),
             lag: Lag::default(),
             reach: Reach::default(),
             models: ModelIds { ours, ..ModelIds::default() },
             exclusive: true,
-            lacks: None,
+            covered: None,
             last_list: None,
             released_at: None,
         }
@@ -189,7 +182,7 @@ impl Book {
         self.place_in_list(id).map(|at| &self.listed[at])
     }
 
-    fn place_in_list(&self, id: &str) -> Option<usize> {
+    pub(crate) fn place_in_list(&self, id: &str) -> Option<usize> {
         self.index.get(number(id)).copied().flatten()
     }
 
@@ -198,10 +191,55 @@ impl Book {
         &self.accepted[self.accepted.partition_point(|job| job.accepted_at < now - MEMORY)..]
     }
 
-    /// What was listed first after `seq` and lately, by no row claimed.
+    /// All jobs of lately that the vendor has from us.
+    pub(crate) fn ours(&self, now: Millis) -> Vec<Accepted> {
+        let adopted = self.adopted.iter().filter(|job| job.accepted_at >= now - MEMORY);
+        self.accepted_lately(now).iter().chain(adopted).cloned().collect()
+    }
+
+    /// A job of ours.
+    pub(crate) fn ours_now(&self, id: &str, now: Millis) -> Accepted {
+        Accepted {
+            remote_id: id.to_owned(),
+            accepted_at: now,
+            created_at: self.listed(id).and_then(|job| job.created_at),
+            shown: self.listed(id).is_some(),
+            gone: false,
+        }
+    }
+
+    /// What was listed first after `seq`, and of which nobody knows whose it is.
     pub(crate) fn unclaimed_since(&self, seq: i64) -> impl Iterator<Item = &Listed> {
         let from = usize::try_from(seq).unwrap_or(0).min(self.listed.len());
-        self.listed[from..].iter().filter(|job| !job.history && !self.claims.hold(&job.id))
+        self.listed[from..].iter().filter(|job| !job.history && self.is_nobodys(job))
+    }
+
+    /// Whether no row claims it and nobody has found out what it is.
+    pub(crate) fn is_nobodys(&self, job: &Listed) -> bool {
+        let placed =
+            matches!(job.place, Some(Place::Duplicate(_) | Place::Entry(_) | Place::Foreign));
+        !placed && !self.claims.hold(&job.id)
+    }
+
+    /// A job of ours that the list has never shown, long after its acceptance.
+    pub(crate) fn lacks(&self) -> Option<&str> {
+        let mut missing = self.missing.iter();
+        missing.find(|(_, (_, says))| *says == Says::Lacks).map(|(id, _)| id.as_str())
+    }
+
+    fn is_taken_off(&self, id: &str) -> bool {
+        self.missing.get(id).is_some_and(|(_, says)| *says == Says::TakenOff)
+    }
+
+    /// Where a call stands that has no job: looked for once more it is open.
+    pub(crate) fn standing(&self, at: usize) -> Option<Standing> {
+        let about = &self.calls[at];
+        let row = &self.rows[about.row];
+        let waits = row.state == State::Queued && row.absences > 0 && row.last_call == Some(at);
+        match about.outcome.standing()? {
+            Standing::Absent { .. } if waits => Some(Standing::Open),
+            standing => Some(standing),
+        }
     }
 
     pub(crate) fn candidate(&self, job: &Listed, not_this: bool) -> Candidate {
@@ -220,7 +258,7 @@ impl Book {
         let lately = self.listed.partition_point(|job| job.first_seen < now - MEMORY);
         let mut inside: Vec<(Millis, &String)> = self.listed[lately..]
             .iter()
-            .filter(|job| !job.gone)
+            .filter(|job| !self.is_taken_off(&job.id))
             .filter_map(|job| Some((job.created_at?, &job.id)))
             .filter(|(at, _)| (from..=to).contains(at))
             .collect();
@@ -239,96 +277,6 @@ impl Book {
         newest.iter().map(|(_, id)| *id).chain(spread).cloned().collect()
     }
 
-    /// Learns from a whole list.
-    pub(crate) fn learn(&mut self, entries: &[Entry], lesson: &Lesson<'_>) {
-        let first = self.last_list.is_none();
-        let mut shown = Showing::default();
-        for entry in entries {
-            let at = self.place_in_list(&entry.id).unwrap_or_else(|| {
-                let job = Listed::new(entry, self.listed.len(), first, lesson.now);
-                self.listed.push(job);
-                let number = number(&entry.id);
-                self.index.resize(self.index.len().max(number + 1), None);
-                self.index[number] = Some(self.listed.len() - 1);
-                self.listed.len() - 1
-            });
-            self.listed[at].missing = None;
-            shown.add(entry);
-        }
-        self.learn_of_ours(&shown, lesson);
-        self.learn_of_all(&shown, lesson);
-        self.last_list = Some((lesson.now, lesson.window.start));
-    }
-
-    fn learn_of_ours(&mut self, shown: &Showing, lesson: &Lesson<'_>) {
-        let now = lesson.now;
-        let clocks = judging::clocks::Clocks::measure(self.accepted_lately(now), now);
-        let from = self.accepted.partition_point(|job| job.accepted_at < now - MEMORY);
-        for at in from..self.accepted.len() {
-            let (job, about) = (&mut self.accepted[at], &mut self.acceptances[at]);
-            let age = now - job.accepted_at;
-            if let Some(created_at) = shown.get(&job.remote_id) {
-                // A list that had seemed to lack it was only late.
-                self.lacks = self.lacks.take().filter(|lacking| *lacking != job.remote_id);
-                if !job.shown && about.boot == lesson.boot {
-                    self.lag.shown();
-                }
-                (job.shown, job.created_at, about.missing) = (true, created_at, None);
-                self.reach.shown = self.reach.shown.max(age);
-                continue;
-            }
-            // A list that began before the job was accepted, or that may not hold it, says nothing.
-            let inside = job.accepted_at + clocks.widening() - HOUR >= lesson.window.start;
-            if job.shown || job.gone || !inside {
-                continue;
-            }
-            if about.boot == lesson.boot {
-                self.lag.missed(age, now);
-            }
-            let missing = about.missing.get_or_insert(Missing {
-                accepted_at: job.accepted_at,
-                ever_shown: false,
-                since: now,
-                readings: 0,
-            });
-            missing.readings += u32::from(shown.newest.is_some());
-            if judging::lag::says(missing, lesson.times, now) == Says::Lacks {
-                self.lacks.get_or_insert_with(|| job.remote_id.clone());
-            }
-        }
-    }
-
-    /// What earlier lists showed and this one does not may have been taken off.
-    fn learn_of_all(&mut self, shown: &Showing, lesson: &Lesson<'_>) {
-        let now = lesson.now;
-        let (from, to) = lesson.window.inner();
-        let lately = self.listed.partition_point(|job| job.first_seen < now - MEMORY);
-        for job in &mut self.listed[lately..] {
-            let Some(created_at) = job.created_at else { continue };
-            let newer = shown.newest.is_some_and(|newest| newest > created_at);
-            if job.gone || shown.get(&job.id).is_some() || !(from..=to).contains(&created_at) {
-                continue;
-            }
-            let ours = self.accepted.iter_mut().rev().find(|ours| ours.remote_id == job.id);
-            let missing = job.missing.get_or_insert(Missing {
-                accepted_at: ours.as_ref().map_or(job.first_seen, |ours| ours.accepted_at),
-                ever_shown: true,
-                since: now,
-                readings: 0,
-            });
-            missing.readings += u32::from(newer);
-            if judging::lag::says(missing, lesson.times, now) == Says::TakenOff {
-                job.gone = true;
-                if let Some(ours) = ours {
-                    ours.gone = true;
-                    let age = missing.since - ours.accepted_at;
-                    self.reach.taken_off =
-                        Some(self.reach.taken_off.map_or(age, |least| least.min(age)));
-                }
-            }
-        }
-    }
-
     /// Whether the vendor surely took it from us.
     pub(crate) fn was_accepted(&self, id: &str) -> bool {
         self.accepted.iter().rev().any(|job| job.remote_id == id)
@@ -341,20 +289,18 @@ impl Book {
         }
     }
 
-    /// The calls that have a possible duplicate.
-    pub(crate) fn taken(&self) -> Vec<i64> {
-        let duplicates = self.listed.iter().filter(|job| !self.claims.hold(&job.id));
-        duplicates
-            .filter_map(|job| match job.place {
-                Some(Place::Duplicate(intent)) => Some(intent),
-                _ => None,
-            })
-            .collect()
+    /// The possible duplicates that calls have.
+    pub(crate) fn taken(&self) -> Vec<Taken> {
+        let of = |job: &Listed| match job.place {
+            Some(Place::Duplicate(intent)) => Some(Taken { intent, created_at: job.created_at }),
+            _ => None,
+        };
+        self.listed.iter().filter_map(of).collect()
     }
 }
 
 impl Listed {
-    fn new(entry: &Entry, before: usize, history: bool, first_seen: Millis) -> Self {
+    pub(crate) fn new(entry: &Entry, before: usize, history: bool, first_seen: Millis) -> Self {
         Self {
             id: entry.id.clone(),
             seen: before as i64 + 1,
@@ -363,14 +309,7 @@ impl Listed {
             place: None,
             history,
             first_seen,
-            gone: false,
-            missing: None,
+            gap: false,
         }
-    }
-}
-
-impl Acceptance {
-    pub(crate) fn new(boot: u32) -> Self {
-        Self { boot, missing: None }
     }
 }

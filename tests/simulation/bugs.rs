@@ -35,6 +35,8 @@ pub(crate) enum Bug {
     ConflictsIgnored,
     /// No other call could have made the job.
     OthersIgnored,
+    /// A call that was absent before takes what could be another absent one's.
+    AbsenceForgotten,
     /// What a row claims is a candidate for others too.
     ClaimNotUnique,
     /// What was listed before the call is a candidate too.
@@ -66,7 +68,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::ResendOnUnknown,
         Self::OutIsQueued,
         Self::SettleOfNothing,
@@ -83,6 +85,7 @@ impl Bug {
         Self::StillsTrusted,
         Self::ConflictsIgnored,
         Self::OthersIgnored,
+        Self::AbsenceForgotten,
         Self::ClaimNotUnique,
         Self::KnownIdsIgnored,
         Self::NobodyElseEver,

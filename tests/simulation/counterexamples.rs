@@ -62,6 +62,7 @@ fn known() -> Known {
         accepted: vec![accepted("witness", NOON - 3 * HOUR)],
         others: Vec::new(),
         progress: Progress {
+            absent: false,
             parked: false,
             looking: HOUR - MINUTE,
             ripe_since: Some(HOUR - 2 * MINUTE),
@@ -78,6 +79,7 @@ impl Known {
         let models = ModelIds::default();
         let scene = Scene {
             ground: Ground { accepted: &self.accepted, clocks: &clocks, models: &models },
+            ours: &self.accepted,
             others: &self.others,
             exclusive: true,
             settle: Settle { millis: 15 * MINUTE, why: Why::Least },
@@ -191,6 +193,19 @@ fn six_the_answer_concerns_one_row_only() {
     let unsaid = Candidate { not_this: false, ..said.clone() };
     assert!(known.finds(&other, &[unsaid]), "the other row still finds it");
     assert!(known.is_absent_with(&other, &[said]), "had it been said of both, it would be bought");
+}
+
+#[test]
+fn seven_a_training_that_started_and_failed_unseen() {
+    // Whatever proves that a job is absent: the status of the model may have come and gone unseen.
+    assert!(known().is_absent(&call(1, NOON)), "a job");
+    let training = Call { effect: Effect::Training("m".to_owned()), ..call(1, NOON) };
+    let days = [HOUR, DAY, 30 * DAY].map(|looking| {
+        let mut later = Known { reach: Reach { shown: Millis::MAX, taken_off: None }, ..known() };
+        (later.progress.looking, later.progress.age) = (looking, looking);
+        later.verdict(&training, &[])
+    });
+    assert!(days.iter().all(|verdict| matches!(verdict, Verdict::Wait { ripe: false, .. })));
 }
 
 #[test]

@@ -92,11 +92,11 @@ pub(crate) struct Sim {
     pub(crate) paused: bool,
     /// Whether the database was put back is not known yet.
     pub(crate) unchecked: bool,
-    /// The newest listed job and the last list as they were at the start: what any list shows first
-    /// after that is new.
-    pub(crate) known_at_start: (i64, Option<(Millis, Millis)>),
-    /// What the start that paused it could not explain.
-    pub(crate) put_back: Vec<String>,
+    /// When it was started.
+    pub(crate) started: Millis,
+    /// The newest listed job and until when everything was listed, as it was at the start: what any
+    /// list shows first after that is new.
+    pub(crate) known_at_start: (i64, Option<Millis>),
     pub(crate) truth: Truth,
     pub(crate) orders: Vec<Order>,
     pub(crate) calls_made: u64,
@@ -140,7 +140,7 @@ impl Sim {
             paused: false,
             unchecked: false,
             known_at_start: (0, None),
-            put_back: Vec::new(),
+            started: 0,
             truth: Truth::default(),
             orders,
             calls_made: 0,
@@ -221,7 +221,10 @@ impl Sim {
                 self.check_going_back();
                 self.turn_soon();
             }
-            Event::Snapshot => self.snapshot = Some(self.book.clone()),
+            Event::Snapshot => {
+                self.truth.saved();
+                self.snapshot = Some(self.book.clone());
+            }
             Event::PutBack => self.restore(),
             _ => {}
         }
@@ -239,7 +242,7 @@ impl Sim {
     fn restore(&mut self) {
         if let Some(book) = self.snapshot.take() {
             self.tell(|| "the database is put back".to_owned());
-            self.truth.restored();
+            self.truth.restored(&book);
             self.book = book;
             self.paused = false;
             self.die(5 * MINUTE);
@@ -261,7 +264,8 @@ impl Sim {
             self.begin_doubt(call, self.now.min(sent + MINUTE));
             self.lane = Some(call);
         }
-        self.known_at_start = (self.book.newest_seen(), self.book.last_list);
+        self.started = self.now;
+        self.known_at_start = (self.book.newest_seen(), self.book.covered);
         self.check_going_back();
         for at in 0..self.book.calls.len() {
             if self.book.calls[at].outcome == Outcome::Open && self.lane != Some(at) {

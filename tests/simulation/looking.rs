@@ -3,8 +3,10 @@
 use crate::book::{Outcome, State};
 use crate::bugs::Bug;
 use crate::daemon::Sim;
+use crate::learning::Lesson;
 use crate::sending::AHEAD;
 use crate::vendor::number;
+use judging::clocks::Accepted;
 use judging::fit::{Candidate, Ground, ModelIds};
 use judging::lag::{Reach, Settle};
 use judging::lane::Waited;
@@ -15,9 +17,14 @@ use judging::{DAY, HOUR, MINUTE, Millis, SECOND, lane, list, verdict};
 /// How long looking may fail before a person is told (rule 13); the program waits longer so far.
 const GIVE_UP: Millis = 2 * HOUR;
 
+/// Looking for a call that has been proven absent has gone on for long enough.
+pub(crate) const LONG_ENOUGH: Millis = Millis::MAX / 4;
+
 /// What a whole list showed.
 pub(crate) struct Shown {
     pub(crate) window: Window,
+    /// Jobs that replies named, as they were before.
+    heard: Vec<Accepted>,
     /// By the numbers of jobs.
     jobs: Vec<bool>,
 }
@@ -28,25 +35,21 @@ impl Shown {
     }
 }
 
-/// What one look at one call says.
-pub(crate) struct Looked {
-    pub(crate) verdict: Verdict,
-    /// Whether the reading counts: no witness was missing.
-    pub(crate) whole: bool,
-}
-
 impl Sim {
     /// Reads a list and learns from it; none if it cannot be read whole.
     pub(crate) fn read_list(&mut self, window: &Window) -> Option<Shown> {
         let (entries, requests) = self.vendor.list(self.now, window);
         self.truth.requests += u64::from(requests);
         let entries = entries?;
-        let lesson =
-            crate::book::Lesson { now: self.now, boot: self.boot, window, times: &self.times };
-        self.book.learn(&entries, &lesson);
+        let ours = self.book.ours(self.now);
+        let heard = self.book.accepted_lately(self.now).to_vec();
+        let (now, started) = (self.now, self.started);
+        let widening = self.clocks().widening();
+        let lesson = Lesson { now, started, window, widening, times: &self.times };
+        self.book.learn(&entries, &ours, &lesson);
         let mut jobs = vec![false; self.vendor.jobs.len()];
         entries.iter().for_each(|entry| jobs[number(&entry.id)] = true);
-        Some(Shown { window: *window, jobs })
+        Some(Shown { window: *window, heard, jobs })
     }
 
     /// A look at a call in doubt.
@@ -59,7 +62,7 @@ impl Sim {
         let (call, doubt) = (&about.call, &about.doubt);
         let pause = self.times.pause(doubt.looking, doubt.took);
         let wide = doubt.failed
-            || verdict::wants_wide(doubt.looks == 0, doubt.looking, settle, pause)
+            || verdict::wants_wide(doubt.looks == 0, doubt.looking + pause, settle)
             || self.has(Bug::OneLookIsEnough);
         let start = match (wide, call.listed_from) {
             (true, Some(from)) => from,
@@ -69,6 +72,7 @@ impl Sim {
         let window = Window { start, end: Some(self.now + AHEAD) };
         let before = self.truth.requests;
         let shown = self.read_list(&window);
+        self.place_all();
         let looked = shown.as_ref().map(|shown| self.judge(at, shown));
         let took = 100 * (self.truth.requests - before) as Millis;
         self.truth.looked(self.book.calls[at].number, self.truth.requests - before);
@@ -88,29 +92,26 @@ impl Sim {
     }
 
     /// What a whole list proves about a call. Time in which the vendor was looked at adds up here.
-    pub(crate) fn judge(&mut self, at: usize, shown: &Shown) -> Looked {
+    pub(crate) fn judge(&mut self, at: usize, shown: &Shown) -> Verdict {
         self.read_records(at);
         let heard = self.heard(at, shown);
-        let whole = heard.missing.is_empty();
         let now = self.now;
         let pause = self.times.pause(self.book.calls[at].doubt.looking, 0).max(10 * MINUTE);
         let doubt = &mut self.book.calls[at].doubt;
-        if whole {
-            let last = doubt.last_whole.unwrap_or(now);
-            doubt.looking += (now - last).min(3 * pause);
-        }
-        doubt.failed = !whole;
-        doubt.last_whole = whole.then_some(now);
-        let verdict = self.verdict(at, shown, heard);
+        let last = doubt.last_whole.unwrap_or(now);
+        doubt.looking += (now - last).min(3 * pause);
+        doubt.failed = false;
+        doubt.last_whole = Some(now);
+        let verdict = self.verdict(at, shown, heard, false);
         let doubt = &mut self.book.calls[at].doubt;
         doubt.ripe_since = match &verdict {
             Verdict::Wait { ripe: true, .. } => doubt.ripe_since.or(Some(doubt.looking)),
             _ => None,
         };
-        Looked { verdict, whole }
+        verdict
     }
 
-    fn read_records(&mut self, at: usize) {
+    pub(crate) fn read_records(&mut self, at: usize) {
         let seq = self.book.calls[at].call.listed_seq;
         let ended = |record: &Option<judging::fit::Record>| {
             record.as_ref().is_some_and(|record| record.ended)
@@ -123,9 +124,8 @@ impl Sim {
         }
     }
 
-    fn heard(&self, at: usize, shown: &Shown) -> Heard {
+    pub(crate) fn heard(&self, at: usize, shown: &Shown) -> Heard {
         let span = self.book.calls[at].call.span;
-        let accepted = self.book.accepted_lately(self.now);
         let before = match self.bug {
             Some(Bug::CutListBelieved) => Vec::new(),
             _ => self.book.shown_before(&shown.window, self.now),
@@ -133,7 +133,7 @@ impl Sim {
         let witnesses = Witnesses::of(
             &shown.window,
             (span.opened_at, span.ended_at),
-            accepted,
+            &shown.heard,
             before,
             (self.settle().millis, self.now),
         );
@@ -192,7 +192,7 @@ impl Sim {
             .filter(|other| *other != at)
             .filter_map(|other| {
                 let about = &self.book.calls[other];
-                let standing = about.outcome.standing()?;
+                let standing = self.book.standing(other)?;
                 let mut call = about.call.clone();
                 // An identical request is interchangeable, but not while its own reply may still
                 // name the job: then two calls would hold it.
@@ -211,15 +211,17 @@ impl Sim {
         }
     }
 
-    fn verdict(&self, at: usize, shown: &Shown, heard: Heard) -> Verdict {
+    pub(crate) fn verdict(&self, at: usize, shown: &Shown, heard: Heard, resend: bool) -> Verdict {
         let about = &self.book.calls[at];
         let (call, doubt) = (&about.call, &about.doubt);
         let (clocks, models) = (self.clocks(), self.model_ids());
         let accepted = self.book.accepted_lately(self.now);
-        let others = self.others(at);
-        let forgetful = self.book.released_at.is_some_and(|at| call.span.opened_at < at);
+        let (others, ours) = (self.others(at), self.book.ours(self.now));
+        let released = self.book.released_at.is_some_and(|at| call.span.opened_at < at);
+        let forgetful = self.paused || released;
         let scene = Scene {
             ground: Ground { accepted, clocks: &clocks, models: &models },
+            ours: &ours,
             others: &others,
             exclusive: self.book.exclusive || self.has(Bug::NobodyElseEver),
             settle: self.settle(),
@@ -227,17 +229,21 @@ impl Sim {
                 Some(Bug::ReachIgnored) => Reach { shown: Millis::MAX, taken_off: None },
                 _ => self.book.reach,
             },
-            lacks: self.book.lacks.as_deref().filter(|_| !self.has(Bug::LacksIgnored)),
+            lacks: self.book.lacks().filter(|_| !self.has(Bug::LacksIgnored)),
             forgetful,
         };
         let parked = about.outcome == Outcome::Parked;
         let wide = call.listed_from.is_none_or(|from| shown.window.start <= from);
         let mut progress = Progress {
             parked,
+            absent: about.was_absent && !self.has(Bug::AbsenceForgotten),
             looking: doubt.looking,
             ripe_since: doubt.ripe_since,
             age: self.now - call.span.opened_at,
         };
+        if resend {
+            (progress.looking, progress.ripe_since) = (LONG_ENOUGH, Some(0));
+        }
         let mut reading = Reading { wide, heard };
         match self.bug {
             Some(Bug::SettleOfNothing) => {
@@ -252,14 +258,13 @@ impl Sim {
         verdict::judge(call, &progress, &reading, &self.candidates(at), &scene, &self.times)
     }
 
-    fn after_look(&mut self, at: usize, looked: Option<Looked>) {
-        let quiet = looked.as_ref().is_some_and(|looked| {
-            looked.whole
-                && matches!(&looked.verdict, Verdict::Wait { candidates, .. } if candidates.is_empty())
-        });
+    fn after_look(&mut self, at: usize, looked: Option<Verdict>) {
+        let quiet = looked.as_ref().is_some_and(
+            |verdict| matches!(verdict, Verdict::Wait { candidates, .. } if candidates.is_empty()),
+        );
         match looked {
-            Some(looked) => {
-                self.carry_out(at, looked.verdict);
+            Some(verdict) => {
+                self.carry_out(at, verdict);
             }
             None => self.look_failed(at),
         }
@@ -276,6 +281,7 @@ impl Sim {
         let age = now - about.call.span.opened_at;
         let open = about.outcome == Outcome::Open;
         let doubt = &about.doubt;
+        let looking = doubt.looking;
         let waited = Waited { looking: doubt.looking, looks: doubt.looks, quiet, age };
         let since = if doubt.failed { doubt.looking.max(age) } else { doubt.looking };
         // What would be absent had an earlier look said so needs only one more.
@@ -289,7 +295,7 @@ impl Sim {
             self.free_lane(at);
         }
         if open {
-            if age >= self.times.stuck() || failing >= GIVE_UP {
+            if looking >= self.times.stuck() || failing >= GIVE_UP {
                 self.ask(at);
             }
             self.look_at(at, now + pause);
@@ -329,7 +335,8 @@ impl Sim {
             Verdict::Absent { why, fresh } => {
                 self.tell(|| format!("call {number}: absent: {why}"));
                 self.truth.absent(number, (self.settle().millis, self.now));
-                self.book.calls[at].outcome = Outcome::Absent { fresh };
+                let call = &mut self.book.calls[at];
+                (call.outcome, call.was_absent) = (Outcome::Absent { fresh }, true);
                 let about = &mut self.book.rows[row];
                 about.absences += 1;
                 if about.absences > 1 && self.bug != Some(Bug::ResendForEver) {
@@ -355,42 +362,10 @@ impl Sim {
     pub(crate) fn adopt(&mut self, at: usize, id: &str) {
         let number = self.book.calls[at].number;
         let request = self.book.rows[self.book.calls[at].row].request.clone();
-        let settle = self.settle().millis;
-        self.truth.check_adoption(&self.vendor, &self.book, (number, id), &request, settle);
+        let in_force = (self.settle().millis, self.now);
+        self.truth.check_adoption(&self.vendor, &self.book, (number, id), &request, in_force);
         self.truth.settled(number, self.now);
         self.learn_late_effect(at, id);
-        self.accepted(at, id);
-    }
-
-    /// The last look before a row that was absent is sent again; from when on it was asked, if
-    /// nothing is in sight.
-    pub(crate) fn last_look(&mut self, at: usize) -> Option<Millis> {
-        let call = &self.book.calls[at].call;
-        let before = call.listed_from.unwrap_or(call.span.opened_at - DAY);
-        let window = Window { start: before, end: Some(self.now + AHEAD) };
-        let shown = self.read_list(&window);
-        // As at the verdict: only a list that proves it once more lets it go.
-        self.book.calls[at].doubt.ripe_since = Some(0);
-        let verdict = shown.map(|shown| self.judge(at, &shown).verdict);
-        match verdict {
-            Some(Verdict::Absent { .. }) => {
-                let number = self.book.calls[at].number;
-                self.truth.absent(number, (self.settle().millis, self.now));
-                return Some(before);
-            }
-            Some(verdict @ Verdict::Found { .. }) => {
-                self.carry_out(at, verdict);
-            }
-            _ => {
-                // It is in doubt again, until a list says the same.
-                let row = self.book.calls[at].row;
-                self.book.calls[at].outcome = Outcome::Open;
-                self.book.rows[row].absences -= 1;
-                self.book.rows[row].state = State::InDoubt(at);
-                self.look_at(at, self.now + MINUTE);
-            }
-        }
-        self.turn_soon();
-        None
+        self.adopted(at, id);
     }
 }

@@ -25,7 +25,6 @@ impl Claims {
 #[derive(Default)]
 pub(crate) struct Showing {
     created: Vec<Option<Option<Millis>>>,
-    pub(crate) newest: Option<Millis>,
 }
 
 impl Showing {
@@ -33,7 +32,6 @@ impl Showing {
         let number = number(&entry.id);
         self.created.resize(self.created.len().max(number + 1), None);
         self.created[number] = Some(entry.created_at);
-        self.newest = self.newest.max(entry.created_at);
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Option<Millis>> {

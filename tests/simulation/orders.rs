@@ -1,6 +1,7 @@
 //! What is ordered, and when.
 
 use crate::dice::{About, Dice};
+use crate::scripts::{self, Step};
 use crate::trouble::{Usage, Ways, Whose};
 use crate::vendor::{Maker, Request, Vendor};
 use judging::fit::Media;
@@ -11,6 +12,8 @@ use judging::{DAY, HOUR, MINUTE, Millis};
 pub(crate) struct Order {
     pub(crate) at: Millis,
     pub(crate) request: Request,
+    /// What becomes of it, if that is written.
+    pub(crate) step: Option<&'static Step>,
 }
 
 /// When the state is saved that will be put back.
@@ -35,7 +38,15 @@ pub(crate) fn all(usage: Usage, ways: &Ways, dice: &Dice, until: Millis) -> Vec<
             Some(order) => order.request.clone(),
             None => request(nth, dice),
         };
-        orders.push(Order { at, request });
+        orders.push(Order { at, request, step: None });
+    }
+    if let Usage::Scripted { known, steps } = usage {
+        let order = |(nth, step): (usize, &'static Step)| Order {
+            at: scripts::begins(known) + step.at,
+            request: step.request(nth),
+            step: Some(step),
+        };
+        orders.extend(steps.iter().enumerate().map(order));
     }
     orders.retain(|order| order.at <= until);
     orders
@@ -51,6 +62,10 @@ fn times(usage: Usage, dice: &Dice) -> Vec<Millis> {
             .flat_map(|day| [10, 16].map(|hour| day * DAY + hour * HOUR))
             .collect(),
         Usage::Fresh => vec![9 * HOUR, 20 * HOUR],
+        Usage::Scripted { known: true, .. } => {
+            (0..4).flat_map(|day| [9, 13, 18].map(|hour| day * DAY + hour * HOUR)).collect()
+        }
+        Usage::Scripted { .. } => Vec::new(),
     };
     let mut all = Vec::new();
     for (session, begin) in (0_u64..).zip(sessions) {

@@ -43,7 +43,7 @@ impl Sim {
         match (made, call) {
             _ if refused => {}
             (Some(id), Some(call)) => {
-                self.accepted(call, &id);
+                self.adopted(call, &id);
                 self.learn_late_effect(call, &id);
             }
             (Some(id), None) => {

@@ -1,6 +1,6 @@
 //! Orders, the lane, calls and their replies.
 
-use crate::book::{Acceptance, CallRow, Doubt, Outcome, Row, State};
+use crate::book::{CallRow, Doubt, Outcome, Row, State};
 use crate::bugs::Bug;
 use crate::daemon::{Event, Reply, Sim};
 use crate::dice::About;
@@ -16,9 +16,31 @@ const FRESH: Millis = 5 * MINUTE;
 /// Lists are asked for up to so far ahead.
 pub(crate) const AHEAD: Millis = 3 * DAY;
 
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    lost: bool,
+    refused: bool,
+    /// The reply is missed only after a minute.
+    slow: bool,
+    /// The daemon dies in it.
+    dies: bool,
+    /// How much later than usual it makes its job; it never arrives without.
+    made: Option<Millis>,
+    /// How long after that the list shows it.
+    listed: Millis,
+    /// The request is delivered once more, so long after the first time.
+    again: Option<Millis>,
+}
+
 impl Sim {
     pub(crate) fn order(&mut self, nth: usize) {
         let order = &self.orders[nth];
+        if order.step.is_some_and(|step| step.stranger) {
+            let request = order.request.clone();
+            self.vendor.make(Maker::Stranger, request, self.now, false);
+            return;
+        }
         self.book.rows.push(Row {
             number: nth,
             request: order.request.clone(),
@@ -26,6 +48,7 @@ impl Sim {
             absences: 0,
             last_call: None,
             cleared: false,
+            due: self.now,
             ordered_at: self.now,
         });
         self.turn_soon();
@@ -40,9 +63,9 @@ impl Sim {
         if self.lane.is_some() || self.paused || self.unchecked {
             return;
         }
-        let queued = |row: &Row| row.state == State::Queued;
+        let queued = |row: &Row| row.state == State::Queued && row.due <= self.now;
         let Some(row) = self.book.rows.iter().position(queued) else { return };
-        if self.holds_back(row) {
+        if self.book.rows[row].absences == 0 && self.holds_back(row) {
             self.book.rows[row].state = State::HeldBack;
             self.truth.held_back += 1;
             self.person_soon(row);
@@ -69,7 +92,8 @@ impl Sim {
     /// From when on the fresh list was asked; none if it cannot be read.
     fn list_before_a_call(&mut self) -> Option<Millis> {
         let accepted = self.book.accepted_lately(self.now);
-        let hidden = accepted.iter().any(|job| !job.shown && !job.gone);
+        let missing = |job: &Accepted| self.book.missing.contains_key(&job.remote_id);
+        let hidden = accepted.iter().any(|job| !job.shown && !job.gone && missing(job));
         let start = list::before_a_call(self.now, accepted, &self.clocks(), hidden);
         if let Some((at, from)) = self.book.last_list
             && self.now - at <= FRESH
@@ -78,29 +102,41 @@ impl Sim {
             return Some(from);
         }
         let window = Window { start, end: Some(self.now + AHEAD) };
-        self.read_list(&window).map(|_| start)
+        self.read_list(&window)?;
+        self.place_all();
+        Some(start)
+    }
+
+    /// An order as the call that it would be now.
+    pub(crate) fn call_for(&self, row: usize) -> Call {
+        let request = &self.book.rows[row].request;
+        let expected = Expected {
+            model: request.model.clone(),
+            media: request.media,
+            count: Some(request.count),
+        };
+        Call {
+            intent: 0,
+            effect: Effect::Job(expected),
+            request_hash: request.hash.clone(),
+            span: Span { opened_at: self.now, ended_at: self.now },
+            listed_seq: 0,
+            listed_from: None,
+        }
     }
 
     fn send(&mut self, row: usize, listed_from: Millis) {
         let call = self.book.calls.len();
         let number = self.calls_made;
         self.calls_made += 1;
-        let about = &self.book.rows[row];
-        let request = about.request.clone();
-        let expected = Expected {
-            model: request.model.clone(),
-            media: request.media,
-            count: Some(request.count),
-        };
         let known = self.has(Bug::KnownIdsIgnored);
         let call_out = Call {
             intent: call as i64 + 1,
-            effect: Effect::Job(expected),
-            request_hash: request.hash.clone(),
-            span: Span { opened_at: self.now, ended_at: self.now },
             listed_seq: if known { 0 } else { self.book.newest_seen() },
             listed_from: (!known).then_some(listed_from),
+            ..self.call_for(row)
         };
+        let about = &self.book.rows[row];
         let (first, waited) = (about.last_call.is_none(), self.now - about.ordered_at);
         let truly = about.number;
         self.tell(|| format!("row {truly}: call {number} goes out"));
@@ -111,6 +147,7 @@ impl Sim {
             row,
             call: call_out,
             outcome: Outcome::Out,
+            was_absent: false,
             doubt: Doubt::default(),
             not_this: BTreeSet::new(),
             remote: None,
@@ -124,50 +161,77 @@ impl Sim {
     /// What becomes of a call.
     fn fate(&mut self, call: usize, row: usize, number: u64) {
         let (now, boot) = (self.now, self.boot);
-        let quiet = now < self.usage.quiet();
-        let throw = |share, about, what| !quiet && self.dice.happens(share, about, (number, what));
         let away = self.vendor.ways.away > 0 && !self.been_away && now >= 4 * DAY;
-        let dies = away || throw(self.vendor.ways.killed, About::Killed, 0);
-        let refused = throw(0.01, About::Fate, 0);
-        let lost = dies || throw(self.usage.lost(), About::Fate, 1);
-        let arrives = !refused && (!lost || self.dice.happens(0.65, About::Fate, (number, 2)));
+        let fate = match self.written(call, row) {
+            Some(fate) => fate,
+            None => self.drawn(number, away),
+        };
         let wait =
             |least, most, what| self.dice.between((least, most), About::Latency, (number, what));
         let on_the_way = wait(200, 2_000, 0);
         let back = on_the_way + wait(300, 2_500, 1);
-        let late = if lost { wait(0, self.vendor.ways.effect_late, 2) } else { 0 };
-        let gives_up = if wait(0, 1, 3) == 0 { MINUTE } else { back };
-        let down = if away { self.vendor.ways.away } else { self.vendor.ways.down };
-        let twice = throw(self.vendor.ways.doubled, About::Doubled, 0);
-        let after = self.dice.between(
-            (100, self.vendor.ways.double_late.max(100)),
-            About::Doubled,
-            (number, 1),
-        );
+        let gives_up = if fate.slow { MINUTE } else { back };
         let mut remote = None;
-        if arrives {
-            let request = self.book.calls[call].row;
-            let request = self.book.rows[request].request.clone();
+        if let Some(late) = fate.made {
+            let request = self.book.rows[self.book.calls[call].row].request.clone();
             let maker = Maker::Ours { row, call: number };
             let made_at = now + on_the_way + late;
             let id = self.vendor.make(maker, request.clone(), made_at, false);
+            self.vendor.list_later(&id, fate.listed);
             self.tell(|| format!("  the vendor makes {id}, after {} s", (made_at - now) / SECOND));
-            if twice {
+            if let Some(after) = fate.again {
                 self.vendor.make(maker, request, made_at + after, true);
                 self.tell(|| format!("  and once more, {} s later", after / SECOND));
             }
             remote = Some(id);
         }
-        if dies {
+        if fate.dies {
             self.been_away |= away;
-            return self.die(down);
+            let ways = &self.vendor.ways;
+            return self.die(if away { ways.away } else { ways.down });
         }
         let (reply, at) = match remote {
-            _ if refused => (Reply::Refused, now + back),
-            Some(id) if !lost => (Reply::Accepted(id), now + back),
+            _ if fate.refused => (Reply::Refused, now + back),
+            Some(id) if !fate.lost => (Reply::Accepted(id), now + back),
             _ => (Reply::Lost, now + gives_up),
         };
         self.at(at, Event::Reply { boot, call, reply });
+    }
+
+    /// What is written of the first two calls of a row.
+    fn written(&self, call: usize, row: usize) -> Option<Fate> {
+        let step = self.orders.get(row)?.step?;
+        let (earlier, of) = (self.book.calls[..call].iter(), self.book.calls[call].row);
+        let good = Fate { made: Some(0), ..Fate::default() };
+        Some(match earlier.filter(|call| call.row == of).count() {
+            0 => Fate {
+                lost: step.lost,
+                made: step.made,
+                listed: step.listed,
+                again: step.again,
+                ..good
+            },
+            1 if step.lost_again => Fate { lost: true, slow: true, made: None, ..good },
+            _ => good,
+        })
+    }
+
+    /// What chance has in store.
+    fn drawn(&self, number: u64, away: bool) -> Fate {
+        let quiet = self.now < self.usage.quiet();
+        let throw = |share, about, what| !quiet && self.dice.happens(share, about, (number, what));
+        let ways = &self.vendor.ways;
+        let dies = away || throw(ways.killed, About::Killed, 0);
+        let refused = throw(0.01, About::Fate, 0);
+        let lost = dies || throw(self.usage.lost(), About::Fate, 1);
+        let arrives = !refused && (!lost || self.dice.happens(0.65, About::Fate, (number, 2)));
+        let late = |most| self.dice.between((0, most), About::Latency, (number, 2));
+        let made = arrives.then(|| if lost { late(ways.effect_late) } else { 0 });
+        let most = ways.double_late.max(100);
+        let after = self.dice.between((100, most), About::Doubled, (number, 1));
+        let again = throw(ways.doubled, About::Doubled, 0).then_some(after);
+        let slow = self.dice.between((0, 1), About::Latency, (number, 3)) == 0;
+        Fate { lost, refused, slow, dies, made, listed: 0, again }
     }
 
     pub(crate) fn reply(&mut self, call: usize, reply: Reply) {
@@ -176,14 +240,7 @@ impl Sim {
         match reply {
             Reply::Accepted(id) => {
                 self.accepted(call, &id);
-                self.book.accepted.push(Accepted {
-                    remote_id: id.clone(),
-                    accepted_at: self.now,
-                    created_at: self.book.listed(&id).and_then(|job| job.created_at),
-                    shown: self.book.listed(&id).is_some(),
-                    gone: false,
-                });
-                self.book.acceptances.push(Acceptance::new(self.boot));
+                self.book.accepted.push(self.book.ours_now(&id, self.now));
                 self.after_acceptance();
                 self.free_lane(call);
             }
@@ -209,6 +266,12 @@ impl Sim {
                 self.at(self.now + after, Event::Sweep { boot: self.boot, again });
             }
         }
+    }
+
+    /// The row gets a job that the vendor's reply did not name.
+    pub(crate) fn adopted(&mut self, call: usize, id: &str) {
+        self.book.adopted.push(self.book.ours_now(id, self.now));
+        self.accepted(call, id);
     }
 
     /// The row has its job.

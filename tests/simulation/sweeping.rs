@@ -1,27 +1,27 @@
 //! Sweeps over the whole list: parked calls are looked for, and every job that no row claims gets its
 //! place.
 
-use crate::book::{MEMORY, Outcome};
+use crate::book::{Listed, MEMORY, Outcome};
 use crate::bugs::Bug;
 use crate::daemon::{Event, Sim};
 use crate::dice::About;
 use crate::looking::Shown;
 use crate::sending::AHEAD;
-use judging::clocks;
-use judging::fit::{self, Effect, Expected, Ground};
-use judging::going_back::{self, Found};
+use crate::vendor::Maker;
+use judging::clocks::{self, Clocks};
+use judging::fit::{Candidate, Effect, Ground};
+use judging::going_back::{self, Found, Order};
 use judging::placing::{self, Bought, Makers, Place};
-use judging::verdict::Other;
+use judging::verdict::{Other, Standing};
 use judging::witness::Window;
 use judging::{DAY, HOUR, Millis};
 
 impl Sim {
     pub(crate) fn sweep(&mut self) {
         let parked = self.parked();
-        let mut start = self.now - DAY + self.clocks().widening();
-        if let Some((at, _)) = self.book.last_list {
-            start = start.min(at - HOUR);
-        }
+        let widening = self.clocks().widening();
+        let since = self.book.covered.map_or(self.now, |covered| covered - HOUR);
+        let mut start = since.min(self.now - DAY) + widening;
         // Wide only for those whom a job accepted later could bear witness.
         for at in &parked {
             let call = &self.book.calls[*at].call;
@@ -49,7 +49,7 @@ impl Sim {
 
     fn sweep_for(&mut self, at: usize, shown: &Shown) {
         let looked = self.judge(at, shown);
-        self.carry_out(at, looked.verdict);
+        self.carry_out(at, looked);
     }
 
     /// Records of our running jobs, which teach what ids look like.
@@ -77,29 +77,36 @@ impl Sim {
         }
     }
 
-    /// Gives every job that no row claims its place.
+    /// Gives every job that nobody knows anything of its place, as far as its record tells.
     pub(crate) fn place_all(&mut self) {
-        if self.has(Bug::NothingPlaced) {
+        if self.has(Bug::NothingPlaced) || self.paused || self.unchecked {
             return;
         }
+        let patience = self.now - self.times.least();
         let lately = self.book.listed.partition_point(|job| job.first_seen < self.now - MEMORY);
         let unplaced: Vec<usize> = (lately..self.book.listed.len())
             .filter(|at| {
                 let job = &self.book.listed[*at];
-                let placed = matches!(job.place, Some(Place::Duplicate(_) | Place::Foreign));
-                !job.history && !placed && !self.book.claims.hold(&job.id)
+                !job.history && !job.gap && self.book.is_nobodys(job)
             })
             .collect();
         for at in unplaced {
-            let mut place = self.place_of(at);
-            if place == Place::Unread {
+            let ended = |job: &Listed| job.record.as_ref().is_some_and(|record| record.ended);
+            if !ended(&self.book.listed[at]) {
                 self.truth.requests += 1;
                 let id = self.book.listed[at].id.clone();
                 let record = self.vendor.record(&id, self.now);
                 self.book.note_record(&id, record);
-                place = self.place_of(at);
             }
-            self.placed(at, place);
+            let place = self.place_of(at);
+            let job = &self.book.listed[at];
+            // Running without media it may still turn out to be something else.
+            let early = matches!(place, Place::Duplicate(_) | Place::Entry(_))
+                && !ended(job)
+                && job.first_seen > patience;
+            if !early {
+                self.placed(at, place);
+            }
         }
     }
 
@@ -109,22 +116,29 @@ impl Sim {
         let id = job.id.clone();
         match place {
             Place::Foreign => {
-                self.book.exclusive = false;
-                if let Some(model) = job.record.as_ref().and_then(|record| record.model.clone()) {
-                    self.book.models.strangers.insert(model);
-                }
+                self.is_a_strangers(at);
                 self.tell(|| format!("{id} is foreign"));
             }
             Place::Duplicate(intent) => {
                 let call = intent as usize - 1;
-                if matches!(self.book.calls[call].outcome, Outcome::Accepted) {
-                    self.tell(|| format!("{id} may be a double"));
-                } else {
-                    self.tell(|| format!("{id} may be a duplicate"));
-                    self.learn_late_effect(call, &id);
+                // A job of a call that had been found absent: the vendor carried it out late.
+                let absent = matches!(self.book.calls[call].outcome, Outcome::Absent { .. });
+                if absent && !self.has(Bug::LateEffectsForgotten) {
+                    self.book.lag.late_effect.get_or_insert_with(|| id.clone());
                 }
+                let number = self.book.calls[call].number;
+                self.tell(|| format!("{id} may be a duplicate of call {number}"));
             }
             _ => {}
+        }
+    }
+
+    fn is_a_strangers(&mut self, at: usize) {
+        let job = &mut self.book.listed[at];
+        job.place = Some(Place::Foreign);
+        self.book.exclusive = false;
+        if let Some(model) = job.record.as_ref().and_then(|record| record.model.clone()) {
+            self.book.models.strangers.insert(model);
         }
     }
 
@@ -138,7 +152,7 @@ impl Sim {
         let mut bought = Vec::new();
         for at in self.calls_lately() {
             let about = &self.book.calls[at];
-            if let Some(standing) = about.outcome.standing() {
+            if let Some(standing) = self.book.standing(at) {
                 without.push(Other { call: about.call.clone(), standing });
             } else if let Some(id) = &about.remote {
                 let created_at = self.book.listed(id).and_then(|job| job.created_at);
@@ -171,78 +185,115 @@ impl Sim {
     /// At a start: whether the database was put back.
     pub(crate) fn check_going_back(&mut self) {
         self.unchecked = false;
-        let (seq, Some((last, _))) = self.known_at_start else { return };
+        let (seq, Some(covered)) = self.known_at_start else { return };
         if self.has(Bug::GoingBackIgnored) {
             return;
         }
-        // The list may be filtered by another clock than the one it shows: half a day and an hour.
-        // And here a large offset is believed, unlike in a list that is to prove absence.
-        let clocks = self.clocks();
-        let offset = clocks.offset.map_or(clocks.widening(), |(least, _)| least.min(0));
-        let start = last - 13 * HOUR + offset;
-        let window = Window { start, end: Some(self.now + AHEAD) };
+        let from = going_back::from(covered) + self.clocks().widening();
+        let window = Window { start: from, end: Some(self.now + AHEAD) };
         // Until a whole list has been read nothing is sent.
         if self.read_list(&window).is_none() {
             self.unchecked = true;
             return self.at(self.now + self.times.relist, Event::Check { boot: self.boot });
         }
-        let new: Vec<String> = self.book.unclaimed_since(seq).map(|job| job.id.clone()).collect();
-        let age = |at: usize| self.now - self.book.calls[at].call.span.opened_at;
-        let open = |at: &usize| self.book.calls[*at].outcome.standing().is_some();
+        let new: Vec<String> = self.book.listed[seq as usize..]
+            .iter()
+            .filter(|job| self.book.is_nobodys(job))
+            .filter(|job| job.created_at.is_none_or(|at| at >= from))
+            .map(|job| job.id.clone())
+            .collect();
         let found = Found {
-            calls: self.calls_lately().filter(open).map(age).collect(),
+            calls: self.calls_that_explain(covered),
             new: new.clone(),
             exclusive: self.book.exclusive,
             ..Found::default()
         };
         if let Some(surplus) = going_back::unexplained(&found) {
             self.tell(|| format!("{surplus} jobs are unexplained: nothing is sent"));
-            (self.paused, self.put_back) = (true, new);
+            self.paused = true;
+            self.mark_gap(&new);
             self.truth.alarms += 1;
             let after = self.dice.between((HOUR, 8 * HOUR), About::PutBack, (self.boot.into(), 3));
             self.at(self.now + after, Event::Release { boot: self.boot });
         }
     }
 
-    /// A person has looked at what could not be explained, and lets spending go on.
+    /// How long before everything was listed each call without a job went out, but for those whose
+    /// duplicate has come to light.
+    fn calls_that_explain(&self, covered: Millis) -> Vec<Millis> {
+        let taken = self.book.taken();
+        let unknown = |intent| taken.iter().all(|taken| taken.intent != intent);
+        let since = going_back::calls_since(covered);
+        let explains = |at: &usize| {
+            let call = &self.book.calls[*at].call;
+            let open = self.book.standing(*at) == Some(Standing::Open);
+            let young = open || call.span.opened_at > since;
+            self.book.standing(*at).is_some() && young && unknown(call.intent)
+        };
+        let age = |at: usize| (covered - self.book.calls[at].call.span.opened_at).max(0);
+        self.calls_lately().filter(explains).map(age).collect()
+    }
+
+    fn mark_gap(&mut self, ids: &[String]) {
+        for id in ids {
+            if let Some(at) = self.book.place_in_list(id) {
+                self.book.listed[at].gap = true;
+            }
+        }
+    }
+
+    /// A person has looked at what could not be explained, and lets spending go on: as ours that was
+    /// put back, or, if none of it is, as a stranger's.
     pub(crate) fn release(&mut self) {
         if !self.paused {
             return;
         }
         self.paused = false;
         self.book.released_at = Some(self.now);
-        let stranger = |id: &String| {
-            self.vendor.job(id).is_some_and(|job| job.maker == crate::vendor::Maker::Stranger)
+        let nobodys = |at: &usize| {
+            let job = &self.book.listed[*at];
+            !job.history && self.book.is_nobodys(job)
         };
-        if self.put_back.iter().any(stranger) {
-            self.book.exclusive = false;
+        let all: Vec<usize> = (0..self.book.listed.len()).filter(nobodys).collect();
+        let ours = |at: &usize| {
+            let maker = self.vendor.job(&self.book.listed[*at].id).map(|job| job.maker);
+            maker.is_some_and(|maker| maker != Maker::Stranger)
+        };
+        let shared = !all.iter().any(ours);
+        for at in all {
+            match shared {
+                true if self.book.listed[at].gap => self.is_a_strangers(at),
+                true => {}
+                false => self.book.listed[at].gap = true,
+            }
         }
         self.tell(|| "spending is released".to_owned());
         self.turn_soon();
     }
 
-    /// After a release an order that an unclaimed job fits is a person's.
-    pub(crate) fn holds_back(&self, row: usize) -> bool {
+    /// For a day after a release an order that a job of the gap fits is a person's.
+    pub(crate) fn holds_back(&mut self, row: usize) -> bool {
         let Some(released) = self.book.released_at else { return false };
-        let about = &self.book.rows[row];
-        if self.now - released > DAY || about.cleared || about.last_call.is_some() {
+        if self.now - released > DAY || self.book.rows[row].cleared {
             return false;
         }
-        let request = &about.request;
-        let effect = Effect::Job(Expected {
-            model: request.model.clone(),
-            media: request.media,
-            count: Some(request.count),
-        });
-        let models = self.model_ids();
-        let fits = |id: &Millis| {
-            let job = &self.book.listed[*id as usize];
-            fit::conflict(&effect, &self.book.candidate(job, false), &models).is_none()
-        };
-        let lately = self.book.listed.partition_point(|job| job.first_seen < self.now - 2 * DAY);
-        (lately as Millis..self.book.newest_seen()).any(|at| {
-            let job = &self.book.listed[at as usize];
-            !job.history && !self.book.claims.hold(&job.id) && fits(&at)
-        })
+        let gap = |job: &&Listed| job.gap && self.book.is_nobodys(job);
+        let ids: Vec<String> =
+            self.book.listed.iter().filter(gap).map(|job| job.id.clone()).collect();
+        for id in &ids {
+            let record = self.vendor.record(id, self.now);
+            self.book.note_record(id, record);
+        }
+        let jobs: Vec<Candidate> = ids
+            .iter()
+            .filter_map(|id| self.book.listed(id))
+            .map(|job| self.book.candidate(job, false))
+            .collect();
+        let (clocks, models) = (Clocks::default(), self.model_ids());
+        // Times cannot tell: the call that made them went out from another copy.
+        let ground = Ground { accepted: &[], clocks: &clocks, models: &models };
+        let order =
+            Order { subject: row.to_string(), call: self.call_for(row), settled: Vec::new() };
+        !going_back::plan(&[order], &jobs, &ground).park.is_empty()
     }
 }

@@ -1,7 +1,8 @@
 //! What many runs of a world come to.
 
 use crate::daemon::Sim;
-use crate::oracle::{Check, Unknowable};
+use crate::excuses::Unknowable;
+use crate::oracle::Check;
 use judging::{MINUTE, Millis, SECOND};
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The ways in which a vendor, a network or a machine is not what one hopes, one at a time.
 
+use crate::scripts::Step;
 use judging::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 /// Which models the jobs of strangers belong to.
@@ -80,6 +81,8 @@ pub(crate) enum Usage {
     Weekly,
     /// The first five orders ever, half of whose replies are lost.
     Fresh,
+    /// What is written, and nothing else; on a known account after four days without trouble.
+    Scripted { known: bool, steps: &'static [Step] },
 }
 
 impl Usage {
@@ -89,6 +92,7 @@ impl Usage {
             Self::Daily | Self::New => 14 * DAY,
             Self::Weekly => 50 * DAY,
             Self::Fresh => 2 * DAY,
+            Self::Scripted { .. } => 6 * DAY,
         }
     }
 
@@ -97,6 +101,7 @@ impl Usage {
         match self {
             Self::Daily | Self::New | Self::Weekly => 0.07,
             Self::Fresh => 0.5,
+            Self::Scripted { .. } => 0.0,
         }
     }
 
@@ -104,6 +109,7 @@ impl Usage {
     pub(crate) fn quiet(self) -> Millis {
         match self {
             Self::Daily => 3 * DAY,
+            Self::Scripted { .. } => self.lasts(),
             _ => 0,
         }
     }
@@ -242,7 +248,7 @@ pub(crate) fn worlds() -> Vec<World> {
         world("shared, our models", Daily, &[T::Strangers(-1, Whose::Ours)]),
         world("shared, identical jobs", Daily, &[T::Strangers(-1, Whose::Twins)]),
         world("2 % delivered twice", Daily, &[T::Doubled(0.02, 5 * SECOND)]),
-        world("2 % delivered twice, late", Daily, &[T::Doubled(0.02, 30 * MINUTE)]),
+        world("2 % delivered twice, late", Daily, &[T::Doubled(0.02, 2 * MINUTE)]),
         world("killed at 5 % of calls", Daily, &[T::Killed(0.05, 20 * MINUTE)]),
         world("list of 24 h, away 5 days", Daily, &[T::Reaches(DAY), T::Away(5 * DAY)]),
         world("taken off after 1 h", Daily, &[T::Reaches(hour)]),

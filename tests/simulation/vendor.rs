@@ -150,6 +150,13 @@ impl Vendor {
         id
     }
 
+    /// The list shows this job later than it would.
+    pub(crate) fn list_later(&mut self, id: &str, by: Millis) {
+        if let Some(job) = self.jobs.get_mut(number(id)) {
+            job.listed_at = job.listed_at.map(|at| at + by);
+        }
+    }
+
     /// Up to when the list is true at `now`.
     fn shown_until(&self, now: Millis) -> Millis {
         let growing = self.ways.late_per_day * now.max(0) / DAY;
@@ -167,16 +174,21 @@ impl Vendor {
         })
     }
 
-    /// How long a standstill of the list lasts at most.
-    pub(crate) fn longest_freeze(&self) -> Millis {
-        self.ways.frozen.iter().map(|(long, _)| *long).max().unwrap_or(0)
+    /// Since when the list at `now` stands still, if it does.
+    pub(crate) fn frozen_since(&self, now: Millis) -> Option<Millis> {
+        self.freeze(now - self.ways.late - self.ways.late_per_day * now.max(0) / DAY)
+    }
+
+    /// Whether a list at `now` does not reach back to this job.
+    pub(crate) fn is_beyond_reach(&self, job: &Job, now: Millis) -> bool {
+        self.ways.reaches.is_some_and(|back| now - job.made_at > back)
     }
 
     /// Whether a list shows this job at `now` if it is asked for the time and nothing else happens.
     pub(crate) fn would_list(&self, job: &Job, now: Millis) -> bool {
         job.listed_at.is_some_and(|at| at <= self.shown_until(now))
             && !self.is_on_the_lost_page(job, now)
-            && self.ways.reaches.is_none_or(|back| now - job.made_at <= back)
+            && !self.is_beyond_reach(job, now)
     }
 
     /// When the page that `now` is without began to be lost.

@@ -120,13 +120,48 @@ pub fn holds_until(
 ) -> Result<(), Mistimed> {
     let before = || accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
     let known = before().filter_map(|job| Some((job.accepted_at, job.created_at?)));
-    let Some((accepted_at, reference)) = known.max() else {
+    let Some(reference) = known.max() else {
         // A vendor that shows jobs and never says when it made them: nothing holds by time.
         let never_says = created_at.is_none() && before().any(|job| job.shown);
         return if never_says { Err(Mistimed::Unknown) } else { Ok(()) };
     };
-    let Some(created_at) = created_at else { return Err(Mistimed::Unknown) };
-    let tolerance = clocks.tolerance();
+    holds_by(reference, created_at.ok_or(Mistimed::Unknown)?, call, clocks.tolerance(), latest)
+}
+
+/// Whether a job may be the call's by the spacing from any accepted job at all: when the vendor's clock
+/// has stepped, the one before the call says nothing any more, and what rules a maker out must be sure.
+///
+/// # Errors
+/// `Before` if every one says so; `After` if none lets it hold, and not every one says `Before`.
+pub fn may_hold(
+    created_at: Option<Millis>,
+    call: Span,
+    accepted: &[Accepted],
+    clocks: &Clocks,
+    latest: Millis,
+) -> Result<(), Mistimed> {
+    let Some(created_at) = created_at else { return Ok(()) };
+    let known = accepted.iter().filter_map(|job| Some((job.accepted_at, job.created_at?)));
+    let mut said = None;
+    for reference in known {
+        match holds_by(reference, created_at, call, clocks.tolerance(), latest) {
+            Ok(()) => return Ok(()),
+            Err(Mistimed::Before) if said.is_none() => said = Some(Mistimed::Before),
+            Err(Mistimed::Before) => {}
+            Err(_) => said = Some(Mistimed::After),
+        }
+    }
+    said.map_or(Ok(()), Err)
+}
+
+/// By one accepted job, of which both times are known.
+fn holds_by(
+    (accepted_at, reference): (Millis, Millis),
+    created_at: Millis,
+    call: Span,
+    tolerance: Millis,
+    latest: Millis,
+) -> Result<(), Mistimed> {
     if created_at < reference + (call.opened_at - accepted_at) - tolerance {
         return Err(Mistimed::Before);
     }
@@ -134,6 +169,17 @@ pub fn holds_until(
         return Err(Mistimed::After);
     }
     Ok(())
+}
+
+/// How far from its call a job was made (ms), before or after, told like [`holds`] by the spacing from
+/// the newest job accepted before the call. Nothing without such a job.
+pub fn distance(created_at: Option<Millis>, call: Span, accepted: &[Accepted]) -> Option<Millis> {
+    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
+    let (accepted_at, reference) = known.max()?;
+    // When it was made, by our clock.
+    let made = created_at? - reference + accepted_at;
+    Some((call.opened_at - made).max(made - call.ended_at).max(0))
 }
 
 /// How long after the end of its call a job was made (ms), told like [`holds`] by the spacing from the
@@ -194,12 +240,28 @@ pub(crate) mod tests {
         assert_eq!(by(ahead + 430_000 + 9_000 + 7), Some(7));
         assert_eq!(by(ahead + 400_000), Some(-39_000));
         assert_eq!(late_by(None, call, &jobs, &clocks), None);
+        let far = |theirs| distance(Some(ahead + theirs), call, &jobs);
+        assert_eq!(far(400_000 - 7), Some(7));
+        assert_eq!((far(400_000), far(415_000), far(430_000)), (Some(0), Some(0), Some(0)));
+        assert_eq!(far(430_007), Some(7));
+        assert_eq!(distance(None, call, &jobs).or(distance(Some(1), call, &[])), None);
         assert_eq!(late_by(Some(ahead), call, &[], &clocks), None);
         // A vendor that never says when it made a job leaves every time unknown.
         let silent = [Accepted { shown: true, ..accepted("a", 0, None) }];
         assert_eq!(holds(None, call, &silent, &clocks), Err(Mistimed::Unknown));
         assert_eq!(holds(Some(1), call, &silent, &clocks), Ok(()));
         assert_eq!(holds(None, call, &[accepted("not shown yet", 0, None)], &clocks), Ok(()));
+        // For whether it may be another call's every accepted job is asked, later ones too.
+        let may = |theirs, jobs: &[Accepted]| may_hold(Some(theirs), call, jobs, &clocks, LATEST);
+        assert_eq!(may(ahead + 391_000, &jobs), Ok(()));
+        assert_eq!(may(ahead + 380_000, &jobs), Err(Mistimed::Before));
+        assert_eq!(may(ahead + 400_000 + HOUR, &jobs), Err(Mistimed::After));
+        let stepped = accepted("after the step", 500_000, Some(ahead + 500_000 + HOUR));
+        let with = [&jobs[..], &[stepped]].concat();
+        assert_eq!(may(ahead + 400_000 + HOUR, &with), Ok(()), "the vendor's clock has stepped");
+        assert_eq!(may(ahead + 380_000, &with), Err(Mistimed::Before));
+        assert_eq!(may(ahead + 2 * HOUR, &with), Err(Mistimed::After));
+        assert_eq!((may(0, &[]), may_hold(None, call, &jobs, &clocks, 0)), (Ok(()), Ok(())));
         // What was accepted after the call is no reference for it.
         let early = Span { opened_at: -1, ended_at: 0 };
         assert_eq!(holds(Some(7), early, &jobs, &clocks), Ok(()));

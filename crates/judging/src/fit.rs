@@ -205,17 +205,16 @@ pub fn conflict(effect: &Effect, job: &Candidate, models: &ModelIds) -> Option<&
 }
 
 /// Whether another call, which has no job either, could have made the job as well, if its effect may
-/// come as late as `latest` after its end. A job without a time may be anybody's.
+/// come as late as `latest` after its end. A job without a time may be anybody's, and only times that
+/// no accepted job explains rule a call out.
 pub fn could_have_made(other: &Call, job: &Candidate, ground: &Ground<'_>, latest: Millis) -> bool {
     if conflict(&other.effect, job, ground.models).is_some() {
         return false;
     }
     let before = other.listed_from.zip(job.created_at).is_some_and(|(from, at)| at < from);
     let times =
-        clocks::holds_until(job.created_at, other.span, ground.accepted, ground.clocks, latest);
-    !before
-        && job.seen > other.listed_seq
-        && !matches!(times, Err(Mistimed::Before | Mistimed::After))
+        clocks::may_hold(job.created_at, other.span, ground.accepted, ground.clocks, latest);
+    !before && job.seen > other.listed_seq && times.is_ok()
 }
 
 #[cfg(test)]

@@ -148,6 +148,14 @@ pub struct Missing {
     pub readings: u32,
 }
 
+impl Missing {
+    /// How old the job was when a whole list missed it first (ms): had it been taken off by then, the
+    /// list reaches no further.
+    pub fn age(&self) -> Millis {
+        self.since - self.accepted_at
+    }
+}
+
 /// What a missing job says of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
@@ -237,5 +245,10 @@ mod tests {
         assert_eq!(at(of(true, 1, 9), HOUR), Says::Late);
         assert_eq!(at(of(true, 0, 5), HOUR), Says::TakenOff);
         assert_eq!(at(of(true, 0, 4), 9 * HOUR), Says::Late);
+        assert_eq!(
+            of(true, HOUR, 5).age(),
+            HOUR,
+            "not how old it was when five lists had missed it"
+        );
     }
 }

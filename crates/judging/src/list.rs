@@ -63,4 +63,12 @@ mod tests {
         assert_eq!(narrow(NOW, Some(NOW - 9 * HOUR), &EVEN), NOW - HOUR);
         assert_eq!(narrow(NOW, Some(NOW - MINUTE), &EVEN), NOW - MINUTE);
     }
+
+    #[test]
+    fn a_narrow_one_begins_earlier_by_what_the_vendors_clock_is_behind() {
+        let behind = Clocks { spread: 0, offset: Some((-3 * HOUR, 0)) };
+        assert_eq!(narrow(NOW, None, &behind), NOW - 4 * HOUR);
+        assert_eq!(narrow(NOW, Some(NOW - 2 * HOUR), &behind), NOW - 2 * HOUR);
+        assert_eq!(narrow(NOW, None, &Clocks::default()), NOW - 13 * HOUR, "nothing is known");
+    }
 }

@@ -1,6 +1,6 @@
 //! Whose a job is that came to light at the vendor and that no row claims.
 
-use crate::clocks::Mistimed;
+use crate::clocks::{self, Mistimed};
 use crate::fit::{self, Call, Candidate, Effect, Ground};
 use crate::verdict::{Other, Standing};
 use crate::{DAY, MINUTE, Millis};
@@ -19,6 +19,15 @@ pub struct Bought {
     pub created_at: Option<Millis>,
     /// Jobs of which a person has said that they are not this call's.
     pub ruled_out: Vec<String>,
+}
+
+/// A possible duplicate that a call has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The call.
+    pub intent: i64,
+    /// When the vendor made the job (vendor's).
+    pub created_at: Option<Millis>,
 }
 
 /// What a job is.
@@ -41,8 +50,8 @@ pub enum Place {
 pub struct Makers<'a> {
     /// Calls without a job: open, parked, absent, given up; of the last seven days.
     pub without: &'a [Other],
-    /// Those of them that have a possible duplicate already (intents).
-    pub taken: &'a [i64],
+    /// The possible duplicates that calls have already.
+    pub taken: &'a [Taken],
     /// Accepted calls of around the time.
     pub bought: &'a [Bought],
     /// Accepted trainings that have no entry yet.
@@ -65,7 +74,7 @@ pub fn place(
         matches!(other.standing, Standing::Open) && possible(&other.call)
             || matches!(other.standing, Standing::Parked)
                 && possible(&other.call)
-                && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
+                && may_hold(job, &other.call, ground) != Err(Mistimed::Before)
     });
     if waits {
         return Place::Candidate;
@@ -74,9 +83,9 @@ pub fn place(
         !matches!(other.standing, Standing::Open | Standing::Parked)
             && young(&other.call)
             && matches!(other.call.effect, Effect::Job(_))
-            && !makers.taken.contains(&other.call.intent)
             && possible(&other.call)
             && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
+            && has_room(&other.call, job, makers, ground)
     });
     // Late jobs come in the order of their calls, more or less: the oldest call that it may be is the
     // likeliest, before it one whose times hold.
@@ -86,7 +95,7 @@ pub fn place(
     let twice = makers.bought.iter().filter(|bought| {
         let near = bought.created_at.zip(job.created_at);
         near.is_some_and(|(ours, theirs)| (ours - theirs).abs() <= TWICE)
-            && !makers.taken.contains(&bought.call.intent)
+            && !makers.taken.iter().any(|taken| taken.intent == bought.call.intent)
             && !bought.ruled_out.contains(&job.remote_id)
             && fit::conflict(&bought.call.effect, job, ground.models).is_none()
     });
@@ -108,8 +117,25 @@ pub fn place(
     late.or(twice).map_or(Place::Foreign, Place::Duplicate)
 }
 
+/// Whether a job may be shown as this call's duplicate: as its only one, or if its times hold, and it is
+/// nearer to the call than those before, one of which may have been a stranger's.
+fn has_room(call: &Call, job: &Candidate, makers: &Makers<'_>, ground: &Ground<'_>) -> bool {
+    let far = |created_at| {
+        clocks::distance(created_at, call.span, ground.accepted).unwrap_or(Millis::MAX)
+    };
+    let holds = times(job, call, ground).is_ok();
+    let mut taken = makers.taken.iter().filter(|taken| taken.intent == call.intent);
+    taken.all(|taken| holds && far(job.created_at) < far(taken.created_at))
+}
+
+/// By any accepted job.
+fn may_hold(job: &Candidate, call: &Call, ground: &Ground<'_>) -> Result<(), Mistimed> {
+    let latest = clocks::LATEST;
+    clocks::may_hold(job.created_at, call.span, ground.accepted, ground.clocks, latest)
+}
+
 fn times(job: &Candidate, call: &Call, ground: &Ground<'_>) -> Result<(), Mistimed> {
-    crate::clocks::holds(job.created_at, call.span, ground.accepted, ground.clocks)
+    clocks::holds(job.created_at, call.span, ground.accepted, ground.clocks)
 }
 
 /// Whether a job is the entry of an accepted training: by its own record, which names the training's

@@ -1,15 +1,19 @@
 //! What a whole reading of the vendor's list proves about one paid call that has no job.
 
-use crate::clocks;
+use crate::clocks::{self, Accepted};
 use crate::fit::{self, Call, Candidate, Effect, Fit, Ground};
 use crate::lag::{Reach, Settle, Why};
 use crate::times::Times;
 use crate::witness::Heard;
 use crate::{Millis, SECOND};
 
-/// A parked call takes no job made so close to an accepted one: the network may have delivered that
-/// one's request twice.
+/// No call takes a job made so close to one that was accepted after it: the network may have delivered
+/// that one's request twice. One that is parked, or was found absent before, takes none made so close
+/// to any that was accepted; to an open one that was sent promptly after another it is nothing odd.
 const DOUBLE: Millis = 45 * SECOND;
+
+/// An id that is shorter than this is the end of many others.
+const LEAST_ID: usize = 8;
 
 /// Where a call stands that has no job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,9 @@ pub struct Other {
 pub struct Progress {
     /// Whether it is parked.
     pub parked: bool,
+    /// Whether it was found absent before: what comes to light now came late, and so may that of
+    /// other calls which were found absent.
+    pub absent: bool,
     /// How long looking has gone on in which the vendor was healthy, this look included (ms).
     pub looking: Millis,
     /// What `looking` was at the first of the looks that prove absence, if there was one.
@@ -63,6 +70,9 @@ pub struct Reading {
 pub struct Scene<'a> {
     /// Clocks, accepted jobs, ids of models.
     pub ground: Ground<'a>,
+    /// All jobs of ours, also those that were found, which are dated by their calls: any of them may
+    /// have a double.
+    pub ours: &'a [Accepted],
     /// Other calls without a job: every one that is out or open, however long ago it went out, the
     /// rest for days; and accepted trainings whose entry may still appear (as open calls).
     pub others: &'a [Other],
@@ -134,17 +144,21 @@ pub fn judge(
         .filter(|(_, fit)| !matches!(fit, Fit::Conflict(_)))
         .collect();
     if fits.is_empty() {
-        return nothing_found(progress, reading, scene, times);
+        return nothing_found(call, progress, reading, scene, times);
     }
     let doubtful = match fits.as_slice() {
-        [(job, Fit::Fits)] => match obstacle(call, progress, job, scene) {
+        [(job, Fit::Fits)] => match obstacle(call, progress, job, scene, times) {
             None => {
                 return Verdict::Found {
                     remote_id: job.remote_id.clone(),
                     why: "the only job at the vendor since the call that no row claims".to_owned(),
                 };
             }
-            Some(why) => why,
+            Some(Obstacle { why, passes: true }) => {
+                let candidates = vec![job.remote_id.clone()];
+                return Verdict::Wait { why, candidates, ripe: false };
+            }
+            Some(Obstacle { why, .. }) => why,
         },
         [(job, Fit::Odd(what))] => {
             format!("the job {} could be this one, but it {what}", job.remote_id)
@@ -164,14 +178,46 @@ pub fn judge(
 }
 
 /// Why the only job that fits is not taken by itself.
+struct Obstacle {
+    why: String,
+    /// It is one only as long as the list may just be late.
+    passes: bool,
+}
+
 fn obstacle(
+    call: &Call,
+    progress: &Progress,
+    job: &Candidate,
+    scene: &Scene<'_>,
+    times: &Times,
+) -> Option<Obstacle> {
+    let id = &job.remote_id;
+    let lasts = |why: Option<String>| why.map(|why| Obstacle { why, passes: false });
+    if let Some(why) = another_maker(call, progress, job, scene) {
+        return lasts(Some(why));
+    }
+    if let Some(ours) = unshown_twin(call, job, &scene.ground) {
+        let ours_age = call.span.opened_at + progress.age - ours.accepted_at;
+        return Some(Obstacle {
+            why: format!(
+                "the job {id} may be the accepted job {}, which no list has shown under that id",
+                ours.remote_id
+            ),
+            passes: ours_age < scene.settle.millis,
+        });
+    }
+    lasts(double_or_strangers(call, progress, job, scene, times))
+}
+
+/// What else could have made it.
+fn another_maker(
     call: &Call,
     progress: &Progress,
     job: &Candidate,
     scene: &Scene<'_>,
 ) -> Option<String> {
     let id = &job.remote_id;
-    let Effect::Job(expected) = &call.effect else {
+    let Effect::Job(_) = &call.effect else {
         return Some(format!("the job {id} at the vendor could be this training"));
     };
     if scene.forgetful {
@@ -183,32 +229,50 @@ fn obstacle(
     let latest = scene.settle.millis.max(clocks::LATEST);
     let maker = scene.others.iter().find(|other| {
         other.call.request_hash != call.request_hash
-            && other.standing != (Standing::Absent { fresh: true })
+            && (progress.absent || other.standing != (Standing::Absent { fresh: true }))
             && fit::could_have_made(&other.call, job, &scene.ground, latest)
     });
-    if let Some(other) = maker {
-        return Some(match other.call.effect {
-            Effect::Training(_) => format!("the job {id} is this one, or a training's entry"),
-            Effect::Job(_) => {
-                format!("the job {id} is either this one or that of call {}", other.call.intent)
-            }
-        });
-    }
-    if let Some(ours) = unshown_twin(call, job, &scene.ground) {
+    maker.map(|other| match other.call.effect {
+        Effect::Training(_) => format!("the job {id} is this one, or a training's entry"),
+        Effect::Job(_) => {
+            format!("the job {id} is either this one or that of call {}", other.call.intent)
+        }
+    })
+}
+
+/// Whether the network or somebody else may have made it.
+fn double_or_strangers(
+    call: &Call,
+    progress: &Progress,
+    job: &Candidate,
+    scene: &Scene<'_>,
+    times: &Times,
+) -> Option<String> {
+    let id = &job.remote_id;
+    let spelled = |ours: &&Accepted| ours.remote_id != *id && same_id(&ours.remote_id, id);
+    if let Some(ours) = scene.ours.iter().find(spelled) {
         return Some(format!(
-            "the job {id} may be the accepted job {ours}, which no list has shown under that id"
+            "the job {id} may be our job {} under another spelling of its id",
+            ours.remote_id
         ));
     }
+    let late = progress.parked || progress.absent;
     let near = |at: Millis| {
-        scene.ground.accepted.iter().any(|ours| {
+        scene.ours.iter().any(|ours| {
+            let within = match late {
+                true => DOUBLE,
+                false if ours.accepted_at > call.span.ended_at => times.scaled(DOUBLE),
+                false => return false,
+            };
             ours.remote_id != *id
-                && ours.created_at.is_some_and(|theirs| (theirs - at).abs() <= DOUBLE)
+                && ours.created_at.is_some_and(|theirs| (theirs - at).abs() <= within)
         })
     };
-    if progress.parked && job.created_at.is_some_and(near) {
+    if job.created_at.is_some_and(near) {
         return Some(format!("the job {id} may be the double of one that was accepted"));
     }
     let models = scene.ground.models;
+    let Effect::Job(expected) = &call.effect else { return None };
     let sure = expected.model.as_ref().is_some_and(|model| {
         job.model() == Some(model) && models.are_stable() && !models.strangers.contains(model)
     });
@@ -218,10 +282,17 @@ fn obstacle(
     None
 }
 
+/// Whether two ids may be one that is spelled differently: in capitals, or without what stands before it.
+fn same_id(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    let (short, long) = if one.len() < other.len() { (&one, &other) } else { (&other, &one) };
+    short.len() >= LEAST_ID && long.ends_with(short.as_str())
+}
+
 /// An accepted job that no list has shown, and that was made when this one was: it may be the same
 /// one under another id.
-fn unshown_twin<'a>(call: &Call, job: &Candidate, ground: &Ground<'a>) -> Option<&'a str> {
-    let twin = ground.accepted.iter().find(|ours| {
+fn unshown_twin<'a>(call: &Call, job: &Candidate, ground: &Ground<'a>) -> Option<&'a Accepted> {
+    ground.accepted.iter().find(|ours| {
         let unshown = !ours.shown && !ours.gone && ours.created_at.is_none();
         let about = match (ground.clocks.offset, job.created_at) {
             (Some((least, most)), Some(at)) => {
@@ -231,17 +302,21 @@ fn unshown_twin<'a>(call: &Call, job: &Candidate, ground: &Ground<'a>) -> Option
             _ => ours.accepted_at > call.span.opened_at,
         };
         unshown && about
-    });
-    twin.map(|ours| ours.remote_id.as_str())
+    })
 }
 
 fn nothing_found(
+    call: &Call,
     progress: &Progress,
     reading: &Reading,
     scene: &Scene<'_>,
     times: &Times,
 ) -> Verdict {
     let fresh = reading.heard.since > 0;
+    if matches!(call.effect, Effect::Training(_)) {
+        let why = "the list shows no entry of this training, which proves nothing".to_owned();
+        return Verdict::Wait { why, candidates: Vec::new(), ripe: false };
+    }
     if let Some(why) = barrier(progress, reading, scene, times) {
         return Verdict::Wait { why, candidates: Vec::new(), ripe: false };
     }
@@ -322,8 +397,8 @@ fn barrier(
 }
 
 /// Whether the next look has to be wide: the first one, and those that may prove absence.
-pub fn wants_wide(first: bool, looking: Millis, settle: Millis, pause: Millis) -> bool {
-    first || looking.saturating_add(pause) >= settle
+pub fn wants_wide(first: bool, looking: Millis, settle: Millis) -> bool {
+    first || looking >= settle
 }
 
 #[cfg(test)]

@@ -124,6 +124,7 @@ impl Engine {
             looking,
             ripe,
             fresh: false,
+            discredited: false,
             late_effect: None,
             again,
         }

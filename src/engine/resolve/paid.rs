@@ -1,11 +1,12 @@
 //! Looking for jobs and trainings: what costs credits is never sent again on a guess.
 
 use super::ended::EndedJobs;
-use super::{Engine, Proof, Result, Seen, expected};
+use super::{Engine, EngineError, Proof, Result, Seen, expected};
 use crate::config::Auto;
 use crate::domain::event::Event;
 use crate::domain::ids::{Id, Millis, RemoteJobId, RemoteModelId};
 use crate::domain::work::{Kind, State};
+use crate::engine::lists::goes_for_all;
 use crate::engine::poll::MEDIA_MAY_LAG;
 use crate::engine::sweep::Before;
 use crate::store::apply::Facts;
@@ -16,11 +17,11 @@ use judging::clocks::{self, Accepted, Clocks};
 use judging::fit::{self, Call, Candidate, Effect, Fit, Ground, Media, ModelIds, Record};
 use judging::lag::Settle;
 use judging::list;
+use judging::missing::Shown;
 use judging::verdict::{self, Other, Progress, Reading, Scene, Standing, Verdict};
 use judging::witness::{Heard, Window, Witnesses};
 use judging::{DAY, HOUR, MINUTE};
 use serde_json::{Value, json};
-use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,8 +44,8 @@ pub(super) enum Quest {
     Doubt,
     /// It has been proven absent, and this is the look before it is sent again.
     Resend,
-    /// It is parked.
-    Parked,
+    /// It is parked; `absent`: its row had a call that was found absent.
+    Parked { absent: bool },
 }
 
 /// What is known about a call beside the list.
@@ -54,6 +55,7 @@ struct Around {
     settle: Settle,
     others: Vec<Other>,
     accepted: Vec<Accepted>,
+    ours: Vec<Accepted>,
     clocks: Clocks,
     models: ModelIds,
     exclusive: bool,
@@ -87,6 +89,7 @@ impl Engine {
             looking,
             ripe: false,
             fresh: false,
+            discredited: false,
             late_effect: None,
             again,
         };
@@ -116,14 +119,22 @@ impl Engine {
         };
         let settle = self.store.lag().await?.settle(&times, at.at).millis;
         let wide = quest != Quest::Doubt
-            || verdict::wants_wide(open.looks == 0 || open.missed, looking, settle, open.pause);
-        let (heard, took) = self.read_about(open, wide).await?;
+            || verdict::wants_wide(open.looks == 0 || open.missed, looking, settle);
+        let list = match quest {
+            Quest::Parked { absent } => !absent && self.a_list_may_settle(open).await?,
+            Quest::Doubt | Quest::Resend => true,
+        };
+        let (heard, took) = match list {
+            true => self.read_about(open, wide).await?,
+            false => (Heard::default(), 0),
+        };
         let listed_seq = Some(self.store.newest_listed().await?);
         let candidates = self.candidates(open).await?;
         // Read last: what came into doubt meanwhile may explain a job of the list as well.
         let around = self.around(open).await?;
         let progress = Progress {
-            parked: quest == Quest::Parked,
+            parked: matches!(quest, Quest::Parked { .. }),
+            absent: matches!(quest, Quest::Resend | Quest::Parked { absent: true }),
             looking,
             ripe_since: match quest {
                 Quest::Resend => Some(0),
@@ -133,6 +144,7 @@ impl Engine {
         };
         let scene = Scene {
             ground: around.ground(),
+            ours: &around.ours,
             others: &around.others,
             exclusive: around.exclusive,
             settle: around.settle,
@@ -140,7 +152,7 @@ impl Engine {
             lacks: around.known.lacks.as_deref(),
             forgetful: around.forgetful,
         };
-        let fresh = heard.since > 0;
+        let (fresh, discredited) = (heard.since > 0, !heard.missing.is_empty());
         let evidence = evidence(&candidates, &heard, wide, &around, looking);
         let reading = Reading { wide, heard };
         let jobs: Vec<Candidate> = candidates.iter().map(Unclaimed::candidate).collect();
@@ -157,7 +169,18 @@ impl Engine {
             true => times.relist.max(took.saturating_mul(4)),
             false => times.pause(looking, took),
         };
-        Ok(Seen { proof, evidence, at, listed_seq, looking, ripe, fresh, late_effect, again })
+        Ok(Seen {
+            proof,
+            evidence,
+            at,
+            listed_seq,
+            looking,
+            ripe,
+            fresh,
+            discredited,
+            late_effect,
+            again,
+        })
     }
 
     fn proof_of(&self, verdict: Verdict, videos: bool) -> (Proof, bool) {
@@ -185,14 +208,23 @@ impl Engine {
             let start = self.start_about(open, wide, &before);
             let window = Window { start, end: None };
             let shown_before = self.store.shown_before(window.inner()).await?;
-            let wanted: HashSet<String> = shown_before.iter().cloned().collect();
-            let read = self.read_list(start, &before, &wanted, wide).await?;
+            let read = self.read_list(start, &before, &shown_before, wide).await?;
             let witnesses = self.witnesses(open, &read.window, &before, shown_before).await?;
             let heard = witnesses.heard(|id| read.shown.contains(id));
             (heard, read.took)
         };
         self.place_unclaimed().await?;
         Ok(read)
+    }
+
+    /// Whether a list of its own may settle a parked call: nothing that could be its job is left, and
+    /// a job was accepted later than it. Otherwise the sweeps' lists serve.
+    async fn a_list_may_settle(&self, open: &OpenIntent) -> Result<bool> {
+        if self.store.unclaimed_since(open).await?.iter().any(|job| !job.not_this) {
+            return Ok(false);
+        }
+        let ours = self.store.our_jobs(open.opened_at).await?;
+        Ok(ours.all.iter().any(|job| job.accepted_at > open.ended_at()))
     }
 
     fn start_about(&self, open: &OpenIntent, wide: bool, before: &Before) -> Millis {
@@ -210,10 +242,11 @@ impl Engine {
         open: &OpenIntent,
         window: &Window,
         before: &Before,
-        shown_before: Vec<String>,
+        shown_before: Vec<Shown>,
     ) -> Result<Witnesses> {
         let settle = self.store.lag().await?.settle(&self.times(), self.now()).millis;
         let call = (open.opened_at, open.ended_at());
+        let shown_before = shown_before.into_iter().map(|job| job.remote_id);
         Ok(Witnesses::of(window, call, &before.ours.all, shown_before, (settle, self.now())))
     }
 
@@ -221,7 +254,12 @@ impl Engine {
     async fn candidates(&self, open: &OpenIntent) -> Result<Vec<Unclaimed>> {
         let mut jobs = self.store.unclaimed_since(open).await?;
         for job in &mut jobs {
-            self.read_record(job).await?;
+            match self.read_record(job).await {
+                // One record that the vendor never shows must not keep every look from counting: it
+                // stays a candidate as it was last seen.
+                Err(EngineError::Vendor(failure)) if !goes_for_all(&failure) => {}
+                read => read?,
+            }
         }
         Ok(jobs)
     }
@@ -249,6 +287,7 @@ impl Engine {
             known,
             others,
             accepted: ours.heard,
+            ours: ours.all,
             clocks,
         })
     }
@@ -270,10 +309,11 @@ impl Engine {
         let Some(id) = Id::parse(&open.subject) else { return Ok(()) };
         let loaded = self.store.load(Kind::Job, id).await?;
         let parked = matches!(loaded.work.state, State::Attention { .. });
-        if !parked || loaded.work.remote_id.is_some() {
+        if !parked || !loaded.work.is_undecided() {
             return Ok(());
         }
-        let seen = self.look_for_job(open, Quest::Parked).await?;
+        let seen =
+            self.look_for_job(open, Quest::Parked { absent: loaded.work.absences > 0 }).await?;
         let look = Look::Whole {
             at: seen.at,
             looking: seen.looking,
@@ -287,8 +327,12 @@ impl Engine {
         let event = match seen.proof {
             Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },
             Proof::Absent { why } if loaded.work.absences == 0 => Event::Absent { note: why },
-            _ => {
-                let note = NoteLook { intent: open.seq, look };
+            proof => {
+                let candidates = match proof {
+                    Proof::None { candidates, .. } | Proof::Person { candidates, .. } => candidates,
+                    _ => Vec::new(),
+                };
+                let note = NoteLook { intent: open.seq, look, candidates };
                 return Ok(self.store.writer().write(note).await?);
             }
         };

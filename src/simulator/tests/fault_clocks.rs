@@ -97,7 +97,10 @@ async fn nodes_disagree_by_a_little() {
     assert!(seen.iter().all(|off| off.abs() <= 3900), "{seen:?}");
     assert!(seen.iter().any(|off| *off < -10) && seen.iter().any(|off| *off > 10), "{seen:?}");
     let again = created(5).await;
-    assert!(seen.iter().zip(&again).all(|(one, two)| (one - two).abs() < 300), "{seen:?} {again:?}");
+    assert!(
+        seen.iter().zip(&again).all(|(one, two)| (one - two).abs() < 300),
+        "{seen:?} {again:?}"
+    );
 }
 
 #[tokio::test]

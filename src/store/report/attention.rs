@@ -25,7 +25,7 @@ pub enum Duty {
 /// A question about what the vendor lists: it has the fields that every row has.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct ListedDuty {
-    /// The vendor's id of the job, or `foreign` for all jobs of others together.
+    /// The vendor's id of the job, `foreign` for all jobs of others together, or `list`.
     pub id: String,
     /// `listed`.
     pub kind: &'static str,
@@ -35,7 +35,7 @@ pub struct ListedDuty {
     pub remote_id: Option<String>,
     /// What is asked, and how it is answered.
     pub error: String,
-    /// `possible_duplicate`, `foreign` or `lacks`.
+    /// `possible_duplicate`, `foreign`, `lacks` or `unreadable`.
     pub error_class: String,
     /// Since when it is asked.
     pub created_at: Time,

@@ -16,7 +16,7 @@ struct Case {
     job: Candidate,
     read: bool,
     without: Vec<Other>,
-    taken: Vec<i64>,
+    taken: Vec<Taken>,
     bought: Vec<Bought>,
     trainings: Vec<Call>,
     accepted: Vec<Accepted>,
@@ -45,6 +45,11 @@ fn with(standing: Standing) -> Case {
 
 fn other(intent: i64, standing: Standing) -> Other {
     Other { call: call(intent, images(None), SENT), standing }
+}
+
+/// Another job, made so long after the call, is a possible duplicate already.
+fn taken(intent: i64, made: Millis) -> Taken {
+    Taken { intent, created_at: Some(SENT + made) }
 }
 
 const ABSENT: Standing = Standing::Absent { fresh: true };
@@ -133,7 +138,7 @@ fn a_settled_call_without_a_job_may_have_been_bought_twice() {
         assert_eq!(late.clone().unread().place(), Place::Unread);
         let read = late.clone().unread().with(|case| case.read = true);
         assert_eq!(read.place(), Place::Duplicate(7), "the vendor cannot show it");
-        let taken = late.clone().with(|case| case.taken = vec![7]);
+        let taken = late.clone().with(|case| case.taken = vec![taken(7, 5 * SECOND)]);
         assert_eq!(taken.place(), Place::Foreign, "one each");
         assert_eq!(late.clone().with(video).place(), Place::Foreign);
         let known = late.clone().with(|case| case.without[0].call.listed_seq = 1);
@@ -151,12 +156,31 @@ fn a_settled_call_without_a_job_may_have_been_bought_twice() {
 }
 
 #[test]
+fn a_job_that_is_nearer_to_the_call_is_shown_beside_the_one_before() {
+    let with = |had: &[Taken]| with(ABSENT).with(|case| case.taken = had.to_vec()).place();
+    let undated = Taken { intent: 7, created_at: None };
+    // What had come to light was made an hour later, perhaps by a stranger.
+    assert_eq!(with(&[taken(7, HOUR)]), Place::Duplicate(7));
+    assert_eq!(with(&[undated]), Place::Duplicate(7));
+    assert_eq!(with(&[taken(7, HOUR), taken(7, 5 * SECOND)]), Place::Foreign);
+    assert_eq!(with(&[taken(7, HOUR), taken(8, 5 * SECOND)]), Place::Duplicate(7));
+    // Its own times have to hold for that.
+    let late = self::with(ABSENT).with(|case| {
+        (case.taken, case.job.created_at) = (vec![taken(7, 2 * HOUR)], Some(SENT + HOUR));
+    });
+    assert_eq!(late.place(), Place::Foreign);
+}
+
+#[test]
 fn the_oldest_settled_call_explains_it_and_a_waiting_one_comes_first() {
     let two = case().with(|case| {
         case.without = vec![other(9, ABSENT), other(8, Standing::GivenUp)];
     });
     assert_eq!(two.place(), Place::Duplicate(8));
-    assert_eq!(two.clone().with(|case| case.taken = vec![8]).place(), Place::Duplicate(9));
+    assert_eq!(
+        two.clone().with(|case| case.taken = vec![taken(8, 5 * SECOND)]).place(),
+        Place::Duplicate(9)
+    );
     // One whose times hold comes before an older one that would have made it late.
     let late = two.clone().with(|case| {
         case.job.created_at = Some(SENT + DAY);
@@ -184,7 +208,7 @@ fn a_network_can_deliver_an_accepted_request_twice() {
     }
     assert_eq!(apart(0).unread().place(), Place::Unread);
     assert_eq!(apart(0).with(video).place(), Place::Foreign);
-    assert_eq!(apart(0).with(|case| case.taken = vec![4]).place(), Place::Foreign);
+    assert_eq!(apart(0).with(|case| case.taken = vec![taken(4, 0)]).place(), Place::Foreign);
     let undated = case().with(|case| case.bought = vec![bought(4, None)]);
     assert_eq!(undated.place(), Place::Foreign);
     let undated = apart(0).with(|case| case.job.created_at = None);
@@ -258,13 +282,13 @@ proptest! {
                 .map(|(intent, at)| other(intent, standing(at)))
                 .collect();
             case.bought = apart.map(|by| bought(4, Some(SENT + made + by))).into_iter().collect();
-            case.taken = taken;
+            case.taken = taken.iter().map(|intent| self::taken(*intent, made)).collect();
             case.now = SENT + days * DAY;
         });
         let place = drawn.place();
         prop_assert_ne!(&place, &Place::Unread);
         if let Place::Duplicate(intent) = place {
-            prop_assert!(!drawn.taken.contains(&intent));
+            prop_assert!(drawn.taken.iter().all(|taken| taken.intent != intent));
             let open = drawn.without.iter().any(|other| other.standing == Standing::Open);
             prop_assert!(!open);
         }

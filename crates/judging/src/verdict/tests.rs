@@ -19,6 +19,7 @@ struct Case {
     reading: Reading,
     candidates: Vec<Candidate>,
     accepted: Vec<Accepted>,
+    found: Vec<Accepted>,
     clocks: Clocks,
     models: ModelIds,
     others: Vec<Other>,
@@ -35,6 +36,7 @@ fn case() -> Case {
         call: call(1, images(None), SENT),
         progress: Progress {
             parked: false,
+            absent: false,
             looking: 20 * MINUTE,
             ripe_since: Some(19 * MINUTE),
             age: 21 * MINUTE,
@@ -43,6 +45,7 @@ fn case() -> Case {
         candidates: Vec::new(),
         clocks: Clocks::measure(&accepted, SENT),
         accepted,
+        found: Vec::new(),
         models: ModelIds::default(),
         others: Vec::new(),
         exclusive: true,
@@ -71,8 +74,10 @@ impl Case {
     fn verdict(&self) -> Verdict {
         let ground =
             Ground { accepted: &self.accepted, clocks: &self.clocks, models: &self.models };
+        let ours: Vec<Accepted> = self.accepted.iter().chain(&self.found).cloned().collect();
         let scene = Scene {
             ground,
+            ours: &ours,
             others: &self.others,
             exclusive: self.exclusive,
             settle: self.settle,
@@ -259,7 +264,10 @@ fn another_call_that_could_have_made_it_blocks() {
         let why = with(other(7, standing)).parks();
         assert!(why.contains("either this one or that of call 7"), "{why}");
     }
-    assert!(with(other(7, Standing::Absent { fresh: true })).finds());
+    let absent = with(other(7, Standing::Absent { fresh: true }));
+    assert!(absent.clone().finds());
+    let both = absent.with(|case| case.progress.absent = true);
+    assert!(both.parks().contains("that of call 7"), "what came late may be either's");
     let same = Call { request_hash: "hash 1".to_owned(), ..call(7, images(None), SENT) };
     assert!(with(Other { call: same, standing: Standing::Open }).finds(), "the same request");
     let later = Call { listed_seq: 1, ..call(7, images(None), SENT) };
@@ -300,6 +308,15 @@ fn where_effects_come_late_a_late_job_is_not_odd() {
 }
 
 #[test]
+fn the_list_never_proves_that_a_training_is_absent() {
+    let training = case().with(|case| {
+        case.call = call(1, Effect::Training("m".to_owned()), SENT);
+    });
+    let (why, ripe) = training.waits();
+    assert!(!ripe && why.contains("proves nothing"), "{why}");
+}
+
+#[test]
 fn a_training_and_a_forgetful_database_take_nothing() {
     let training = found().with(|case| {
         case.call = call(1, Effect::Training("m".to_owned()), SENT);
@@ -316,14 +333,29 @@ fn a_parked_call_takes_no_double_of_an_accepted_one() {
         found().with(|case| {
             case.progress.parked = true;
             let at = SENT + 5 * SECOND + apart;
-            case.accepted.push(accepted("near", at, Some(at)));
+            case.accepted.push(accepted("near", SENT + 1, Some(at)));
         })
     };
     for apart in [45 * SECOND, -45 * SECOND, 0] {
         assert!(near(apart).waits().0.contains("may be the double"), "{apart}");
     }
     assert!(near(45 * SECOND + 1).finds() && near(-45 * SECOND - 1).finds());
-    assert!(near(0).with(|case| case.progress.parked = false).finds(), "only parked ones");
+    let open = near(0).with(|case| case.progress.parked = false);
+    assert!(open.clone().finds(), "an open one does");
+    assert!(
+        open.clone().with(|case| case.progress.absent = true).parks().contains("may be the double")
+    );
+    // What a later call made is no job of an open one's either, however the first one is taken.
+    let later = |ours: Millis| open.clone().with(move |case| case.accepted[1].accepted_at = ours);
+    assert!(later(SENT + 10 * SECOND).finds(), "it was accepted by the end of the call");
+    assert!(later(SENT + 10 * SECOND + 1).parks().contains("may be the double"));
+    // Nor that of a later call which was found itself.
+    let found = open.clone().with(|case| {
+        let at = SENT + 5 * SECOND;
+        case.accepted.truncate(1);
+        case.found = vec![accepted("found", SENT + 2 * MINUTE, Some(at))];
+    });
+    assert!(found.parks().contains("may be the double"));
     let itself = near(0).with(|case| case.accepted[1].remote_id = "j".to_owned());
     assert!(itself.finds());
     let undated = near(0).with(|case| case.accepted[1].created_at = None);
@@ -357,11 +389,9 @@ fn on_a_shared_account_only_a_trained_model_of_ours_is_proof() {
 
 #[test]
 fn wide_are_the_first_look_and_those_that_may_prove_absence() {
-    assert!(wants_wide(true, 0, HOUR, 0));
-    assert!(!wants_wide(false, HOUR - 2, HOUR, 1));
-    assert!(wants_wide(false, HOUR - 1, HOUR, 1));
-    assert!(wants_wide(false, HOUR + 1, HOUR, 1));
-    assert!(wants_wide(false, Millis::MAX, HOUR, Millis::MAX));
+    assert!(wants_wide(true, 0, HOUR));
+    assert!(!wants_wide(false, HOUR - 1, HOUR));
+    assert!(wants_wide(false, HOUR, HOUR) && wants_wide(false, Millis::MAX, HOUR));
 }
 
 #[test]
@@ -375,6 +405,24 @@ fn a_video_conflicts_by_its_count_and_kind() {
         case.candidates[0].record = Some(Record { outputs: 3, ..ended() });
     });
     assert!(many.parks().contains("more than was ordered"));
+}
+
+#[test]
+fn our_own_job_under_another_spelling_of_its_id_is_not_taken() {
+    let spelled = |ours: &str, theirs: &str| {
+        found().with(|case| {
+            case.candidates[0].remote_id = theirs.to_owned();
+            case.accepted.push(accepted(ours, SENT - MINUTE, Some(SENT - MINUTE)));
+        })
+    };
+    for theirs in ["JOB_1A22FA2B", "1a22fa2b", "urn:job_1a22fa2b"] {
+        let why = spelled("job_1a22fa2b", theirs).parks();
+        assert!(why.contains("under another spelling"), "{why}");
+    }
+    for (ours, theirs) in [("job_1a22fa2b", "job_1a22fa2c"), ("j", "aj"), ("job_1a22", "1a22")] {
+        let verdict = spelled(ours, theirs).verdict();
+        assert!(matches!(verdict, Verdict::Found { .. }), "{ours} {theirs}");
+    }
 }
 
 /// An accepted job that no list has shown may be the candidate under another id.
@@ -394,6 +442,11 @@ fn a_job_made_with_an_accepted_one_that_no_list_shows_is_not_taken() {
     assert!(shown.finds());
     let gone = twin(made).with(|case| case.accepted[1].gone = true);
     assert!(gone.finds());
+    // Young, it is waited for; later it is a person's.
+    let at = |age: Millis| twin(made).with(|case| case.progress.age = age);
+    let young = at(5 * SECOND + 15 * MINUTE - 1);
+    assert!(young.waits().0.contains("which no list has shown"));
+    assert!(at(5 * SECOND + 15 * MINUTE).parks().contains("which no list has shown"));
     // Without any measure of the clocks, every one since the call may be it.
     let blind = |accepted_at| {
         found().with(|case| {

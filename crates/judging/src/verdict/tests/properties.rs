@@ -2,7 +2,8 @@ use super::*;
 use proptest::prelude::*;
 
 fn any_case() -> impl Strategy<Value = Case> {
-    let progress = (any::<bool>(), 0..2 * HOUR, proptest::option::of(0..2 * HOUR), 0..2 * DAY);
+    let standing = (any::<bool>(), any::<bool>());
+    let progress = (standing, 0..2 * HOUR, proptest::option::of(0..2 * HOUR), 0..2 * DAY);
     let heard = (0_usize..3, 0_usize..3, 0_usize..2, any::<bool>());
     let jobs = proptest::collection::vec(
         (-HOUR..HOUR, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
@@ -11,8 +12,8 @@ fn any_case() -> impl Strategy<Value = Case> {
     let world = (any::<bool>(), any::<bool>(), any::<bool>(), 0_u32..5, 0_u32..2);
     (progress, heard, jobs, world).prop_map(|(progress, heard, jobs, world)| {
         let mut case = case();
-        let (parked, looking, ripe_since, age) = progress;
-        case.progress = Progress { parked, looking, ripe_since, age };
+        let ((parked, absent), looking, ripe_since, age) = progress;
+        case.progress = Progress { parked, absent, looking, ripe_since, age };
         let (before, since, missing, wide) = heard;
         let missing = vec!["w".to_owned(); missing];
         case.reading = Reading { wide, heard: Heard { before, since, missing } };

@@ -3,7 +3,6 @@
 
 use super::lists::goes_for_all;
 use super::{Engine, EngineError, Result};
-use crate::domain::failure::Failure;
 use crate::domain::ids::Millis;
 use crate::store::listing::{Readable, UNREADABLE, Unreadable};
 use std::collections::HashMap;
@@ -34,11 +33,6 @@ impl Failures {
         self.last = answered.then_some(uptime);
         self.lasts
     }
-}
-
-/// Whether the vendor answered, and what it said was about this question.
-pub(super) fn is_answered(failure: &Failure) -> bool {
-    !goes_for_all(failure)
 }
 
 impl Engine {
@@ -72,10 +66,11 @@ impl Engine {
     /// Notes that the list before a paid call could not be read.
     pub(super) async fn note_unreadable(&self, error: &EngineError) -> Result<()> {
         let EngineError::Vendor(failure) = error else { return Ok(()) };
-        let lasts = self.fails(BEFORE_CALLS, is_answered(failure));
+        let answered = !goes_for_all(failure);
+        let lasts = self.fails(BEFORE_CALLS, answered);
         let asked = lasts >= self.give_up();
         let noted = self.store.setting::<Unreadable>(UNREADABLE).await?;
-        if !is_answered(failure) || noted.as_ref().is_some_and(|noted| noted.asked || !asked) {
+        if !answered || noted.as_ref().is_some_and(|noted| noted.asked || !asked) {
             return Ok(());
         }
         let since = noted.map_or(self.now() - lasts, |noted| noted.since);

@@ -8,8 +8,8 @@ pub mod account;
 pub mod ask;
 pub mod change;
 pub mod due;
-pub mod failing;
-mod fetch;
+mod failing;
+pub mod fetch;
 pub mod gap;
 pub mod governor;
 pub mod guard;
@@ -367,9 +367,14 @@ impl Engine {
 
 /// A list that is none although something belongs into it.
 fn no_list() -> Failure {
+    useless_list("the vendor's job list is empty although jobs of ours belong into it")
+}
+
+/// A list that was answered and is no use.
+fn useless_list(why: &str) -> Failure {
     Failure {
         class: FailureClass::ReadFailed,
-        message: "the vendor's job list is empty although jobs of ours belong into it".to_owned(),
+        message: why.to_owned(),
         http_status: Some(200),
         reply: None,
         retry_after: None,

@@ -7,7 +7,7 @@ pub(super) mod ended;
 mod free;
 mod paid;
 
-use super::failing::is_answered;
+use super::lists::goes_for_all;
 use super::{Engine, EngineError, Result};
 use crate::config::{Auto, Config};
 use crate::domain::event::{Event, Reason};
@@ -135,7 +135,7 @@ impl Engine {
     /// Why a person is asked about a call for which looks have failed for hours. A vendor that answers
     /// nothing at all is down, and comes back.
     fn fails_too_long(&self, open: &OpenIntent, failure: &Failure) -> Option<String> {
-        let lasts = self.fails(open.seq, is_answered(failure));
+        let lasts = self.fails(open.seq, !goes_for_all(failure));
         (lasts >= self.give_up()).then(|| {
             format!("looking for it has failed for {} min: {}", lasts / 60_000, failure.message)
         })
@@ -239,7 +239,7 @@ impl Engine {
                 (why.clone(), Some(evidence.clone()), true)
             }
             Err(EngineError::Vendor(failure)) => {
-                (failure.message.clone(), None, is_answered(failure))
+                (failure.message.clone(), None, !goes_for_all(failure))
             }
             _ => {
                 self.heals(intent.seq);

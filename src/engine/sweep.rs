@@ -1,9 +1,9 @@
 //! Reading the vendor's whole job list: the base of every verdict on a lost reply, the source of
 //! credits, and the audit that reports what no row claims.
 
-use super::{Engine, EngineError, Result, no_list};
+use super::{Engine, EngineError, Result, no_list, useless_list};
 use crate::config::Auto;
-use crate::domain::failure::{Failure, FailureClass};
+use crate::domain::failure::Failure;
 use crate::domain::ids::Millis;
 use crate::store::doubt::OurJobs;
 use crate::store::intents::Moment;
@@ -337,16 +337,10 @@ impl Engine {
 
 /// Why nothing is bought right after a start where lists come late.
 fn too_soon() -> Failure {
-    Failure {
-        class: FailureClass::ReadFailed,
-        message:
-            "the vendor's list has been late, so it may not show yet what was bought last, and \
-                  with that this database is compared before anything is bought"
-                .to_owned(),
-        http_status: Some(200),
-        reply: None,
-        retry_after: None,
-    }
+    useless_list(
+        "the vendor's list has been late, so it may not show yet what was bought last, and with that \
+         this database is compared before anything is bought",
+    )
 }
 
 /// What is kept of a list while it is read: of a long one only what is not stored as it is.

@@ -118,17 +118,19 @@ impl Entry {
     /// The next look: a point of the grid, but never sooner than an interval after it was last
     /// asked about.
     fn next(&self, interval: Millis, at: Moment) -> Millis {
-        let grid = schedule::grid_next(self.anchor, schedule::step(interval), at.now);
-        self.not_too_soon(grid, interval, at)
+        self.not_too_soon(self.grid(interval, at), interval, at)
+    }
+
+    fn grid(&self, interval: Millis, at: Moment) -> Millis {
+        schedule::grid_next(self.anchor, schedule::step(interval), at.now)
     }
 
     /// The same for what is asked about together: one that was so late that it would miss the others at
     /// the next point waits for the one after, or it would be asked about by itself ever after.
     fn next_together(&self, interval: Millis, at: Moment) -> Millis {
-        let step = schedule::step(interval);
-        let grid = schedule::grid_next(self.anchor, step, at.now);
-        let look = self.not_too_soon(grid, interval, at);
-        if look > grid + interval / TOGETHER { grid + step } else { look }
+        let (grid, look) = (self.grid(interval, at), self.next(interval, at));
+        let misses = look > grid + interval / TOGETHER;
+        if misses { grid + schedule::step(interval) } else { look }
     }
 
     fn not_too_soon(&self, look: Millis, interval: Millis, at: Moment) -> Millis {

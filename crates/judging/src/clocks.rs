@@ -118,11 +118,10 @@ pub fn holds_until(
     clocks: &Clocks,
     latest: Millis,
 ) -> Result<(), Mistimed> {
-    let before = || accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
-    let known = before().filter_map(|job| Some((job.accepted_at, job.created_at?)));
-    let Some(reference) = known.max() else {
+    let Some(reference) = reference(call, accepted) else {
         // A vendor that shows jobs and never says when it made them: nothing holds by time.
-        let never_says = created_at.is_none() && before().any(|job| job.shown);
+        let mut before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+        let never_says = created_at.is_none() && before.any(|job| job.shown);
         return if never_says { Err(Mistimed::Unknown) } else { Ok(()) };
     };
     holds_by(reference, created_at.ok_or(Mistimed::Unknown)?, call, clocks.tolerance(), latest)
@@ -154,6 +153,12 @@ pub fn may_hold(
     said.map_or(Ok(()), Err)
 }
 
+/// The newest job accepted before the call of which both times are known: ours, and the vendor's.
+fn reference(call: Span, accepted: &[Accepted]) -> Option<(Millis, Millis)> {
+    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
+    before.filter_map(|job| Some((job.accepted_at, job.created_at?))).max()
+}
+
 /// By one accepted job, of which both times are known.
 fn holds_by(
     (accepted_at, reference): (Millis, Millis),
@@ -174,9 +179,7 @@ fn holds_by(
 /// How far from its call a job was made (ms), before or after, told like [`holds`] by the spacing from
 /// the newest job accepted before the call. Nothing without such a job.
 pub fn distance(created_at: Option<Millis>, call: Span, accepted: &[Accepted]) -> Option<Millis> {
-    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
-    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
-    let (accepted_at, reference) = known.max()?;
+    let (accepted_at, reference) = reference(call, accepted)?;
     // When it was made, by our clock.
     let made = created_at? - reference + accepted_at;
     Some((call.opened_at - made).max(made - call.ended_at).max(0))
@@ -190,9 +193,7 @@ pub fn late_by(
     accepted: &[Accepted],
     clocks: &Clocks,
 ) -> Option<Millis> {
-    let before = accepted.iter().filter(|job| job.accepted_at <= call.opened_at);
-    let known = before.filter_map(|job| Some((job.accepted_at, job.created_at?)));
-    let (accepted_at, reference) = known.max()?;
+    let (accepted_at, reference) = reference(call, accepted)?;
     Some(created_at? - reference - (call.ended_at - accepted_at) - clocks.tolerance())
 }
 

@@ -1,7 +1,7 @@
 //! What a whole reading of the vendor's list proves about one paid call that has no job.
 
 use crate::clocks::{self, Accepted};
-use crate::fit::{self, Call, Candidate, Effect, Fit, Ground};
+use crate::fit::{self, Call, Candidate, Effect, Expected, Fit, Ground};
 use crate::lag::{Reach, Settle, Why};
 use crate::times::Times;
 use crate::witness::Heard;
@@ -192,9 +192,12 @@ fn obstacle(
     times: &Times,
 ) -> Option<Obstacle> {
     let id = &job.remote_id;
-    let lasts = |why: Option<String>| why.map(|why| Obstacle { why, passes: false });
+    let lasts = |why| Obstacle { why, passes: false };
+    let Effect::Job(expected) = &call.effect else {
+        return Some(lasts(format!("the job {id} at the vendor could be this training")));
+    };
     if let Some(why) = another_maker(call, progress, job, scene) {
-        return lasts(Some(why));
+        return Some(lasts(why));
     }
     if let Some(ours) = unshown_twin(call, job, &scene.ground) {
         let ours_age = call.span.opened_at + progress.age - ours.accepted_at;
@@ -206,7 +209,8 @@ fn obstacle(
             passes: ours_age < scene.settle.millis,
         });
     }
-    lasts(double_or_strangers(call, progress, job, scene, times))
+    let double = double_of_ours(call, progress, job, scene, times);
+    double.or_else(|| perhaps_a_strangers(expected, job, scene)).map(lasts)
 }
 
 /// What else could have made it.
@@ -217,9 +221,6 @@ fn another_maker(
     scene: &Scene<'_>,
 ) -> Option<String> {
     let id = &job.remote_id;
-    let Effect::Job(_) = &call.effect else {
-        return Some(format!("the job {id} at the vendor could be this training"));
-    };
     if scene.forgetful {
         return Some(format!(
             "the job {id} could be this one, or that of a call which this database has forgotten"
@@ -240,8 +241,8 @@ fn another_maker(
     })
 }
 
-/// Whether the network or somebody else may have made it.
-fn double_or_strangers(
+/// Whether it may be a job that a row has: under another spelling, or delivered twice.
+fn double_of_ours(
     call: &Call,
     progress: &Progress,
     job: &Candidate,
@@ -268,18 +269,20 @@ fn double_or_strangers(
                 && ours.created_at.is_some_and(|theirs| (theirs - at).abs() <= within)
         })
     };
-    if job.created_at.is_some_and(near) {
-        return Some(format!("the job {id} may be the double of one that was accepted"));
-    }
+    let double = job.created_at.is_some_and(near);
+    double.then(|| format!("the job {id} may be the double of one that was accepted"))
+}
+
+/// Whether somebody else may have made it.
+fn perhaps_a_strangers(expected: &Expected, job: &Candidate, scene: &Scene<'_>) -> Option<String> {
     let models = scene.ground.models;
-    let Effect::Job(expected) = &call.effect else { return None };
     let sure = expected.model.as_ref().is_some_and(|model| {
         job.model() == Some(model) && models.are_stable() && !models.strangers.contains(model)
     });
-    if !scene.exclusive && !sure {
-        return Some(format!("the job {id} could be this one, but others use this account too"));
-    }
-    None
+    let perhaps = !scene.exclusive && !sure;
+    perhaps.then(|| {
+        format!("the job {} could be this one, but others use this account too", job.remote_id)
+    })
 }
 
 /// Whether two ids may be one that is spelled differently: in capitals, or without what stands before it.

@@ -23,7 +23,7 @@ fn a_reply_that_cannot_be_stored_at_once_is_stored_later() {
 #[test]
 fn a_training_in_doubt_on_a_busy_account_ends_with_a_person_and_frees_the_lane() {
     let world = World::started(
-        &["lost-request@triggerModelTraining,times=1", "foreign=500ms", "job-time=60s"],
+        &["lost-request@triggerModelTraining,times=1", "foreign=500ms", "job-time=600s"],
         "",
     );
     let training = world.order_training("Cy")["training_id"].as_str().unwrap().to_owned();

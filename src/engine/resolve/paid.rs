@@ -76,6 +76,10 @@ impl Engine {
         let at = self.moment();
         let status = self.call(self.client.get_model(&model)).await?.value.status;
         let word = super::super::poll::model_word(&status);
+        // What might be the training's entry keeps it from being sent again, and no list is read for it.
+        if let Err(error) = self.place_unclaimed().await {
+            tracing::debug!("whose the unclaimed jobs are is found out later: {error}");
+        }
         let (looking, times) = (open.looking_at(&at), self.times());
         let again = times.pause(looking, 0);
         let evidence = json!({

@@ -177,10 +177,12 @@ impl Report {
             (
                 "duplicated",
                 format!(
-                    "{} ({} more reported, {} delivered twice and reported)",
+                    "{} ({} more reported; by the network: {} reported, {} trainings that nothing \
+                     shows)",
                     verdict.duplicated.len(),
                     verdict.reported.len(),
-                    verdict.doubled.len()
+                    verdict.doubled.len(),
+                    verdict.unseen.len()
                 ),
             ),
             ("wrongly adopted", verdict.wrongly_adopted.len().to_string()),

@@ -81,7 +81,7 @@ fn counts(change: impl FnOnce(&mut Facts)) -> [usize; 4] {
     let mut facts = facts();
     change(&mut facts);
     let verdict = judge(&facts);
-    let Verdict { lost, duplicated, reported, doubled: _, wrongly_adopted } = &verdict;
+    let Verdict { lost, duplicated, reported, doubled: _, unseen: _, wrongly_adopted } = &verdict;
     [lost.len(), duplicated.len(), reported.len(), wrongly_adopted.len()]
 }
 
@@ -176,6 +176,21 @@ fn a_second_effect_is_a_duplicate_unless_it_is_reported() {
         facts.effects.push(effect("job-c", "a hat", "image-c"));
     };
     assert!(counts(stored)[1] > 0, "one key, two rows");
+}
+
+#[test]
+fn what_the_network_delivered_twice_is_no_purchase_of_ours() {
+    let again = |facts: &mut Facts, double_of: Option<u64>| {
+        let first = facts.effects.iter().find(|effect| effect.kind == "training").unwrap();
+        let second = Effect { double_of, ..first.clone() };
+        facts.effects.push(second);
+    };
+    let mut doubled = facts();
+    again(&mut doubled, Some(1));
+    let verdict = judge(&doubled);
+    assert!(verdict.is_good(false) && verdict.unseen.len() == 1);
+    again(&mut doubled, None);
+    assert_eq!(judge(&doubled).duplicated.len(), 1, "and this one is");
 }
 
 #[test]

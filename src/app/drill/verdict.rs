@@ -27,6 +27,9 @@ pub(super) struct Verdict {
     pub(super) reported: Vec<Finding>,
     /// Those of them that the network made by delivering a request twice, all reported.
     pub(super) doubled: Vec<Finding>,
+    /// Trainings whose trigger the network delivered twice. Both have the model's id, and nothing
+    /// that the vendor says tells of the second: nobody can report it.
+    pub(super) unseen: Vec<Finding>,
     /// Rows that hold something of the vendor's that is not theirs.
     pub(super) wrongly_adopted: Vec<Finding>,
 }
@@ -285,6 +288,8 @@ fn check_effects(facts: &Facts, index: &Index<'_>, verdict: &mut Verdict) {
         // One effect is what was wanted, whoever knows of it; all others are too many.
         let too_many = effects.len() - 1;
         let mut doubles = effects.iter().filter(|effect| effect.double_of.is_some()).count();
+        let delivered_twice =
+            effects.iter().filter(|effect| effect.double_of.is_some() && claimed(effect)).count();
         let unclaimed = effects.iter().filter(|effect| !claimed(effect));
         for effect in unclaimed.rev().take(too_many) {
             let about = finding(&effect.id, format!("a second time: {piece}"));
@@ -298,10 +303,13 @@ fn check_effects(facts: &Facts, index: &Index<'_>, verdict: &mut Verdict) {
                 false => verdict.duplicated.push(about),
             }
         }
+        // A training has its model's id, so that two of them look the same.
         if claims > 1 {
-            // A training has its model's id, so that two of them look the same.
-            let what = format!("{claims} times: {piece}");
-            verdict.duplicated.push(finding(&effects[0].id, what));
+            let what = finding(&effects[0].id, format!("{claims} times: {piece}"));
+            match claims - delivered_twice {
+                0 | 1 => verdict.unseen.push(what),
+                _ => verdict.duplicated.push(what),
+            }
         }
         match row {
             Some(row) if claims > 0 || ["attention", "succeeded"].contains(&&*row.state) => {}

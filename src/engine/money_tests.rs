@@ -10,6 +10,7 @@ use crate::domain::quarantine::{Class, Facts as Numbers, Quarantine};
 use crate::domain::request::{Gender, Identity};
 use crate::domain::schedule::Timing;
 use crate::domain::work::Kind;
+use crate::store::apply::Facts;
 use crate::store::intents::{NewIntent, Recover, Start, StartSend};
 use crate::store::quarantine::{Release, SetQuarantine};
 use crate::store::settings::Boot;
@@ -273,7 +274,7 @@ async fn what_came_to_light_before_it_is_sent_again_is_adopted_and_not_sent() {
     let bench = Bench::new().await;
     bench.bought().await;
     // Made closer to the other one it could be that one's double.
-    bench.clock.advance(MINUTE);
+    bench.clock.advance(3 * MINUTE);
     let id = bench.lost(Deed::LoseReply).await;
     bench.vendor().job("job_2").listed = false;
     bench.look_for(id, 2 * HOUR).await;
@@ -305,4 +306,23 @@ async fn what_comes_to_light_after_the_last_look_stops_sending_again() {
     assert!(bench.vendor().hook.is_none(), "the stranger's job was read");
     bench.step(Kind::Job, id).await;
     assert_eq!(bench.vendor().paid_calls(), 2, "the next look finds it");
+}
+
+#[tokio::test]
+async fn a_row_whose_job_another_row_holds_is_never_taken_for_absent() {
+    let bench = Bench::new().await;
+    let first = bench.bought().await;
+    let id = bench.lost(Deed::LoseRequest).await;
+    // The vendor gives one id twice: whichever job it made, it has taken the money.
+    let intent = bench.row(Kind::Job, id).await.state.intent();
+    let facts = Facts { about: intent, ..Facts::default() };
+    let taken = super::send::id_is_taken(&first);
+    bench.engine.apply_with(Kind::Job, id, taken, facts).await.unwrap();
+    bench.clock.advance(2 * MINUTE);
+    bench.bought().await;
+    for _ in 0..12 {
+        bench.clock.advance(HOUR);
+        bench.engine.sweep().await;
+    }
+    assert_eq!((bench.state(id).await, bench.vendor().paid_calls()), ("attention", 3));
 }

@@ -74,7 +74,7 @@ impl Engine {
                     continue;
                 }
                 Place::Duplicate(intent) => {
-                    taken.push(Taken { intent, created_at: job.created_at });
+                    taken.push(Taken { intent, job: job.candidate() });
                 }
                 Place::Entry(intent) => trainings.retain(|training| training.intent != intent),
                 Place::Foreign => {}

@@ -400,7 +400,9 @@ impl Store {
         let other = u32::from(echoes.other.is_some());
         let shown: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM listed_jobs WHERE foreign_since IS NOT NULL \
-             AND record IS NOT NULL AND record ->> '$.model' = $1)",
+             AND record IS NOT NULL AND record ->> '$.model' = $1) \
+             OR EXISTS (SELECT 1 FROM listed_jobs WHERE duplicate_of IS NOT NULL \
+             AND record ->> '$.model' = $1)",
         )
         .bind(model)
         .fetch_one(self.readers())
@@ -503,12 +505,19 @@ impl Store {
     /// # Errors
     /// A database error.
     pub async fn duplicates(&self) -> Result<Vec<Taken>> {
-        let taken: Vec<(i64, Option<Millis>)> = sqlx::query_as(
-            "SELECT duplicate_of, created_at FROM listed_jobs WHERE duplicate_of IS NOT NULL",
-        )
-        .fetch_all(self.readers())
-        .await?;
-        Ok(taken.into_iter().map(|(intent, created_at)| Taken { intent, created_at }).collect())
+        #[derive(FromRow)]
+        struct Row {
+            intent: i64,
+            #[sqlx(flatten)]
+            job: Unclaimed,
+        }
+        let sql = format!(
+            "SELECT l.duplicate_of AS intent, {UNCLAIMED}, 0 AS not_this FROM listed_jobs l \
+             WHERE l.duplicate_of IS NOT NULL"
+        );
+        let taken: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.readers()).await?;
+        let taken = taken.into_iter();
+        Ok(taken.map(|row| Taken { intent: row.intent, job: row.job.candidate() }).collect())
     }
 
     /// Witnesses against a cut list: of the jobs that lists have shown with creation times between

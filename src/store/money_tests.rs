@@ -5,7 +5,7 @@ use super::StoreError;
 use super::answers::Whose;
 use super::apply::Facts;
 use super::intents::{Look, Moment, NewIntent, StartSend};
-use super::listing::{Heard, SaveListing};
+use super::listing::{Heard, SaveListing, SaveRecord};
 use super::quarantine::{Release, SetQuarantine};
 use super::settings::{SetPause, Switch};
 use super::tests::{Bench, one_job};
@@ -15,7 +15,9 @@ use crate::domain::ids::Id;
 use crate::domain::quarantine::{Class, Facts as Numbers, Quarantine};
 use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, Work};
+use judging::fit::{Media, Record};
 use judging::missing::Missed;
+use judging::placing::Place;
 use judging::times::Times;
 use judging::{HOUR, MINUTE};
 
@@ -37,9 +39,9 @@ impl Bench {
         self.store.writer().write(StartSend { kind, id, intent, timing }).await
     }
 
-    /// Stores that the job is absent, as a look says that knew the list up to `seen`.
-    async fn absent_by(&self, id: Id, seen: i64, parked_of: Option<i64>) -> Result<(), StoreError> {
-        let look = Look::Whole {
+    /// A look that knew the list up to `seen`.
+    fn saw(&self, seen: i64) -> Look {
+        Look::Whole {
             at: Moment { at: self.store.now(), uptime: 0, boot: self.boot },
             looking: HOUR,
             pause: MINUTE,
@@ -48,8 +50,12 @@ impl Bench {
             opens_lane: false,
             asked: None,
             listed_seq: Some(seen),
-        };
-        let facts = Facts { look: Some(look), parked_of, ..Facts::default() };
+        }
+    }
+
+    /// Stores that the job is absent, as a look says that knew the list up to `seen`.
+    async fn absent_by(&self, id: Id, seen: i64, parked_of: Option<i64>) -> Result<(), StoreError> {
+        let facts = Facts { look: Some(self.saw(seen)), parked_of, ..Facts::default() };
         let event = Event::Absent { note: "two whole lists".to_owned() };
         self.apply_with(Kind::Job, id, event, facts).await.map(drop)
     }
@@ -110,6 +116,116 @@ async fn absence_of_a_parked_call_is_refused_when_the_list_has_grown_since_the_l
     assert_eq!((bench.is(id).await, bench.book().await.as_str()), ("attention", "parked"));
     bench.absent_by(id, seen + 1, Some(1)).await.unwrap();
     assert_eq!((bench.is(id).await, bench.book().await.as_str()), ("queued", "absent"));
+}
+
+#[tokio::test]
+async fn a_find_is_refused_when_the_list_has_grown_since_the_look() {
+    let found = || Event::Found { remote_id: "seen".into(), note: "the only one".into() };
+    // In doubt, parked, and at the last look before it is sent again.
+    for at in ["in_doubt", "attention", "queued"] {
+        let bench = Bench::new().await;
+        let id = one_job(&bench).await;
+        bench.lose(id).await;
+        let facts = match at {
+            "attention" => {
+                bench.park(id, &[]).await.unwrap();
+                Facts { parked_of: Some(1), ..Facts::default() }
+            }
+            "queued" => {
+                bench.absent(id).await.unwrap();
+                Facts { late_of: Some(1), ..Facts::default() }
+            }
+            _ => Facts { about: Some(1), ..Facts::default() },
+        };
+        bench.list("seen").await;
+        let seen = bench.store.newest_listed().await.unwrap();
+        bench.list("came in between").await;
+        let look = |seen, facts: Facts| Facts { look: Some(bench.saw(seen)), ..facts };
+        let old = bench.apply_with(Kind::Job, id, found(), look(seen, facts.clone())).await;
+        refused(old, "grown since the look");
+        assert_eq!(bench.is(id).await, at);
+        bench.apply_with(Kind::Job, id, found(), look(seen + 1, facts)).await.unwrap();
+        assert_eq!((bench.is(id).await, bench.book().await.as_str()), ("running", "accepted=seen"));
+    }
+}
+
+#[tokio::test]
+async fn a_found_job_bears_witness_as_one_of_the_time_of_its_call() {
+    let bench = Bench::new().await;
+    for (id, found) in [(one_job(&bench).await, false), (one_job(&bench).await, true)] {
+        bench.send(Kind::Job, id, PAID).await.unwrap();
+        // The reply takes an hour, or whoever waited for it died.
+        for table in [
+            "UPDATE intents SET opened_at = opened_at - 3600000 WHERE settled_at IS NULL",
+            "UPDATE ledger SET opened_at = opened_at - 3600000 WHERE outcome = 'open'",
+        ] {
+            bench.by_hand(table).await.unwrap();
+        }
+        let event = if found {
+            bench.unknown(id).await.unwrap();
+            bench.list("found").await;
+            Event::Found { remote_id: "found".into(), note: "the only one".into() }
+        } else {
+            Event::Accepted { remote_id: "heard".into() }
+        };
+        bench.apply(Kind::Job, id, event).await.unwrap();
+    }
+    let ours = bench.store.our_jobs(0).await.unwrap();
+    let old = |id: &str| {
+        let job = ours.all.iter().find(|job| job.remote_id == id).unwrap();
+        (bench.store.now() - job.accepted_at + MINUTE) / HOUR
+    };
+    assert_eq!((old("heard"), old("found")), (0, 1), "nobody heard when it was taken");
+    let heard: Vec<&str> = ours.heard.iter().map(|job| job.remote_id.as_str()).collect();
+    assert_eq!(heard, ["heard"], "what nobody heard of tells no time");
+}
+
+#[tokio::test]
+async fn what_several_waiting_rows_may_have_bought_is_not_settled_by_half_a_word() {
+    let bench = Bench::new().await;
+    let (one, other) = (one_job(&bench).await, one_job(&bench).await);
+    bench.lose(one).await;
+    bench.park(one, &[]).await.unwrap();
+    bench.lose(other).await;
+    bench.list("r1").await;
+    bench.park(other, &["r1"]).await.unwrap();
+    // Ours: but whose of the two?
+    refused(bench.answer("r1", Whose::Ours).await, &format!("has bought, or {one}"));
+    // And it is no reason to buy the first one's again that it is kept for the other.
+    refused(bench.resubmit(one).await, "r1 (4 credits)");
+    assert_eq!(bench.book().await, "parked parked");
+    bench.not_this(one, "r1").await.unwrap();
+    bench.answer("r1", Whose::Ours).await.unwrap();
+    assert_eq!(
+        (bench.is(other).await, bench.book().await.as_str()),
+        ("running", "parked accepted=r1")
+    );
+    bench.resubmit(one).await.unwrap();
+}
+
+#[tokio::test]
+async fn on_a_shared_account_a_possible_duplicate_may_be_a_strangers() {
+    let bench = Bench::new().await;
+    let id = one_job(&bench).await;
+    bench.lose(id).await;
+    bench.absent(id).await.unwrap();
+    bench.list("late").await;
+    let record = Some(Record {
+        model: Some("m1".into()),
+        media: Some(Media::Images),
+        outputs: 1,
+        ended: true,
+        failed: false,
+    });
+    let save = SaveRecord { remote_id: "late".into(), record };
+    bench.store.writer().write(save).await.unwrap();
+    let shown =
+        async |model| !bench.store.model_ids(Some(model)).await.unwrap().strangers.is_empty();
+    assert!(!shown("m1").await);
+    bench.place("late", Place::Duplicate(1)).await;
+    assert!(shown("m1").await && !shown("m2").await);
+    let taken = bench.store.duplicates().await.unwrap();
+    assert_eq!((taken[0].intent, taken[0].job.remote_id.as_str()), (1, "late"));
 }
 
 #[tokio::test]

@@ -292,7 +292,9 @@ impl Book {
     /// The possible duplicates that calls have.
     pub(crate) fn taken(&self) -> Vec<Taken> {
         let of = |job: &Listed| match job.place {
-            Some(Place::Duplicate(intent)) => Some(Taken { intent, created_at: job.created_at }),
+            Some(Place::Duplicate(intent)) => {
+                Some(Taken { intent, job: self.candidate(job, false) })
+            }
             _ => None,
         };
         self.listed.iter().filter_map(of).collect()

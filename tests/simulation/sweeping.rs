@@ -120,6 +120,7 @@ impl Sim {
                 self.tell(|| format!("{id} is foreign"));
             }
             Place::Duplicate(intent) => {
+                self.shows_its_model(at);
                 let call = intent as usize - 1;
                 // A job of a call that had been found absent: the vendor carried it out late.
                 let absent = matches!(self.book.calls[call].outcome, Outcome::Absent { .. });
@@ -134,9 +135,14 @@ impl Sim {
     }
 
     fn is_a_strangers(&mut self, at: usize) {
-        let job = &mut self.book.listed[at];
-        job.place = Some(Place::Foreign);
+        self.book.listed[at].place = Some(Place::Foreign);
         self.book.exclusive = false;
+        self.shows_its_model(at);
+    }
+
+    /// What is not surely ours says which models others may use.
+    fn shows_its_model(&mut self, at: usize) {
+        let job = &self.book.listed[at];
         if let Some(model) = job.record.as_ref().and_then(|record| record.model.clone()) {
             self.book.models.strangers.insert(model);
         }

@@ -91,7 +91,8 @@ impl Candidate {
 pub struct ModelIds {
     /// The ids of our models, letter by letter.
     pub ours: BTreeSet<String>,
-    /// The ids that jobs of strangers have shown.
+    /// The ids that jobs of strangers have shown, and possible duplicates, which may be strangers' as
+    /// well where others use the account.
     pub strangers: BTreeSet<String>,
     /// How many accepted jobs of trained models came back with the very id that we had sent.
     pub same: u32,

@@ -41,3 +41,6 @@ pub const MINUTE: Millis = 60 * SECOND;
 pub const HOUR: Millis = 60 * MINUTE;
 /// One day.
 pub const DAY: Millis = 24 * HOUR;
+
+/// A network may deliver a request a second time so much later (rule 8).
+pub(crate) const TWICE: Millis = 2 * MINUTE;

@@ -3,12 +3,10 @@
 use crate::clocks::{self, Mistimed};
 use crate::fit::{self, Call, Candidate, Effect, Ground};
 use crate::verdict::{Other, Standing};
-use crate::{DAY, MINUTE, Millis};
+use crate::{DAY, Millis, TWICE};
 
 /// So long after a call was absent, parked or given up a job may be its duplicate.
 const WITHIN: Millis = 7 * DAY;
-/// So close to an accepted job its double is made: a network can deliver a request twice.
-const TWICE: Millis = 2 * MINUTE;
 
 /// An accepted call, whose request the network may have delivered twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +20,12 @@ pub struct Bought {
 }
 
 /// A possible duplicate that a call has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// The call.
     pub intent: i64,
-    /// When the vendor made the job (vendor's).
-    pub created_at: Option<Millis>,
+    /// The job.
+    pub job: Candidate,
 }
 
 /// What a job is.
@@ -69,7 +67,6 @@ pub fn place(
     let seen = |call: &Call| job.seen > call.listed_seq;
     let possible =
         |call: &Call| seen(call) && fit::conflict(&call.effect, job, ground.models).is_none();
-    let young = |call: &Call| now - call.span.ended_at <= WITHIN;
     let waits = makers.without.iter().any(|other| {
         matches!(other.standing, Standing::Open) && possible(&other.call)
             || matches!(other.standing, Standing::Parked)
@@ -79,19 +76,16 @@ pub fn place(
     if waits {
         return Place::Candidate;
     }
-    let late = makers.without.iter().filter(|other| {
-        !matches!(other.standing, Standing::Open | Standing::Parked)
-            && young(&other.call)
-            && matches!(other.call.effect, Effect::Job(_))
-            && possible(&other.call)
-            && !matches!(times(job, &other.call, ground), Err(Mistimed::Before))
-            && has_room(&other.call, job, makers, ground)
-    });
+    let late = |other: &Other, job: &Candidate| made_late(other, job, ground, now);
+    let settled = makers
+        .without
+        .iter()
+        .filter(|other| late(other, job) && has_room(&other.call, job, makers, ground, &late));
     // Late jobs come in the order of their calls, more or less: the oldest call that it may be is the
     // likeliest, before it one whose times hold.
-    let late =
-        late.map(|other| (times(job, &other.call, ground).is_err(), other.call.intent)).min();
-    let late = late.map(|(_, intent)| intent);
+    let oldest =
+        settled.map(|other| (times(job, &other.call, ground).is_err(), other.call.intent)).min();
+    let late = oldest.map(|(_, intent)| intent);
     let twice = makers.bought.iter().filter(|bought| {
         let near = bought.created_at.zip(job.created_at);
         near.is_some_and(|(ours, theirs)| (ours - theirs).abs() <= TWICE)
@@ -117,15 +111,44 @@ pub fn place(
     late.or(twice).map_or(Place::Foreign, Place::Duplicate)
 }
 
-/// Whether a job may be shown as this call's duplicate: as its only one, or if its times hold, and it is
-/// nearer to the call than those before, one of which may have been a stranger's.
-fn has_room(call: &Call, job: &Candidate, makers: &Makers<'_>, ground: &Ground<'_>) -> bool {
-    let far = |created_at| {
-        clocks::distance(created_at, call.span, ground.accepted).unwrap_or(Millis::MAX)
+/// Whether a job may be shown as this call's duplicate: as its only one; if its times hold, and it is
+/// nearer to the call than those before, one of which may have been a stranger's; or beside one that may
+/// as well be another call's, which has none.
+fn has_room(
+    call: &Call,
+    job: &Candidate,
+    makers: &Makers<'_>,
+    ground: &Ground<'_>,
+    made_late: &impl Fn(&Other, &Candidate) -> bool,
+) -> bool {
+    let of = |intent| makers.taken.iter().filter(move |taken| taken.intent == intent);
+    let elsewhere = |one: &Taken| {
+        makers.without.iter().any(|other| {
+            of(other.call.intent).next().is_none()
+                && made_late(other, &one.job)
+                && !made_late(other, job)
+        })
+    };
+    let taken: Vec<&Taken> = of(call.intent).collect();
+    if matches!(taken.as_slice(), [one] if elsewhere(one)) {
+        return true;
+    }
+    let far = |job: &Candidate| {
+        clocks::distance(job.created_at, call.span, ground.accepted).unwrap_or(Millis::MAX)
     };
     let holds = times(job, call, ground).is_ok();
-    let mut taken = makers.taken.iter().filter(|taken| taken.intent == call.intent);
-    taken.all(|taken| holds && far(job.created_at) < far(taken.created_at))
+    taken.iter().all(|taken| holds && far(job) < far(&taken.job))
+}
+
+/// Whether a call that was absent or given up may have made a job after all.
+fn made_late(other: &Other, job: &Candidate, ground: &Ground<'_>, now: Millis) -> bool {
+    let call = &other.call;
+    !matches!(other.standing, Standing::Open | Standing::Parked)
+        && now - call.span.ended_at <= WITHIN
+        && matches!(call.effect, Effect::Job(_))
+        && job.seen > call.listed_seq
+        && fit::conflict(&call.effect, job, ground.models).is_none()
+        && !matches!(times(job, call, ground), Err(Mistimed::Before))
 }
 
 /// By any accepted job.

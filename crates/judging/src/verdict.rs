@@ -1,16 +1,17 @@
 //! What a whole reading of the vendor's list proves about one paid call that has no job.
 
-use crate::clocks::{self, Accepted};
+use crate::clocks::{self, Accepted, Span};
 use crate::fit::{self, Call, Candidate, Effect, Expected, Fit, Ground};
 use crate::lag::{Reach, Settle, Why};
 use crate::times::Times;
 use crate::witness::Heard;
-use crate::{Millis, SECOND};
+use crate::{Millis, SECOND, TWICE};
 
-/// No call takes a job made so close to one that was accepted after it: the network may have delivered
-/// that one's request twice. One that is parked, or was found absent before, takes none made so close
-/// to any that was accepted; to an open one that was sent promptly after another it is nothing odd.
-const DOUBLE: Millis = 45 * SECOND;
+/// An accepted job that no list has shown is made so close to its acceptance.
+const ABOUT: Millis = 45 * SECOND;
+
+/// A job is made so soon after its call went out, as a rule.
+const PROMPT: Millis = 10 * SECOND;
 
 /// An id that is shorter than this is the end of many others.
 const LEAST_ID: usize = 8;
@@ -241,7 +242,10 @@ fn another_maker(
     })
 }
 
-/// Whether it may be a job that a row has: under another spelling, or delivered twice.
+/// Whether it may be a job that a row has: under another spelling, or delivered twice. No call takes a
+/// job made so close to one that was accepted after it. One that is parked, or was found absent before,
+/// takes none made so close to any that was accepted; to an open one that was sent soon after another
+/// it is nothing odd, as long as the job was made promptly.
 fn double_of_ours(
     call: &Call,
     progress: &Progress,
@@ -258,11 +262,15 @@ fn double_of_ours(
         ));
     }
     let late = progress.parked || progress.absent;
+    let begin = Span { ended_at: call.span.opened_at, ..call.span };
+    let tardy = clocks::distance(job.created_at, begin, scene.ground.accepted)
+        .is_some_and(|distance| distance > times.scaled(PROMPT) + scene.ground.clocks.tolerance());
     let near = |at: Millis| {
         scene.ours.iter().any(|ours| {
             let within = match late {
-                true => DOUBLE,
-                false if ours.accepted_at > call.span.ended_at => times.scaled(DOUBLE),
+                true => TWICE,
+                false if ours.accepted_at > call.span.ended_at => times.scaled(TWICE),
+                false if tardy => times.scaled(TWICE),
                 false => return false,
             };
             ours.remote_id != *id
@@ -299,8 +307,8 @@ fn unshown_twin<'a>(call: &Call, job: &Candidate, ground: &Ground<'a>) -> Option
         let unshown = !ours.shown && !ours.gone && ours.created_at.is_none();
         let about = match (ground.clocks.offset, job.created_at) {
             (Some((least, most)), Some(at)) => {
-                let from = ours.accepted_at + least - DOUBLE;
-                (from..=ours.accepted_at + most + DOUBLE).contains(&at)
+                let from = ours.accepted_at + least - ABOUT;
+                (from..=ours.accepted_at + most + ABOUT).contains(&at)
             }
             _ => ours.accepted_at > call.span.opened_at,
         };

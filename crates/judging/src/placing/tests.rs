@@ -3,7 +3,7 @@ use crate::clocks::tests::accepted;
 use crate::clocks::{Accepted, Clocks};
 use crate::fit::tests::{call, images, job, record};
 use crate::fit::{Media, ModelIds, Record};
-use crate::{HOUR, SECOND};
+use crate::{HOUR, MINUTE, SECOND};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -49,7 +49,8 @@ fn other(intent: i64, standing: Standing) -> Other {
 
 /// Another job, made so long after the call, is a possible duplicate already.
 fn taken(intent: i64, made: Millis) -> Taken {
-    Taken { intent, created_at: Some(SENT + made) }
+    let of = record(None, Some(Media::Images), true);
+    Taken { intent, job: job("earlier", SENT + made, Some(of)) }
 }
 
 const ABSENT: Standing = Standing::Absent { fresh: true };
@@ -158,7 +159,8 @@ fn a_settled_call_without_a_job_may_have_been_bought_twice() {
 #[test]
 fn a_job_that_is_nearer_to_the_call_is_shown_beside_the_one_before() {
     let with = |had: &[Taken]| with(ABSENT).with(|case| case.taken = had.to_vec()).place();
-    let undated = Taken { intent: 7, created_at: None };
+    let undated = Candidate { created_at: None, ..taken(7, HOUR).job };
+    let undated = Taken { intent: 7, job: undated };
     // What had come to light was made an hour later, perhaps by a stranger.
     assert_eq!(with(&[taken(7, HOUR)]), Place::Duplicate(7));
     assert_eq!(with(&[undated]), Place::Duplicate(7));
@@ -169,6 +171,30 @@ fn a_job_that_is_nearer_to_the_call_is_shown_beside_the_one_before() {
         (case.taken, case.job.created_at) = (vec![taken(7, 2 * HOUR)], Some(SENT + HOUR));
     });
     assert_eq!(late.place(), Place::Foreign);
+}
+
+#[test]
+fn a_job_that_only_one_call_can_have_made_is_not_lost_to_one_that_two_can() {
+    // The one before came longer after both calls, and could be either one's.
+    let had = |made| {
+        with(ABSENT).with(|case| {
+            case.without.push(other(8, ABSENT));
+            case.models.ours = ["m1".to_owned(), "m2".to_owned()].into();
+            case.without[0].call.effect = images(Some("m1"));
+            case.without[1].call.effect = images(Some("m2"));
+            case.job.created_at = Some(SENT + 2 * HOUR);
+            case.job.record = Some(record(Some("m1"), Some(Media::Images), true));
+            case.taken = vec![taken(7, made)];
+        })
+    };
+    assert_eq!(had(HOUR).place(), Place::Duplicate(7));
+    let both = had(HOUR).with(|case| case.taken.push(taken(7, HOUR)));
+    assert_eq!(both.place(), Place::Foreign, "a third one is too many");
+    let neither = had(HOUR).with(|case| case.taken.push(taken(8, HOUR)));
+    assert_eq!(neither.place(), Place::Foreign, "the other call has one");
+    let own = record(Some("m1"), Some(Media::Images), true);
+    let own = had(HOUR).with(|case| case.taken[0].job.record = Some(own));
+    assert_eq!(own.place(), Place::Foreign, "the one before is this call's only");
 }
 
 #[test]

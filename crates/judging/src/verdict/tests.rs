@@ -336,10 +336,10 @@ fn a_parked_call_takes_no_double_of_an_accepted_one() {
             case.accepted.push(accepted("near", SENT + 1, Some(at)));
         })
     };
-    for apart in [45 * SECOND, -45 * SECOND, 0] {
+    for apart in [2 * MINUTE, -2 * MINUTE, 0] {
         assert!(near(apart).waits().0.contains("may be the double"), "{apart}");
     }
-    assert!(near(45 * SECOND + 1).finds() && near(-45 * SECOND - 1).finds());
+    assert!(near(2 * MINUTE + 1).finds() && near(-2 * MINUTE - 1).finds());
     let open = near(0).with(|case| case.progress.parked = false);
     assert!(open.clone().finds(), "an open one does");
     assert!(
@@ -360,6 +360,21 @@ fn a_parked_call_takes_no_double_of_an_accepted_one() {
     assert!(itself.finds());
     let undated = near(0).with(|case| case.accepted[1].created_at = None);
     assert!(undated.finds());
+}
+
+#[test]
+fn a_job_made_late_and_soon_after_an_accepted_one_may_be_that_ones_double() {
+    let made = |after: Millis| {
+        found().with(|case| {
+            case.accepted.push(accepted("near", SENT - MINUTE, Some(SENT - MINUTE)));
+            case.candidates = vec![good("j", SENT + after)];
+        })
+    };
+    // Ten seconds, and five of tolerance.
+    assert!(made(5 * SECOND).finds() && made(15 * SECOND).finds());
+    assert!(made(15 * SECOND + 1).parks().contains("may be the double"));
+    assert!(made(MINUTE).parks().contains("may be the double"));
+    assert!(made(MINUTE + 1).finds(), "more than two minutes after that one");
 }
 
 #[test]

@@ -533,7 +533,8 @@ async fn open_lane(tx: &mut Tx<'_>, intent: i64) -> Result<()> {
 /// deadline (`send_deadline` of the client).
 pub(super) const SENDING: Millis = 120_000;
 
-/// Notes what could be a parked call's, for people.
+/// Notes what could be a parked call's, for people: not what a person has ruled out while it was looked
+/// for.
 pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, remote_ids: &[String]) -> Result<()> {
     if remote_ids.is_empty() {
         return Ok(());
@@ -541,8 +542,10 @@ pub(super) async fn reserve(tx: &mut Tx<'_>, intent: i64, remote_ids: &[String])
     let ids = serde_json::to_string(remote_ids)
         .map_err(|error| StoreError::Refused(error.to_string()))?;
     sqlx::query(
-        "UPDATE listed_jobs SET reserved_by = $1 WHERE reserved_by IS NULL \
-         AND remote_id IN (SELECT value FROM json_each($2))",
+        "UPDATE listed_jobs SET reserved_by = $1 WHERE reserved_by IS NULL AND answer IS NULL \
+         AND remote_id IN (SELECT value FROM json_each($2)) \
+         AND NOT EXISTS (SELECT 1 FROM not_this n JOIN intents i ON i.subject = n.subject \
+           WHERE i.seq = $1 AND n.remote_id = listed_jobs.remote_id)",
     )
     .bind(intent)
     .bind(ids)

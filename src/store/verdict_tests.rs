@@ -323,6 +323,22 @@ async fn what_is_said_not_to_be_it_is_looked_past_at_once_and_never_found() {
 }
 
 #[tokio::test]
+async fn what_is_ruled_out_while_it_is_looked_for_is_kept_for_nobody() {
+    let bench = Bench::new().await;
+    let (one, other) = (one_job(&bench).await, one_job(&bench).await);
+    bench.lose(one).await;
+    bench.list("r1").await;
+    bench.not_this(one, "r1").await.unwrap();
+    // The look had begun before, and still names it.
+    bench.park(one, &["r1"]).await.unwrap();
+    assert_eq!(bench.one("SELECT count(reserved_by) FROM listed_jobs").await.as_deref(), Some("0"));
+    bench.lose(other).await;
+    bench.adopt(other, "r1").await.unwrap();
+    bench.resubmit(one).await.unwrap();
+    assert_eq!(bench.book().await, "absent accepted=r1");
+}
+
+#[tokio::test]
 async fn jobs_of_others_are_one_question_until_it_is_answered() {
     let bench = Bench::new().await;
     let id = one_job(&bench).await;

@@ -231,10 +231,10 @@ async fn one_life(world: &World, orders: &Orders, aim: Aim) -> Result<Killed, Cl
         calls = audit.open_calls().await?;
         calls.retain(|call| call.intent > before);
         orders.backlog(audit.unsent_jobs().await?);
-        let parked = audit.parked().await?;
+        let (parked, closed) = (audit.parked().await?, audit.is_quarantined().await?);
         audit.close().await?;
         // Most of the time nobody is there; a person comes by now and then.
-        if parked.len() > 2 {
+        if parked.len() > 2 || closed {
             person::decide(world, &parked).await?;
         }
     }

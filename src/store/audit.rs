@@ -196,6 +196,16 @@ impl Audit {
         .await?)
     }
 
+    /// Whether nothing is sent until a person releases the database.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn is_quarantined(&mut self) -> Result<bool> {
+        Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM settings WHERE name = 'quarantine')")
+            .fetch_one(&mut self.conn)
+            .await?)
+    }
+
     /// Jobs at the vendor that may be this row's: the vendor's ids.
     ///
     /// # Errors

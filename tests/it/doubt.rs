@@ -167,7 +167,7 @@ fn what_comes_to_light_before_it_is_sent_again_is_taken_over() {
     eventually("it is taken for absent", || (events(&world, "absent") == "1").then_some(()));
     world.run(&["pause", "spending", "--reason", "until the late one is there"]);
     // Made so close to the other one it could be that one's double, and a person would be asked.
-    world.vendor.fault(&["created-skew=1m,times=1"]);
+    world.vendor.fault(&["created-skew=3m,times=1"]);
     eventually("the vendor carries it out", || (world.vendor.counts()[3] == 3).then_some(()));
     world.run(&["resume", "spending"]);
     until_all_are_home(&world);

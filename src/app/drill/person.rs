@@ -9,14 +9,23 @@ use crate::cli::exit;
 use crate::store::audit::{Audit, Parked};
 use std::collections::BTreeSet;
 
-/// Decides about each row that waits.
+/// How often the person takes a refusal for an answer and says what it asks for.
+const PATIENCE: usize = 5;
+
+/// Releases a database in quarantine, and decides about each row that waits.
 pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliError> {
-    if parked.is_empty() {
-        return Ok(());
-    }
     let Some(mut audit) = Audit::open(&world.data()).await? else {
         return Ok(());
     };
+    if audit.is_quarantined().await? {
+        // What the network delivered twice may look like a database that was put back. The vendor's
+        // list may fail; then the next round says it again.
+        let release = ["release", "--yes", "--reason", "the vendor's ledger"];
+        world.run(&release.map(str::to_owned), None).await?;
+    }
+    if parked.is_empty() {
+        return audit.close().await.map_err(Into::into);
+    }
     let rows = audit.rows().await?;
     let mut candidates = Vec::new();
     for one in parked {
@@ -62,7 +71,19 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
             args.extend(["--why".to_owned(), "the vendor's ledger".to_owned()]);
             args
         };
-        let ended = world.run(&args, None).await?;
+        let mut ended = world.run(&args, None).await?;
+        // Others go on ordering, and what they made is named when it stands in the way.
+        for _ in 0..PATIENCE {
+            let named = named_in(&ended.stderr);
+            if !args.contains(&"--resubmit".to_owned()) || named.is_empty() {
+                break;
+            }
+            for other in named {
+                let not_this = ["resolve", &one.id, "--not-this", &other];
+                world.run(&not_this.map(str::to_owned), None).await?;
+            }
+            ended = world.run(&args, None).await?;
+        }
         // Refused: the daemon was faster, or it is another row's by now; the next round sees.
         let fine = [Some(i32::from(exit::DONE)), Some(i32::from(exit::FAILED))];
         if !fine.contains(&ended.code) {
@@ -71,4 +92,10 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
         }
     }
     Ok(())
+}
+
+/// The vendor's jobs that a sentence names.
+fn named_in(sentence: &str) -> BTreeSet<String> {
+    let words = sentence.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with("job_")).map(str::to_owned).collect()
 }

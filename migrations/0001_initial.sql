@@ -39,6 +39,7 @@ CREATE TABLE intents (
   ripe_since   INTEGER,               -- what looking was at the first of the two looks that prove absence
   fresh        INTEGER NOT NULL DEFAULT 0,  -- found absent with a job that was accepted later as witness
   asked        TEXT,                  -- why a person is asked although the looking goes on
+  hole         INTEGER NOT NULL DEFAULT 0,  -- a training: nobody read its model for so long that it may have begun and failed
   settled_at   INTEGER,
   outcome      TEXT,
   evidence     TEXT,

@@ -16,6 +16,7 @@ use crate::store::listing::{SHARED, UNREADABLE, Unreadable};
 use crate::store::{Store, open};
 use crate::vendor::{Client, ClientConfig};
 use judging::times::Times;
+use judging::training::Delay;
 use serde::Serialize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -400,6 +401,24 @@ async fn spending(
     vendors_list(store, times, report).await
 }
 
+/// When a training whose trigger's reply was lost counts as absent, and why then.
+fn trainings(delay: &Delay, times: &Times) -> String {
+    let Delay { samples, longest } = *delay;
+    let known = match samples {
+        0 => {
+            "how late a model's status follows its training's trigger was never measured".to_owned()
+        }
+        _ => format!(
+            "a model's status follows its training's trigger within {} ({samples} measured)",
+            span(longest)
+        ),
+    };
+    match delay.settle(times) {
+        Some(settle) => format!("{known}; a lost trigger counts as absent after {}", span(settle)),
+        None => format!("{known}; until that says enough, a lost trigger never counts as absent"),
+    }
+}
+
 /// What is known of the list that verdicts on lost calls rest on.
 async fn vendors_list(
     store: &Store,
@@ -419,6 +438,7 @@ async fn vendors_list(
             settle.why
         ),
     );
+    report.ok("trainings", trainings(&store.training_delay().await?, times));
     if let Some(job) = known.lacks {
         report.warn(
             "vendor's list",

@@ -4,12 +4,15 @@
 use super::Engine;
 use crate::clock::{Clock, ManualClock, new_id};
 use crate::config::{Config, Env, Flags};
+use crate::domain::event::Event;
 use crate::domain::ids::{Id, Millis};
-use crate::domain::request::{ImageRequest, JobRequest, ModelRef, VideoRequest};
+use crate::domain::request::{Gender, Identity, ImageRequest, JobRequest, ModelRef, VideoRequest};
+use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, State, Work};
 use crate::store::Store;
+use crate::store::intents::{NewIntent, StartSend};
 use crate::store::settings::Boot;
-use crate::store::submit::{NewJob, Submission};
+use crate::store::submit::{NewJob, NewModel, NewTraining, Submission};
 use crate::vendor::{Client, ClientConfig, MediaClient, MediaConfig};
 use axum::Router;
 use axum::extract::{Request, State as Shared};
@@ -171,6 +174,12 @@ impl Vendor {
             ("GET", ["jobs", id]) => self.record(id),
             ("GET", ["models", id]) => ok(json!({ "id": id, "status": self.model })),
             ("GET", ["models", _, "images"]) => ok(json!({ "images": [] })),
+            ("GET", ["models", _, "train"]) if self.conflict_leaves.is_empty() => {
+                match self.deeds.pop_front() {
+                    None => ok(json!({})),
+                    Some(_) => (500, json!({ "status": "NOK" })),
+                }
+            }
             ("GET", ["models", _, "train"]) => {
                 self.model = self.conflict_leaves;
                 (409, json!({ "status": "NOK", "message": "a conflict" }))
@@ -323,6 +332,34 @@ impl Bench {
         self.vendor().deeds.push_back(deed);
         self.step(Kind::Job, id).await;
         assert_eq!(self.state(id).await, "in_doubt");
+    }
+
+    /// A queued training of a model that the vendor has under the id `m`.
+    pub(super) async fn training(&self) -> Id {
+        let (model, training) = (new_id(), new_id());
+        let mut order = Submission::new(("training", training), "test");
+        let (name, age, gender) = ("Ann".to_owned(), 30, Gender::Female);
+        let identity =
+            Identity { name: name.clone(), age, gender, ethnicity: None, eye_color: None };
+        order.models.push(NewModel { id: model, name, identity: Some(identity), import: None });
+        order.training = Some(NewTraining { id: training, model });
+        let writer = self.engine.store.writer();
+        writer.write(order).await.unwrap();
+        let intent = NewIntent {
+            lane: "models".to_owned(),
+            boot: 1,
+            opened_uptime: 0,
+            request_hash: "h".to_owned(),
+            request: serde_json::json!({}),
+            vendor_time: NOW,
+            listed_from: None,
+            expects: serde_json::json!({}),
+            looked_seq: None,
+        };
+        let (kind, id, timing) = (Kind::Model, model, Timing::default());
+        writer.write(StartSend { kind, id, intent, timing }).await.unwrap();
+        self.engine.apply(kind, id, Event::Accepted { remote_id: "m".to_owned() }).await.unwrap();
+        training
     }
 
     /// Looks for a call in doubt as often as it is due within the next `time`, unless that settles it.

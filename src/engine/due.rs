@@ -245,9 +245,16 @@ impl Loop {
     async fn follow_events(&mut self) -> Result<()> {
         let tail = self.engine.store.tail(self.last_event).await?;
         let running = self.engine.rewatch(&tail.touched).await?;
-        for row in running.into_iter().filter(|row| row.row.0 == Kind::Job) {
-            if let Some(remote_id) = row.remote_id.filter(|_| tail.accepted.contains(&row.row)) {
-                tokio::spawn(self.engine.clone().measure_lag(remote_id));
+        for row in running.into_iter().filter(|row| tail.accepted.contains(&row.row)) {
+            let engine = self.engine.clone();
+            match (row.row, row.remote_id) {
+                ((Kind::Job, _), Some(remote_id)) => {
+                    drop(tokio::spawn(engine.measure_lag(remote_id)))
+                }
+                ((Kind::Training, id), Some(model)) => {
+                    drop(tokio::spawn(engine.measure_delay(id, model)));
+                }
+                _ => {}
             }
         }
         // Only now: a row that could not be read is found again in the next round.

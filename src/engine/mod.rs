@@ -7,6 +7,7 @@
 pub mod account;
 pub mod ask;
 pub mod change;
+mod delay;
 pub mod due;
 mod failing;
 pub mod fetch;
@@ -32,6 +33,8 @@ mod whose;
 mod bench_tests;
 #[cfg(test)]
 mod money_tests;
+#[cfg(test)]
+mod training_tests;
 
 use crate::config::Config;
 use crate::domain::event::Event;
@@ -121,6 +124,8 @@ pub struct Engine {
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
     /// What has failed for how long.
     failing: Mutex<failing::Failing>,
+    /// Trainings whose model's status is waited for.
+    followed: Mutex<delay::Followed>,
     /// What looks for calls in doubt need not read again.
     ended: Mutex<resolve::ended::EndedJobs>,
     storage: storage::Storage,
@@ -169,6 +174,7 @@ impl Engine {
             listing: tokio::sync::Mutex::new(()),
             last_looks: Mutex::default(),
             failing: Mutex::default(),
+            followed: Mutex::default(),
             ended: Mutex::default(),
             storage: storage::Storage::default(),
             watch: Mutex::default(),

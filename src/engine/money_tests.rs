@@ -2,19 +2,15 @@
 //! `tests/mutants` that takes it out, and a test that fails then.
 
 use super::bench_tests::{Bench, Deed, NOW};
-use crate::clock::new_id;
 use crate::config::Auto;
-use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::quarantine::{Class, Facts as Numbers, Quarantine};
-use crate::domain::request::{Gender, Identity};
 use crate::domain::schedule::Timing;
 use crate::domain::work::Kind;
 use crate::store::apply::Facts;
-use crate::store::intents::{NewIntent, Recover, Start, StartSend};
+use crate::store::intents::{Recover, Start};
 use crate::store::quarantine::{Release, SetQuarantine};
 use crate::store::settings::Boot;
-use crate::store::submit::{NewModel, NewTraining, Submission};
 use judging::{DAY, HOUR, MINUTE, SECOND};
 use std::sync::Arc;
 
@@ -61,37 +57,10 @@ async fn a_paid_call_rests_on_a_whole_list_at_most_five_minutes_old() {
     assert!(second > first, "it was read anew");
 }
 
-/// A queued training of a model that the vendor has under the id `m`.
-async fn training(bench: &Bench) -> Id {
-    let (model, training) = (new_id(), new_id());
-    let mut order = Submission::new(("training", training), "test");
-    let (name, age, gender) = ("Ann".to_owned(), 30, Gender::Female);
-    let identity = Identity { name: name.clone(), age, gender, ethnicity: None, eye_color: None };
-    order.models.push(NewModel { id: model, name, identity: Some(identity), import: None });
-    order.training = Some(NewTraining { id: training, model });
-    let writer = bench.engine.store.writer();
-    writer.write(order).await.unwrap();
-    let intent = NewIntent {
-        lane: "models".to_owned(),
-        boot: 1,
-        opened_uptime: 0,
-        request_hash: "h".to_owned(),
-        request: serde_json::json!({}),
-        vendor_time: NOW,
-        listed_from: None,
-        expects: serde_json::json!({}),
-        looked_seq: None,
-    };
-    let (kind, id, timing) = (Kind::Model, model, Timing::default());
-    writer.write(StartSend { kind, id, intent, timing }).await.unwrap();
-    bench.engine.apply(kind, id, Event::Accepted { remote_id: "m".to_owned() }).await.unwrap();
-    training
-}
-
 #[tokio::test]
 async fn a_conflict_on_a_training_whose_model_is_past_new_is_its_acceptance() {
     let bench = Bench::new().await;
-    let id = training(&bench).await;
+    let id = bench.training().await;
     bench.vendor().conflict_leaves = "training";
     bench.step(Kind::Training, id).await;
     let row = bench.row(Kind::Training, id).await;
@@ -102,7 +71,7 @@ async fn a_conflict_on_a_training_whose_model_is_past_new_is_its_acceptance() {
 #[tokio::test]
 async fn a_conflict_on_a_training_whose_model_is_still_new_is_no_acceptance() {
     let bench = Bench::new().await;
-    let id = training(&bench).await;
+    let id = bench.training().await;
     bench.vendor().conflict_leaves = "new";
     bench.step(Kind::Training, id).await;
     let row = bench.row(Kind::Training, id).await;

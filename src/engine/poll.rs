@@ -80,6 +80,9 @@ impl Engine {
     ) -> Result<()> {
         let (status, evidence) = (reply.status.clone(), clip(reply));
         let word = model_word(&status);
+        if is_past_new(&status) {
+            self.status_followed(work.id).await;
+        }
         let before = self.store.training_status(work.id).await?;
         let facts = Facts {
             remote_status: Some(word.clone()),

@@ -1,11 +1,12 @@
 //! Calls in doubt: only looking is allowed. Reads only, so it can be killed anywhere and run again.
 //!
-//! [`paid`] looks for jobs and trainings, [`free`] for models and uploads; what a look at the job
-//! list proves is decided in `judging`, and one commit stores the look, its evidence and the verdict.
+//! [`paid`] looks for jobs, [`training`] for trainings, [`free`] for models and uploads; what a look
+//! proves is decided in `judging`, and one commit stores the look, its evidence and the verdict.
 
 pub(super) mod ended;
 mod free;
 mod paid;
+mod training;
 
 use super::lists::goes_for_all;
 use super::{Engine, EngineError, Result};
@@ -60,6 +61,10 @@ pub(super) struct Seen {
     pub(super) late_effect: Option<String>,
     /// When to look again if nothing is settled (ms from now).
     pub(super) again: Millis,
+    /// A training: nobody had read its model for too long.
+    pub(super) hole: bool,
+    /// A training: whether waiting alone can settle it.
+    pub(super) settles: bool,
 }
 
 /// The times by which calls in doubt are judged.
@@ -144,7 +149,9 @@ impl Engine {
     /// A whole look, as it is stored.
     fn whole(&self, work: &Work, open: &OpenIntent, seen: &Seen) -> Look {
         let times = self.times();
-        let quiet = matches!(&seen.proof, Proof::None { candidates, .. } if candidates.is_empty());
+        // Of a training no look shows anything so soon.
+        let quiet = work.kind != Kind::Training
+            && matches!(&seen.proof, Proof::None { candidates, .. } if candidates.is_empty());
         // A list without its witnesses counts like a failed look.
         let failing = match seen.discredited {
             true => self.fails(open.seq, true),
@@ -154,7 +161,7 @@ impl Engine {
             }
         };
         let stuck = match work.kind {
-            Kind::Training => seen.looking >= times.alone(),
+            Kind::Training => judging::training::asks(seen.settles, seen.looking, &times),
             Kind::Job => seen.looking >= times.stuck() || failing >= self.give_up(),
             _ => false,
         };
@@ -174,6 +181,7 @@ impl Engine {
                 && self.lane_opens(open, seen.looking, open.looks.saturating_add(1), quiet),
             asked,
             listed_seq: seen.listed_seq,
+            hole: seen.hole,
         }
     }
 
@@ -247,7 +255,8 @@ impl Engine {
             }
         };
         let lasts = self.fails(intent.seq, answered);
-        if work.kind != Kind::Job || lasts < self.times().stuck() {
+        let never = matches!(looked, Ok(Seen { settles: false, .. }));
+        if !never && lasts < self.times().stuck() {
             return None;
         }
         let proof = Proof::Person { why, candidates: Vec::new() };
@@ -277,7 +286,7 @@ impl Engine {
         match work.kind {
             Kind::Model => self.look_for_model(open).await,
             Kind::Upload => self.look_for_upload(work, open).await,
-            Kind::Training => self.look_for_training(open).await,
+            Kind::Training => self.look_for_training(open, quest).await,
             Kind::Job => self.look_for_job(open, quest).await,
             // These two are never in doubt.
             Kind::Output | Kind::Change => Ok(Seen {
@@ -294,6 +303,8 @@ impl Engine {
                 discredited: false,
                 late_effect: None,
                 again: 0,
+                hole: false,
+                settles: true,
             }),
         }
     }

@@ -1,7 +1,7 @@
 //! What is known about paid calls without a job: the evidence that `judging` decides by.
 
 use super::intents::{OPEN_INTENT, OpenIntent};
-use super::listing::{LAG, MODEL_IDS, REACH, SHARED};
+use super::listing::{DELAY, LAG, MODEL_IDS, REACH, SHARED};
 use super::settings;
 use super::writer::{Tx, Write};
 use super::{Result, Store, StoreError};
@@ -13,6 +13,7 @@ use judging::fit::{Call, Candidate, Effect, Expected, Media, ModelIds, Record};
 use judging::lag::{Lag, Reach};
 use judging::missing::Shown;
 use judging::placing::{Bought, Taken};
+use judging::training::Delay;
 use judging::verdict::{Other, Standing};
 use judging::{DAY, HOUR, MINUTE};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,23 @@ impl Write for NoteEcho {
                 false => known.other = Some(self.job),
             }
             settings::put(tx, MODEL_IDS, &serde_json::json!(known)).await
+        })
+    }
+}
+
+/// Notes how late a model's status followed the accepted trigger of its training.
+pub struct NoteDelay {
+    /// How late (ms).
+    pub delay: Millis,
+}
+
+impl Write for NoteDelay {
+    type Output = ();
+
+    fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let known: Delay = settings::read(tx, DELAY).await?.unwrap_or_default();
+            settings::put(tx, DELAY, &serde_json::json!(known.and(self.delay))).await
         })
     }
 }
@@ -369,6 +387,14 @@ impl Store {
     /// A database error, or a stored value of another shape.
     pub async fn echoes(&self) -> Result<Echoes> {
         Ok(self.setting(MODEL_IDS).await?.unwrap_or_default())
+    }
+
+    /// How late a model's status follows an accepted trigger, as measured.
+    ///
+    /// # Errors
+    /// A database error, or a stored value of another shape.
+    pub async fn training_delay(&self) -> Result<Delay> {
+        Ok(self.setting(DELAY).await?.unwrap_or_default())
     }
 
     /// The id of the trained model that a job's accepted call had sent.

@@ -272,6 +272,8 @@ pub struct OpenIntent {
     pub fresh: bool,
     /// Why a person is asked although the looking goes on.
     pub asked: Option<String>,
+    /// A training: nobody read its model for so long that it may have begun and failed meanwhile.
+    pub hole: bool,
 }
 
 /// When a look at the vendor began: by our wall clock and by the time since this daemon's start.
@@ -303,14 +305,29 @@ impl OpenIntent {
         }
     }
 
+    fn since_look(&self, last: Millis, now: &Moment) -> Millis {
+        match self.looked_uptime.filter(|_| self.looked_boot == Some(now.boot)) {
+            Some(uptime) => now.uptime - uptime,
+            None => now.at - last,
+        }
+    }
+
+    /// For how long nobody has seen what the vendor says of it (ms): since the last whole look, or since
+    /// it went out. Across a clock that went back nobody knows.
+    pub fn unseen_at(&self, now: &Moment) -> Millis {
+        let passed = match self.looked_at.filter(|_| self.looks > 0) {
+            Some(last) => self.since_look(last, now),
+            None if self.boot == now.boot => now.uptime - self.opened_uptime,
+            None => now.at - self.opened_at,
+        };
+        if passed < 0 { Millis::MAX } else { passed }
+    }
+
     /// How long the vendor has been looked at with this look (ms). What lies between a failed look
     /// and the next whole one may have been an outage, and in a longer time nobody looked.
     pub fn looking_at(&self, now: &Moment) -> Millis {
         let Some(last) = self.looked_at.filter(|_| !self.missed) else { return self.looking };
-        let passed = match self.looked_uptime.filter(|_| self.looked_boot == Some(now.boot)) {
-            Some(uptime) => now.uptime - uptime,
-            None => now.at - last,
-        };
+        let passed = self.since_look(last, now);
         self.looking.saturating_add(passed.clamp(0, self.pause.saturating_mul(GAPS)))
     }
 }
@@ -319,7 +336,7 @@ impl OpenIntent {
 pub(super) const OPEN_INTENT: &str = "i.seq, i.kind, i.subject, i.request_hash, i.vendor_time, \
     i.listed_seq, i.listed_from, i.expects, i.opened_at, i.opened_uptime, i.boot, i.doubt_at, i.settled_at, \
     i.lane_free_at IS NOT NULL AS lane_free, i.looking, i.missed, i.looked_at, i.looked_uptime, \
-    i.looked_boot, i.looks, i.pause, i.ripe_since, i.fresh, i.asked, \
+    i.looked_boot, i.looks, i.pause, i.ripe_since, i.fresh, i.asked, i.hole, \
     (SELECT outcome FROM ledger b WHERE b.intent = i.seq) AS outcome";
 
 impl Store {
@@ -395,6 +412,8 @@ pub enum Look {
         asked: Option<String>,
         /// The newest listed job that it knew of, if it rests on the job list.
         listed_seq: Option<i64>,
+        /// A training: nobody had read its model for too long before.
+        hole: bool,
     },
 }
 
@@ -493,12 +512,12 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
             .await?;
             *opens_lane
         }
-        Look::Whole { at, looking, pause, ripe, fresh, opens_lane, asked, .. } => {
+        Look::Whole { at, looking, pause, ripe, fresh, opens_lane, asked, hole, .. } => {
             sqlx::query(
                 "UPDATE intents SET looking = $1, missed = 0, looked_at = $2, looked_uptime = $3, \
                  looked_boot = $4, looks = looks + 1, pause = $5, \
                  ripe_since = CASE WHEN $6 THEN coalesce(ripe_since, $1) END, fresh = $7, \
-                 asked = $8 WHERE seq = $9",
+                 asked = $8, hole = max(hole, $9) WHERE seq = $10",
             )
             .bind(looking)
             .bind(at.at)
@@ -508,6 +527,7 @@ pub(super) async fn note_look(tx: &mut Tx<'_>, intent: i64, look: &Look) -> Resu
             .bind(ripe)
             .bind(fresh)
             .bind(asked)
+            .bind(hole)
             .bind(intent)
             .execute(tx.conn().await?)
             .await?;

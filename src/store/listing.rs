@@ -27,6 +27,8 @@ pub const LAST: &str = "listing.last";
 pub const BASELINE: &str = "listing.baseline";
 /// The setting that says how the vendor wants the end of a list put.
 pub const END: &str = "listing.end";
+/// The setting of how late a model's status follows its training's trigger.
+pub(super) const DELAY: &str = "training.delay";
 /// The setting that holds what records have shown about the ids of models.
 pub const MODEL_IDS: &str = "models.ids";
 /// The setting that says that others use the account too, and since which jobs.

@@ -50,6 +50,7 @@ impl Bench {
             opens_lane: false,
             asked: None,
             listed_seq: Some(seen),
+            hole: false,
         }
     }
 

@@ -12,7 +12,8 @@
 //!
 //! `cargo test -p judging --test simulation` runs a few seeds of every world.
 //! `DARKROOM_SIM_SEEDS` runs more, `DARKROOM_SIM_SEED` begins elsewhere, `DARKROOM_SIM_WORLD` keeps
-//! only the worlds whose names contain it, or one of several parted by `|`. `-- --ignored --nocapture table` prints the table.
+//! only the worlds whose names contain it, or one of several parted by `|`. `-- --ignored --nocapture
+//! table` prints the tables. Trainings, which no list proves, have vendors of their own ([`trainings`]).
 
 mod book;
 mod bugs;
@@ -33,6 +34,7 @@ mod scripts;
 mod sending;
 mod sweeping;
 mod table;
+mod trainings;
 mod trouble;
 mod vendor;
 mod worlds;

@@ -15,7 +15,7 @@
 //! joins them is the spacing between accepted jobs ([`clocks`]).
 //!
 //! Reading order: [`times`], [`clocks`], [`fit`], [`witness`], [`lag`], [`verdict`]; then [`list`]
-//! (what to ask for), [`lane`], [`placing`], [`account`], [`going_back`].
+//! (what to ask for), [`lane`], [`training`], [`placing`], [`account`], [`going_back`].
 
 pub mod account;
 pub mod clocks;
@@ -27,6 +27,7 @@ pub mod list;
 pub mod missing;
 pub mod placing;
 pub mod times;
+pub mod training;
 pub mod verdict;
 pub mod witness;
 

@@ -75,6 +75,23 @@ impl Times {
         24 * self.settle
     }
 
+    /// Longer than this no model's status is waited for to say that its training has not begun: 2
+    /// hours.
+    pub fn longest_for_a_training(&self) -> Millis {
+        8 * self.settle
+    }
+
+    /// When nobody has read a training's model for so long, it may have begun and failed meanwhile: 10
+    /// minutes.
+    pub fn hole(&self) -> Millis {
+        self.scaled(10 * MINUTE).max(self.relist.saturating_mul(3))
+    }
+
+    /// Between two reads of the model of a training in doubt: every five minutes in the end.
+    pub fn pause_for_a_training(&self, age: Millis) -> Millis {
+        self.pause(age.min(self.alone() - 1), 0)
+    }
+
     /// Between two looks at a call that has been in doubt for `age` of looking, when the last look
     /// took `took`: close together at first, in the end every ten minutes, and never more than a
     /// fifth of the time spent on looking.
@@ -111,6 +128,9 @@ mod tests {
         assert!(!times.are_fixed());
         let pauses = [0, 2, 15, 60].map(|minutes| times.pause(minutes * MINUTE, 0));
         assert_eq!(pauses, [30 * SECOND, MINUTE, 5 * MINUTE, 10 * MINUTE]);
+        assert_eq!((times.longest_for_a_training(), times.hole()), (2 * HOUR, 10 * MINUTE));
+        let pauses = [0, 15, 600].map(|minutes| times.pause_for_a_training(minutes * MINUTE));
+        assert_eq!(pauses, [30 * SECOND, 5 * MINUTE, 5 * MINUTE]);
         assert_eq!(times.pause(0, 20 * SECOND), 80 * SECOND, "a long list is asked for less often");
     }
 
@@ -124,6 +144,7 @@ mod tests {
         assert_eq!(short.quiet(), SECOND, "at least one look");
         assert_eq!(Times::fixed(400, SECOND).quiet(), 400);
         assert_eq!(short.an_hour(), 4_000);
+        assert_eq!(short.hole(), 3 * SECOND, "more than two looks in any case");
         assert_eq!(Times::fixed(0, 0).least(), 1);
     }
 }

@@ -127,6 +127,8 @@ impl Engine {
             discredited: false,
             late_effect: None,
             again,
+            hole: false,
+            settles: true,
         }
     }
 

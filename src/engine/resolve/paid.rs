@@ -1,10 +1,10 @@
-//! Looking for jobs and trainings: what costs credits is never sent again on a guess.
+//! Looking for jobs: what costs credits is never sent again on a guess.
 
 use super::ended::EndedJobs;
-use super::{Engine, EngineError, Proof, Result, Seen, expected};
+use super::{Engine, EngineError, Proof, Result, Seen};
 use crate::config::Auto;
 use crate::domain::event::Event;
-use crate::domain::ids::{Id, Millis, RemoteJobId, RemoteModelId};
+use crate::domain::ids::{Id, Millis, RemoteJobId};
 use crate::domain::work::{Kind, State};
 use crate::engine::lists::goes_for_all;
 use crate::engine::poll::MEDIA_MAY_LAG;
@@ -12,7 +12,7 @@ use crate::engine::sweep::Before;
 use crate::store::apply::Facts;
 use crate::store::doubt::{Known, Unclaimed, call_of};
 use crate::store::intents::{Look, NoteLook, OpenIntent};
-use crate::vendor::{JobStatus, ModelStatus, RemoteJob};
+use crate::vendor::{JobStatus, RemoteJob};
 use judging::clocks::{self, Accepted, Clocks};
 use judging::fit::{self, Call, Candidate, Effect, Fit, Ground, Media, ModelIds, Record};
 use judging::lag::Settle;
@@ -32,7 +32,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// A parked call is judged again for so long.
 const PARKED_FOR: Millis = 7 * DAY;
 /// Looking for a call that has been proven absent has gone on for long enough.
-const LONG_ENOUGH: Millis = Millis::MAX / 4;
+pub(super) const LONG_ENOUGH: Millis = Millis::MAX / 4;
 
 /// Words of the vendor's with which a job ends, beside `failed` that the vendor does not document.
 const ENDS: [&str; 7] = ["cancel", "fail", "error", "abort", "expire", "timed", "reject"];
@@ -69,48 +69,6 @@ impl Around {
 }
 
 impl Engine {
-    /// Looks for a training: only its model's status proves that it began, and nothing that it did
-    /// not.
-    pub(super) async fn look_for_training(&self, open: &OpenIntent) -> Result<Seen> {
-        let model = RemoteModelId(expected(open, "model").unwrap_or_default());
-        let at = self.moment();
-        let status = self.call(self.client.get_model(&model)).await?.value.status;
-        let word = super::super::poll::model_word(&status);
-        // What might be the training's entry keeps it from being sent again, and no list is read for it.
-        if let Err(error) = self.place_unclaimed().await {
-            tracing::debug!("whose the unclaimed jobs are is found out later: {error}");
-        }
-        let (looking, times) = (open.looking_at(&at), self.times());
-        let again = times.pause(looking, 0);
-        let evidence = json!({
-            "model": model.as_str(), "model_status": word, "looking_ms": looking,
-        });
-        let seen = |proof| Seen {
-            proof,
-            evidence,
-            at,
-            listed_seq: None,
-            looking,
-            ripe: false,
-            fresh: false,
-            discredited: false,
-            late_effect: None,
-            again,
-        };
-        if super::super::poll::is_past_new(&status) {
-            let why = format!("the model's status is {word:?}");
-            return Ok(seen(Proof::Found { remote_id: model.0, why }));
-        }
-        if status == ModelStatus::Deleted {
-            let why = "the training's model has been deleted since".to_owned();
-            return Ok(seen(Proof::Person { why, candidates: Vec::new() }));
-        }
-        // How long the status takes to follow its trigger has not been measured: it stays in doubt,
-        // and a person is asked while the looking goes on.
-        let why = format!("the model is still {word}, which proves nothing");
-        Ok(seen(Proof::None { why, candidates: Vec::new() }))
-    }
-
     /// Looks for a job: a new whole list, its witnesses, what of it could be this call's, and what
     /// that proves.
     pub(super) async fn look_for_job(&self, open: &OpenIntent, quest: Quest) -> Result<Seen> {
@@ -184,6 +142,8 @@ impl Engine {
             discredited,
             late_effect,
             again,
+            hole: false,
+            settles: true,
         })
     }
 
@@ -327,6 +287,7 @@ impl Engine {
             opens_lane: false,
             asked: None,
             listed_seq: seen.listed_seq,
+            hole: false,
         };
         let event = match seen.proof {
             Proof::Found { remote_id, why } => Event::Found { remote_id, note: why },

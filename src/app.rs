@@ -75,6 +75,7 @@ async fn serve(context: &Context) -> Result<u8, CliError> {
     let vendor = vendor(context)?;
     let data_dir = context.paths.data_dir();
     context.check_owner()?;
+    context.check_not_gone()?;
     let _lock = lock_for_daemon(data_dir)?;
     warn_if_readable(data_dir);
     let clock = Arc::new(SystemClock::new());

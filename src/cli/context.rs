@@ -8,7 +8,9 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::schedule::Timing;
 use crate::domain::validate::Problems;
 use crate::engine::timing;
+use crate::files::highwater;
 use crate::service::ServiceError;
+use crate::store::open::db_path;
 use crate::store::{Fault, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -187,8 +189,18 @@ impl Context {
     /// A database error.
     pub async fn store(&self) -> Result<Store, CliError> {
         self.check_owner()?;
+        self.check_not_gone()?;
         let clock = Arc::new(SystemClock::new());
         Ok(Store::open(self.paths.data_dir(), clock, self.timing()).await?)
+    }
+
+    /// A new database beside the traces of an old one would forget what was bought.
+    ///
+    /// # Errors
+    /// When the database is gone.
+    pub fn check_not_gone(&self) -> Result<(), CliError> {
+        let data_dir = self.paths.data_dir();
+        highwater::refuse_to_begin_anew(data_dir, &db_path(data_dir)).map_err(CliError::Usage)
     }
 
     /// Files that another user (root, most likely) puts here could not be read by the daemon.

@@ -63,6 +63,24 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("highwater")
 }
 
+/// No new database is made where one was: it would know nothing of what was bought.
+///
+/// # Errors
+/// A sentence for people: the file is there, and the database beside it is not.
+pub fn refuse_to_begin_anew(data_dir: &Path, database: &Path) -> Result<(), String> {
+    let holds = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+    let beside = path(data_dir);
+    if holds(database) || !holds(&beside) {
+        return Ok(());
+    }
+    Err(format!(
+        "there is no database {}, but {} says that one was here: put it back; to begin anew and forget \
+         what was bought, remove {1}",
+        database.display(),
+        beside.display()
+    ))
+}
+
 /// What the file of a data directory says.
 pub fn read(data_dir: &Path) -> HighWater {
     let read = File::open(path(data_dir)).and_then(|file| {

@@ -58,6 +58,10 @@ pub struct StartSend {
 impl Write for StartSend {
     type Output = Work;
 
+    fn needs_the_file(&self) -> bool {
+        self.kind.is_paid()
+    }
+
     fn run<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Work>> {
         Box::pin(async move {
             // The way here may have taken minutes: what was paused meanwhile stays paused.

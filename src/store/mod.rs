@@ -43,6 +43,7 @@ pub mod queries;
 pub mod report;
 pub mod retry;
 pub mod rows;
+mod same_file;
 pub mod served;
 pub mod settings;
 pub mod submit;

@@ -32,6 +32,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::same_file::SameFile;
 pub use super::tx::Tx;
 
 /// Enough for every waiting caller of a busy moment to share one sync, small enough that the first
@@ -51,6 +52,11 @@ pub trait Write: Send + 'static {
     fn rows(&self) -> Vec<(Kind, Id)> {
         Vec::new()
     }
+
+    /// Whether the database has to be the one at its path at this very moment, and not a second ago.
+    fn needs_the_file(&self) -> bool {
+        false
+    }
 }
 
 /// Writes nothing: shows that a transaction can be had.
@@ -62,12 +68,17 @@ impl Write for Nothing {
     fn run<'a>(&'a self, _: &'a mut Tx<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn needs_the_file(&self) -> bool {
+        true
+    }
 }
 
 /// A write whose output type is forgotten, so that different ones share a queue.
 trait Task: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Ran>;
     fn rows(&self) -> Vec<Ref>;
+    fn needs_the_file(&self) -> bool;
     fn refuse(&mut self, error: StoreError);
     fn answer(self: Box<Self>, broken: Option<&Broken>);
 }
@@ -109,6 +120,10 @@ where
 
     fn rows(&self) -> Vec<Ref> {
         self.write.rows()
+    }
+
+    fn needs_the_file(&self) -> bool {
+        self.write.needs_the_file()
     }
 
     fn refuse(&mut self, error: StoreError) {
@@ -234,6 +249,7 @@ async fn run(
     disk: Arc<Disk>,
 ) {
     let _panicked = Panicked(disk.clone());
+    let mut file = SameFile::at(&path);
     let mut conn = None;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -248,7 +264,11 @@ async fn run(
             break;
         }
         let begun = Instant::now();
-        let outcome = commit_batch(&path, &mut conn, &*clock, &mut batch).await;
+        let urgent = batch.iter().any(|task| task.needs_the_file());
+        let outcome = match file.check(urgent) {
+            Ok(()) => commit_batch(&path, &mut conn, &*clock, &mut batch).await,
+            Err(why) => Err(Broken::Disk(why)),
+        };
         if outcome.is_ok() {
             metrics::histogram!("darkroom_commit_duration_seconds")
                 .record(begun.elapsed().as_secs_f64());

@@ -204,6 +204,11 @@ fn an_empty_database_beside_an_old_file_is_closed() {
     let world = world_with_a_past();
     std::fs::remove_file(world.data().join("darkroom.db")).unwrap();
     assert!(doctor(&world, 1).contains("it was lost"));
+    // One that was made where nothing was, and put here.
+    let other = World::new(&[]);
+    other.run(&NANO);
+    put_back(&world, &copy(&other));
+    by_hand(&world, "delete from jobs");
     closed_until_released(world, "behind");
 }
 
@@ -442,4 +447,37 @@ fn release_is_refused_where_it_makes_no_sense() {
     assert_eq!(world.json(&["release", "--yes", "--without-list"], 0)["released"], true);
     assert_eq!(world.sql(released).as_deref(), Some("1"));
     assert!(said(&world, &["release"], 0).contains("nothing to release"));
+}
+
+/// What is bought goes into the file that everybody sees, or nothing is.
+#[test]
+fn a_database_that_is_replaced_under_the_daemon_ends_it() {
+    let mut world = World::started(&[], "");
+    world.json(&["wait", &world.order(&NANO)], 0);
+    let path = world.data().join("darkroom.db");
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::copy(&aside, &path).unwrap();
+    let ready = world.get("/readyz");
+    assert_eq!(ready["ready"], false, "{ready}");
+    let said = ready["database"].as_str().unwrap();
+    assert!(said.contains("no longer the database that is open"), "{said}");
+    assert_eq!(world.ended(), Some(6));
+}
+
+#[test]
+fn no_new_database_is_made_where_one_was() {
+    let mut world = World::started(&[], "");
+    world.json(&["wait", &world.order(&NANO)], 0);
+    world.stop();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(world.data().join(format!("darkroom.db{suffix}")));
+    }
+    for args in [&["serve"][..], &NANO] {
+        let out = world.run(args);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("one was here") && said.contains("highwater"), "{said}");
+    }
+    assert!(!world.data().join("darkroom.db").exists());
 }

@@ -19,7 +19,7 @@ pub(super) fn no_database(dir: &Path, report: &mut Report) {
                 "there is none, and the high-water file records {counter} entries about calls to \
                  the vendor: it was lost"
             ),
-            "put the database back; a new one starts in quarantine",
+            "put the database back; no new one is made here unless you remove `highwater`",
         ),
     }
 }

@@ -101,6 +101,11 @@ impl Process {
     pub(crate) fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.ended()
+    }
+
+    /// Waits until it has ended by itself; answers the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         eventually("the process ends", || self.child.try_wait().unwrap()).code()
     }
 
@@ -320,6 +325,11 @@ impl World {
     /// `kill -9` of the daemon.
     pub(crate) fn kill(&mut self) {
         self.daemon.take().unwrap().kill();
+    }
+
+    /// Waits until the daemon has ended by itself; answers the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.daemon.take().unwrap().ended()
     }
 
     /// Stops the daemon in an orderly way.

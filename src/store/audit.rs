@@ -45,7 +45,7 @@ pub struct Parked {
 }
 
 /// One call that was sent, or was about to be.
-#[derive(Clone, Debug, FromRow, Serialize)]
+#[derive(Clone, Debug, Default, FromRow, Serialize)]
 pub struct SentCall {
     /// The intent.
     pub seq: i64,

@@ -79,6 +79,9 @@ impl Diary {
 /// One thing that really happened at the vendor.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Effect {
+    /// Its place in the ledger.
+    #[serde(default)]
+    pub(super) seq: u64,
     pub(super) kind: String,
     pub(super) id: String,
     pub(super) at: i64,

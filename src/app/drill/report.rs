@@ -185,7 +185,14 @@ impl Report {
                     verdict.unseen.len()
                 ),
             ),
-            ("wrongly adopted", verdict.wrongly_adopted.len().to_string()),
+            (
+                "wrongly adopted",
+                format!(
+                    "{} ({} took the network's double of a call seconds before)",
+                    verdict.wrongly_adopted.len(),
+                    verdict.mistaken.len()
+                ),
+            ),
             (
                 "time",
                 format!(

@@ -2,7 +2,7 @@
 
 use super::facts::{Effect, Facts, FileState, Ordered};
 use super::verdict::{Verdict, judge};
-use crate::store::audit::AuditRow;
+use crate::store::audit::{AuditRow, SentCall};
 use serde_json::json;
 
 fn row(kind: &str, id: &str, remote_id: &str, about: &str) -> AuditRow {
@@ -81,7 +81,7 @@ fn counts(change: impl FnOnce(&mut Facts)) -> [usize; 4] {
     let mut facts = facts();
     change(&mut facts);
     let verdict = judge(&facts);
-    let Verdict { lost, duplicated, reported, doubled: _, unseen: _, wrongly_adopted } = &verdict;
+    let Verdict { lost, duplicated, reported, wrongly_adopted, .. } = &verdict;
     [lost.len(), duplicated.len(), reported.len(), wrongly_adopted.len()]
 }
 
@@ -191,6 +191,26 @@ fn what_the_network_delivered_twice_is_no_purchase_of_ours() {
     assert!(verdict.is_good(false) && verdict.unseen.len() == 1);
     again(&mut doubled, None);
     assert_eq!(judge(&doubled).duplicated.len(), 1, "and this one is");
+}
+
+#[test]
+fn a_double_that_the_next_call_took_is_told_apart() {
+    let call = |opened_at| SentCall { subject: "B".into(), opened_at, ..SentCall::default() };
+    let taken = |double_of, opened_at| {
+        let mut facts = facts();
+        facts.effects[0].seq = 7;
+        facts.effects.push(Effect { double_of, seq: 8, ..effect("job-c", "a hat", "image-c") });
+        // The second row was never bought: it holds the double of the first one's call.
+        facts.effects.retain(|effect| effect.id != "job-b");
+        at(&mut facts, "B").remote_id = Some("job-c".into());
+        at(&mut facts, "B0").remote_id = Some("image-c".into());
+        facts.calls.push(call(opened_at));
+        let verdict = judge(&facts);
+        [verdict.mistaken.len(), verdict.wrongly_adopted.len(), verdict.duplicated.len()]
+    };
+    assert_eq!(taken(Some(7), 9_999), [1, 0, 0]);
+    assert_eq!(taken(Some(7), 10_000), [0, 1, 1], "long after that call");
+    assert_eq!(taken(None, 1), [0, 1, 1], "nobody's double");
 }
 
 #[test]

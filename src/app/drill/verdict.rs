@@ -30,6 +30,9 @@ pub(super) struct Verdict {
     /// Trainings whose trigger the network delivered twice. Both have the model's id, and nothing
     /// that the vendor says tells of the second: nobody can report it.
     pub(super) unseen: Vec<Finding>,
+    /// Rows that took the network's double of a call that went out less than ten seconds before their
+    /// own: nothing tells the two apart.
+    pub(super) mistaken: Vec<Finding>,
     /// Rows that hold something of the vendor's that is not theirs.
     pub(super) wrongly_adopted: Vec<Finding>,
 }
@@ -43,6 +46,9 @@ impl Verdict {
             && (duplicates_allowed || self.reported.is_empty())
     }
 }
+
+/// A double of a call so long before another one may be taken for the other one's job (ms).
+const QUICK: i64 = 10_000;
 
 /// The rows and effects, findable.
 pub(super) struct Index<'a> {
@@ -262,8 +268,22 @@ fn check_claims(facts: &Facts, index: &Index<'_>, verdict: &mut Verdict) {
                 },
             },
         };
-        verdict.wrongly_adopted.push(finding(&row.id, format!("the {} {what}", row.kind)));
+        let finding = finding(&row.id, format!("the {} {what}", row.kind));
+        match took_a_double(facts, index, row) {
+            true => verdict.mistaken.push(finding),
+            false => verdict.wrongly_adopted.push(finding),
+        }
     }
+}
+
+/// Whether a row holds the network's double of a call that went out a moment before its own.
+fn took_a_double(facts: &Facts, index: &Index<'_>, row: &AuditRow) -> bool {
+    let Some(double) = index.effect_of(row) else { return false };
+    let first = facts.effects.iter().find(|effect| Some(effect.seq) == double.double_of);
+    let own = facts.calls.iter().filter(|call| call.subject == row.id);
+    first.is_some_and(|first| {
+        own.map(|call| call.opened_at - first.at).any(|after| (0..QUICK).contains(&after))
+    })
 }
 
 /// One effect for one piece of work, and a row that knows of it.
@@ -293,6 +313,12 @@ fn check_effects(facts: &Facts, index: &Index<'_>, verdict: &mut Verdict) {
         let unclaimed = effects.iter().filter(|effect| !claimed(effect));
         for effect in unclaimed.rev().take(too_many) {
             let about = finding(&effect.id, format!("a second time: {piece}"));
+            // Told already, beside the row that took it.
+            let holder =
+                |row: &&AuditRow| row.kind == "job" && row.remote_id.as_deref() == Some(&effect.id);
+            if facts.rows.iter().filter(holder).any(|row| took_a_double(facts, index, row)) {
+                continue;
+            }
             match facts.unclaimed.contains(&effect.id) {
                 // Whichever of the two the row has, the other one is the double.
                 true if doubles > 0 => {

@@ -96,6 +96,8 @@ pub(super) struct Vendor {
     pub(super) conflict_leaves: &'static str,
     /// Whether the list fails.
     pub(super) list_fails: bool,
+    /// So many requests, whatever they are, get a 401.
+    pub(super) refuses: u32,
     /// Every request, as method and path.
     pub(super) asked: Vec<String>,
     /// From when on the list was asked for, each time.
@@ -165,11 +167,16 @@ impl Vendor {
     }
 
     fn answer(&mut self, method: &str, path: &str, query: &str, now: Millis) -> (u16, Value) {
+        if self.refuses > 0 {
+            self.refuses -= 1;
+            return (401, json!({ "status": "NOK", "message": "invalid key" }));
+        }
         let words: Vec<&str> = path.trim_start_matches("/api/").split('/').collect();
         match (method, words.as_slice()) {
             ("POST", [kind @ ("images" | "videos"), "generation"]) => {
                 self.buy(if *kind == "images" { "images" } else { "videos" }, now)
             }
+            ("GET", ["ping"]) => ok(json!({})),
             ("GET", ["jobs"]) => self.list(query),
             ("GET", ["jobs", id]) => self.record(id),
             ("GET", ["models", id]) => ok(json!({ "id": id, "status": self.model })),

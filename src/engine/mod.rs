@@ -14,6 +14,7 @@ pub mod fetch;
 pub mod gap;
 pub mod governor;
 pub mod guard;
+mod key;
 pub mod lists;
 pub mod looks;
 pub mod perform;
@@ -32,6 +33,8 @@ mod whose;
 #[cfg(test)]
 mod bench_tests;
 #[cfg(test)]
+mod key_tests;
+#[cfg(test)]
 mod money_tests;
 #[cfg(test)]
 mod training_tests;
@@ -43,7 +46,7 @@ use crate::domain::ids::{Id, Millis};
 use crate::domain::schedule::Timing;
 use crate::domain::work::{Kind, Work};
 use crate::store::apply::{Apply, Facts};
-use crate::store::settings::{BY_KEY_CHECK, ClearPause, PutSetting, SetPause, Switch};
+use crate::store::settings::PutSetting;
 use crate::store::{Store, StoreError};
 use crate::vendor::{Client, MediaClient, Reply};
 use governor::Governor;
@@ -124,6 +127,8 @@ pub struct Engine {
     last_looks: Mutex<std::collections::HashMap<Id, i64>>,
     /// What has failed for how long.
     failing: Mutex<failing::Failing>,
+    /// What the vendor said last of the key.
+    key: tokio::sync::Mutex<key::Asked>,
     /// Trainings whose model's status is waited for.
     followed: Mutex<delay::Followed>,
     /// What looks for calls in doubt need not read again.
@@ -175,6 +180,7 @@ impl Engine {
             last_looks: Mutex::default(),
             failing: Mutex::default(),
             followed: Mutex::default(),
+            key: tokio::sync::Mutex::default(),
             ended: Mutex::default(),
             storage: storage::Storage::default(),
             watch: Mutex::default(),
@@ -277,14 +283,7 @@ impl Engine {
             return Err(not_sent(format!("storing failed, so nothing more is asked: {why}")));
         }
         let result = call.await;
-        if let Some(health) = self.governor.note(&result) {
-            match &health.problem {
-                Some(problem) => tracing::warn!("the vendor cannot be reached: {problem}"),
-                None => tracing::info!("the vendor answers again"),
-            }
-            let value = serde_json::to_value(&health).unwrap_or_default();
-            self.put("vendor.health", value).await;
-        }
+        self.note_health(&result).await;
         if let Err(failure) = &result {
             tracing::debug!(
                 class = failure.class.as_str(),
@@ -292,54 +291,30 @@ impl Engine {
                 "vendor call failed: {}",
                 failure.message
             );
-            if failure.class == FailureClass::Unauthorized {
-                self.pause_both(&failure.message).await;
-            }
         }
-        result
+        match result {
+            Err(failure) if failure.class == FailureClass::Unauthorized => {
+                Err(self.ask_about_the_key(failure).await)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the vendor answers, as far as this call tells.
+    async fn note_health<T>(&self, result: &std::result::Result<Reply<T>, Failure>) {
+        if let Some(health) = self.governor.note(result) {
+            match &health.problem {
+                Some(problem) => tracing::warn!("the vendor cannot be reached: {problem}"),
+                None => tracing::info!("the vendor answers again"),
+            }
+            let value = serde_json::to_value(&health).unwrap_or_default();
+            self.put("vendor.health", value).await;
+        }
     }
 
     async fn put(&self, name: &'static str, value: serde_json::Value) {
         if let Err(error) = self.store.writer().write(PutSetting { name, value }).await {
             tracing::warn!("the setting {name} could not be stored: {error}");
-        }
-    }
-
-    /// A refused key stops everything and fails nothing.
-    async fn pause_both(&self, message: &str) {
-        let reason = key_refused(message);
-        for switch in Switch::ALL {
-            let pause = SetPause { switch, reason: reason.clone(), by: BY_KEY_CHECK.to_owned() };
-            if let Err(error) = self.store.writer().write(pause).await {
-                tracing::warn!("the pause could not be stored: {error}");
-            }
-        }
-        tracing::error!("{reason}");
-    }
-
-    /// Asks the vendor whether it takes the key; if so, pauses for a refused one are lifted.
-    ///
-    /// Also learns the vendor's clock before the first intent needs it.
-    pub async fn probe_key(&self) {
-        if let Err(failure) = self.call(self.client.ping()).await {
-            tracing::debug!("the ping failed: {}", failure.message);
-            return;
-        }
-        self.key_works().await;
-    }
-
-    /// Lifts pauses for a refused key: the vendor has just taken it.
-    pub async fn key_works(&self) {
-        for switch in Switch::ALL {
-            let lift = ClearPause { switch, only_by: Some(BY_KEY_CHECK) };
-            match self.store.writer().write(lift).await {
-                Ok(true) => {
-                    tracing::info!("the key works: {} goes on", switch.as_str());
-                    self.wake();
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!("a pause could not be lifted: {error}"),
-            }
         }
     }
 
@@ -391,12 +366,4 @@ fn useless_list(why: &str) -> Failure {
 fn not_sent(message: String) -> Failure {
     let class = FailureClass::NotSent;
     Failure { class, message, http_status: None, reply: None, retry_after: None }
-}
-
-/// The sentence that a pause for a refused key carries.
-pub(crate) fn key_refused(message: &str) -> String {
-    format!(
-        "the vendor refuses the API key ({message}); put the right one in place and restart the \
-         daemon"
-    )
 }

@@ -77,7 +77,7 @@ pub async fn start(
                     engine.sweep().await;
                 }
             }
-            if probe.due(now) {
+            if probe.due(now) || engine.key_is_due().await {
                 engine.probe_key().await;
             }
             if checkpoint.due(now)

@@ -407,7 +407,7 @@ fn pauses(kind: Kind, failure: &Failure) -> Vec<(Switch, &'static str, String)> 
         // Preparing a file is not spending, whatever the vendor calls its refusal.
         FailureClass::InsufficientCredits if kind == Kind::Output => Vec::new(),
         FailureClass::Unauthorized => {
-            let reason = super::key_refused(&failure.message);
+            let reason = super::key::key_refused(&failure.message);
             Switch::ALL.map(|switch| (switch, BY_KEY_CHECK, reason.clone())).to_vec()
         }
         FailureClass::InsufficientCredits => vec![(

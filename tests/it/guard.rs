@@ -530,8 +530,8 @@ fn secrets_are_nowhere() {
     for path in looks.iter().chain(&about) {
         places.push((path.clone(), world.get(path).to_string().into_bytes()));
     }
-    // A refused key is a reason to speak of it.
-    world.vendor.fault(&["unauthorized,times=1"]);
+    // A refused key is a reason to speak of it: the call, and the question about that.
+    world.vendor.fault(&["unauthorized,times=2"]);
     let photo = photos.join("portrait-01.jpg");
     let upload = ["upload", photo.to_str().unwrap(), "--model", model, "--type", "reference"];
     world.json(&upload, 0);

@@ -72,15 +72,14 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
             args
         };
         let mut ended = world.run(&args, None).await?;
-        // Others go on ordering, and what they made is named when it stands in the way.
+        // What stands in the way is named: what others ordered meanwhile, or what another row keeps.
         for _ in 0..PATIENCE {
-            let named = named_in(&ended.stderr);
-            if !args.contains(&"--resubmit".to_owned()) || named.is_empty() {
+            let answers = answers_to(&ended.stderr, &one.id);
+            if answers.is_empty() {
                 break;
             }
-            for other in named {
-                let not_this = ["resolve", &one.id, "--not-this", &other];
-                world.run(&not_this.map(str::to_owned), None).await?;
+            for answer in answers {
+                world.run(&answer, None).await?;
             }
             ended = world.run(&args, None).await?;
         }
@@ -94,8 +93,43 @@ pub(super) async fn decide(world: &World, parked: &[Parked]) -> Result<(), CliEr
     Ok(())
 }
 
-/// The vendor's jobs that a sentence names.
-fn named_in(sentence: &str) -> BTreeSet<String> {
-    let words = sentence.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-    words.filter(|word| word.starts_with("job_")).map(str::to_owned).collect()
+/// What a refusal asks to be said first: that jobs which it names are not this row's, or not another's.
+fn answers_to(refusal: &str, id: &str) -> Vec<Vec<String>> {
+    let not_this = |row: &str, remote: &str| {
+        ["resolve", row, "--not-this", remote].map(str::to_owned).to_vec()
+    };
+    let said = |command: &str| {
+        let words: Vec<&str> = command.split(' ').collect();
+        match words.as_slice() {
+            ["darkroom", "resolve", row, "--not-this", remote] if remote.starts_with("job_") => {
+                Some(not_this(row, remote))
+            }
+            _ => None,
+        }
+    };
+    let commands: Vec<_> = refusal.split('`').filter_map(said).collect();
+    if !commands.is_empty() || !refusal.contains("not bought again") {
+        return commands;
+    }
+    let words = refusal.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("job_")).collect();
+    named.into_iter().map(|remote| not_this(id, remote)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answers_to;
+
+    #[test]
+    fn the_person_says_what_a_refusal_asks_for() {
+        let kept = "the vendor's job_9 is what the job R2 may have bought; if it is not, say `darkroom \
+                    resolve R2 --not-this job_9` first";
+        assert_eq!(answers_to(kept, "R1"), [["resolve", "R2", "--not-this", "job_9"]]);
+        let named = "the job R1 is not bought again while the vendor has what it may have bought already: \
+                     job_7 (10 credits), job_8 (1 credits); `darkroom resolve R1 --adopt REMOTE` takes \
+                     one over, `darkroom resolve R1 --not-this REMOTE` says that one is not it";
+        let each = ["job_7", "job_8"].map(|job| ["resolve", "R1", "--not-this", job]);
+        assert_eq!(answers_to(named, "R1"), each);
+        assert!(answers_to("error: something else about job_7", "R1").is_empty());
+    }
 }

@@ -27,6 +27,9 @@ pub(crate) enum Unknowable {
     FirstOfModel,
     /// A database put back on a shared account.
     PutBackShared,
+    /// A database put back, at a vendor whose clock went back by more than the twelve hours within which
+    /// anything is believed.
+    PutBackFar,
 }
 
 impl Truth {
@@ -47,6 +50,9 @@ impl Truth {
                 vendor.jobs.iter().any(|job| job.maker == Maker::Stranger && job.made_at <= now);
             // What the database has forgotten and no list shows any more, nobody can know.
             let gone = job.listed_at.is_none() || vendor.is_beyond_reach(job, now);
+            if job.filtered_at < job.made_at - 12 * HOUR {
+                return Some(Unknowable::PutBackFar);
+            }
             return match (strangers, gone) {
                 (true, _) => Some(Unknowable::PutBackShared),
                 (false, true) => Some(Unknowable::FirstLack),

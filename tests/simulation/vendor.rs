@@ -37,7 +37,7 @@ pub(crate) struct Job {
     pub(crate) double: bool,
     number: u64,
     created_at: Option<Millis>,
-    filtered_at: Millis,
+    pub(crate) filtered_at: Millis,
     ends_at: Millis,
 }
 

@@ -108,6 +108,14 @@ fn what_is_neither_prevented_nor_named_is_not_excused() {
     }
 }
 
+/// A database that is put back, at a vendor whose other clocks hide what came since.
+#[test]
+fn the_promises_hold_where_a_database_is_put_back() {
+    let put_back = |world: &World| world.name.contains("filter -5 h + put back");
+    let all: Vec<World> = chosen(pairs()).into_iter().filter(put_back).collect();
+    assert_kept(&all, from_env("DARKROOM_SIM_SEEDS", SEEDS));
+}
+
 #[test]
 fn the_promises_hold_in_pairs_of_troubles() {
     // A different dozen of the pairs is drawn for each first seed, unless a world is named.

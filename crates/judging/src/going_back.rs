@@ -4,9 +4,10 @@
 use crate::fit::{self, Call, Candidate, Effect, Fit, Ground};
 use crate::{DAY, HOUR, Millis};
 
-/// The list at a start begins so much before the last one, in case that one came too early for what
-/// lagged.
-const OVERLAP: Millis = HOUR;
+/// The list at a start begins so much before the last one: an hour, in case that one came too early for
+/// what lagged, and twelve, because the clock that filters the list may be behind by so much and nothing
+/// shows it.
+const OVERLAP: Millis = 13 * HOUR;
 
 /// Calls without a job explain one each for so long.
 const WITHIN: Millis = 7 * DAY;
@@ -14,7 +15,7 @@ const WITHIN: Millis = 7 * DAY;
 /// What a start has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Jobs that the first whole list shows, asked from an hour before the last one's end, that no
+    /// Jobs that the first whole list shows, asked from thirteen hours before the last one's end, that no
     /// earlier list showed and no row claims.
     pub new: Vec<String>,
     /// How long before that end each call without a job went out (ms): in doubt, absent, parked or
@@ -148,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_of_overlap_and_a_week_of_calls() {
-        assert_eq!((from(DAY), calls_since(8 * DAY)), (DAY - HOUR, DAY));
+    fn hours_of_overlap_and_a_week_of_calls() {
+        assert_eq!((from(DAY), calls_since(8 * DAY)), (11 * HOUR, DAY));
     }
 
     #[test]

@@ -63,5 +63,5 @@ impl Engine {
 
 /// A share of all ids, spread evenly.
 fn one_in(id: Id) -> bool {
-    id.0.as_u128() % ONE_IN == 0
+    id.0.as_u128().is_multiple_of(ONE_IN)
 }

@@ -34,7 +34,7 @@ impl Asked {
     }
 
     fn is_due(&self, at: Millis) -> bool {
-        let wait = (AGAIN << self.refused.clamp(1, 8) - 1).min(AGAIN_AT_MOST);
+        let wait = (AGAIN << (self.refused.clamp(1, 8) - 1)).min(AGAIN_AT_MOST);
         matches!(self.last, Some((last, false)) if at - last >= wait)
     }
 }

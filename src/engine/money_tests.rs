@@ -164,13 +164,13 @@ async fn windows_begin_earlier_by_what_the_vendors_clock_is_behind() {
     let last: crate::store::listing::LastListing =
         bench.engine.store.setting(crate::store::listing::LAST).await.unwrap().unwrap();
     assert_eq!((last.start, last.since), (NOW - DAY - 3 * HOUR, NOW - DAY), "by our clock");
-    // The next start compares from an hour before what was covered, by the vendor's clock.
+    // The next start compares from thirteen hours before what was covered, by the vendor's clock.
     let boot = Boot { version: "test", settings: vec![] };
     let recover = Recover { timing: Timing::default() };
     bench.engine.store.writer().write(Start { boot, recover }).await.unwrap();
     bench.engine.compared.store(false, std::sync::atomic::Ordering::Release);
     let from = super::gap::unlisted_from(&bench.engine.store).await.unwrap();
-    assert_eq!(from, Some(NOW - HOUR - 3 * HOUR), "what came to light");
+    assert_eq!(from, Some(NOW - 13 * HOUR - 3 * HOUR), "what came to light");
     let clocks = bench.engine.before_a_list().await.unwrap().clocks;
     assert_eq!(bench.engine.compare_from(&clocks).await.unwrap(), from, "what is compared");
 }

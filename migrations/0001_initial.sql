@@ -136,6 +136,7 @@ CREATE INDEX models_look    ON models(due_at, id) WHERE state IN ('in_doubt','co
 CREATE INDEX models_running ON models(id, due_at) WHERE state = 'running';
 CREATE INDEX models_submitting ON models(id) WHERE state = 'submitting';
 CREATE INDEX models_attention ON models(id) WHERE state = 'attention';
+CREATE INDEX models_unsent ON models(created_at) WHERE state = 'queued' AND failures > 0;
 CREATE INDEX models_by_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX models_remote_id ON models(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 
@@ -194,6 +195,7 @@ CREATE INDEX uploads_look    ON uploads(due_at, id) WHERE state IN ('in_doubt','
 CREATE INDEX uploads_running ON uploads(id, due_at) WHERE state = 'running';
 CREATE INDEX uploads_submitting ON uploads(id) WHERE state = 'submitting';
 CREATE INDEX uploads_attention ON uploads(id) WHERE state = 'attention';
+CREATE INDEX uploads_unsent ON uploads(created_at) WHERE state = 'queued' AND failures > 0;
 CREATE INDEX uploads_by_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX uploads_remote_id ON uploads(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 CREATE INDEX uploads_model ON uploads(model_id);
@@ -249,6 +251,7 @@ CREATE INDEX trainings_look    ON trainings(due_at, id) WHERE state IN ('in_doub
 CREATE INDEX trainings_running ON trainings(id, due_at) WHERE state = 'running';
 CREATE INDEX trainings_submitting ON trainings(id) WHERE state = 'submitting';
 CREATE INDEX trainings_attention ON trainings(id) WHERE state = 'attention';
+CREATE INDEX trainings_unsent ON trainings(created_at) WHERE state = 'queued' AND failures > 0;
 CREATE INDEX trainings_model ON trainings(model_id);
 -- A second purchase of the same training must be impossible while one is open.
 CREATE UNIQUE INDEX trainings_one_live_per_model ON trainings(model_id) WHERE finished_at IS NULL;
@@ -311,6 +314,7 @@ CREATE INDEX jobs_look    ON jobs(due_at, id) WHERE state IN ('in_doubt','collec
 CREATE INDEX jobs_running ON jobs(id, due_at) WHERE state = 'running';
 CREATE INDEX jobs_submitting ON jobs(id) WHERE state = 'submitting';
 CREATE INDEX jobs_attention ON jobs(id) WHERE state = 'attention';
+CREATE INDEX jobs_unsent ON jobs(created_at) WHERE state = 'queued' AND failures > 0;
 CREATE INDEX jobs_by_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL;
 CREATE UNIQUE INDEX jobs_remote_id ON jobs(remote_id) WHERE remote_id IS NOT NULL AND retried_by IS NULL;
 -- What the vendor must know still, newest first.

@@ -120,7 +120,9 @@ SELECT w.kind, w.id, w.label, w.next_at, coalesce(
       'the vendor cannot be reached; it is sent as soon as the vendor answers: ' ||
       (SELECT json_extract(value, '$.problem') FROM settings WHERE name = 'vendor.health')
     WHEN w.kind IN ('training','job') AND EXISTS (SELECT 1 FROM intents WHERE lane = 'paid' AND lane_free_at IS NULL) THEN
-      'waits its turn: another paid call is being sent or clarified'
+      'waits its turn: the ' || (SELECT i.kind || ' ' || i.subject ||
+        CASE WHEN i.doubt_at IS NULL THEN ' is being sent' ELSE ', whose reply was lost, is being looked for' END
+       FROM intents i WHERE i.lane = 'paid' AND i.lane_free_at IS NULL)
     WHEN w.kind = 'job' AND (SELECT count(*) FROM jobs WHERE state = 'running') >=
       coalesce((SELECT json_extract(value, '$.open_jobs') FROM settings WHERE name = 'limits'), 20) THEN
       'waits its turn: as many jobs are open at the vendor as limits.open_jobs allows'
@@ -269,9 +271,11 @@ WHERE l.history = 0 AND l.claimed_by IS NULL
   AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.remote_id = l.remote_id);
 
 -- What waits for a person: rows in attention, calls in doubt about which a person is asked although
--- the looking goes on, jobs at the vendor that may have been bought twice, jobs of others (one row
--- for all of them), jobs that the vendor's list lacks, and a list that cannot be read for hours.
--- kind `listed`: no row of ours.
+-- the looking goes on, rows that could not be sent for a day, jobs at the vendor that may have been
+-- bought twice, jobs of others (one row for all of them), jobs that the vendor's list lacks, a list
+-- that cannot be read for hours; and what holds everything up: a quarantine, an account that nobody
+-- knows to be ours, a pause that the daemon made, a vendor that has been silent for hours.
+-- kind `listed`: a job at the vendor or its list; `daemon`: what holds everything up.
 CREATE VIEW attention AS
 SELECT w.id, w.kind, w.label, w.error AS why, w.error_class AS reason, w.remote_id,
   strftime('%Y-%m-%d %H:%M:%S', w.updated_at / 1000, 'unixepoch') AS since,
@@ -316,7 +320,46 @@ SELECT 'list', 'listed', 'the vendor''s job list',
   'unreadable', NULL,
   strftime('%Y-%m-%d %H:%M:%S', json_extract(s.value, '$.since') / 1000, 'unixepoch'), NULL, NULL, NULL,
   json_extract(s.value, '$.since')
-FROM settings s WHERE s.name = 'list.unreadable' AND json_extract(s.value, '$.asked') = 1;
+FROM settings s WHERE s.name = 'list.unreadable' AND json_extract(s.value, '$.asked') = 1
+UNION ALL
+SELECT q.id, q.kind, (SELECT n.label FROM named n WHERE n.id = q.id AND n.kind = q.kind),
+  'it has been waiting for a day and the last try did not get through: ' || coalesce(q.note, 'no reason is known') ||
+    '; it is tried again by itself, `darkroom cancel ' || q.id || '` takes it back',
+  'unsent', NULL, strftime('%Y-%m-%d %H:%M:%S', q.created_at / 1000, 'unixepoch'), NULL, NULL, NULL, q.created_at
+FROM (SELECT 'model' AS kind, id, note, created_at FROM models WHERE state = 'queued' AND failures > 0
+  UNION ALL SELECT 'upload', id, note, created_at FROM uploads WHERE state = 'queued' AND failures > 0
+  UNION ALL SELECT 'training', id, note, created_at FROM trainings WHERE state = 'queued' AND failures > 0
+  UNION ALL SELECT 'job', id, note, created_at FROM jobs WHERE state = 'queued' AND failures > 0) q
+  CROSS JOIN clock c WHERE q.created_at <= c.now_ms - 86400000
+UNION ALL
+SELECT 'quarantine', 'daemon', 'the quarantine of this database',
+  'nothing is sent: ' || json_extract(s.value, '$.reason') || '; `darkroom doctor` explains, `darkroom release` opens it',
+  'quarantine', NULL, strftime('%Y-%m-%d %H:%M:%S', json_extract(s.value, '$.at') / 1000, 'unixepoch'),
+  NULL, NULL, NULL, json_extract(s.value, '$.at')
+FROM settings s WHERE s.name = 'quarantine'
+UNION ALL
+SELECT 'account', 'daemon', 'whose account this is', 'nothing is sent: ' || json_extract(s.value, '$.reason'),
+  'account', NULL, strftime('%Y-%m-%d %H:%M:%S', s.updated_at / 1000, 'unixepoch'), NULL, NULL, NULL, s.updated_at
+FROM settings s WHERE s.name = 'account.unsettled' AND json_extract(s.value, '$.class') = 'undecided'
+  AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'quarantine')
+UNION ALL
+SELECT substr(s.name, 7), 'daemon', 'the pause of ' || substr(s.name, 7),
+  substr(s.name, 7) || ' is paused: ' || json_extract(s.value, '$.reason') ||
+    CASE json_extract(s.value, '$.by') WHEN 'disk' THEN '; it goes on by itself once there is room'
+      ELSE '; `darkroom resume ' || substr(s.name, 7) || '` once that is mended' END,
+  CASE json_extract(s.value, '$.by') WHEN 'disk' THEN 'disk' WHEN 'daemon' THEN 'credits' ELSE 'key' END, NULL,
+  strftime('%Y-%m-%d %H:%M:%S', json_extract(s.value, '$.at') / 1000, 'unixepoch'), NULL, NULL, NULL,
+  json_extract(s.value, '$.at')
+FROM settings s WHERE s.name IN ('pause.spending','pause.watching')
+  AND json_extract(s.value, '$.by') IN ('key check','daemon','disk')
+UNION ALL
+SELECT 'vendor', 'daemon', 'the vendor',
+  'it has not answered for hours, so nothing goes on: ' || coalesce(json_extract(s.value, '$.problem'), 'no reason is known') ||
+    '; it is asked again by itself, `darkroom doctor` tries it now',
+  'unreachable', NULL, strftime('%Y-%m-%d %H:%M:%S', json_extract(s.value, '$.since') / 1000, 'unixepoch'),
+  NULL, NULL, NULL, json_extract(s.value, '$.since')
+FROM settings s CROSS JOIN clock c WHERE s.name = 'vendor.health' AND json_extract(s.value, '$.state') = 'unreachable'
+  AND json_extract(s.value, '$.since') <= c.now_ms - 7200000;
 
 -- The book balances if `difference` is 0 and `accepted` equals `accepted_events`: calls are counted
 -- from the events, what they came to from the ledger.
@@ -326,9 +369,11 @@ CREATE VIEW spend_proof AS SELECT c.paid_calls, b.accepted, b.refused, b.not_sen
   u.possible_duplicate_credits, u.bought_twice, u.bought_twice_credits
 FROM (SELECT
     coalesce(sum(cause = 'send_started'), 0) AS paid_calls,
-    -- What no call of the row can have bought may be taken over too: none went out, or each was refused.
+    -- What no call of the row can have bought may be taken over too: none went out, or each was
+    -- refused. And what a row has may be exchanged for another job, which is no further purchase.
     coalesce(sum(cause = 'accepted' OR cause IN ('found','adopt') AND
       (SELECT sum(p.cause = 'send_started') > sum(p.cause = 'call_failed' AND p.to_state <> 'in_doubt')
+         AND sum(p.cause IN ('accepted','found','adopt')) = 0
        FROM events p WHERE p.subject = e.subject AND p.seq < e.seq)), 0) AS accepted_events
   FROM events e WHERE kind IN ('training','job')) c,
   (SELECT

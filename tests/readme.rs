@@ -9,12 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_darkroom");
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/gateway.md",
     "docs/api.md",
+    "docs/deciding.md",
     "docs/performance.md",
 ];
 /// The tour takes about half a minute; longer than this it hangs.

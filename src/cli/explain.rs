@@ -45,6 +45,9 @@ fn lines(story: &Story, look: &Look) -> Vec<String> {
         format!("  why      {}", clean(&item.why)),
         format!("  next     {}", story.next),
     ];
+    // What its own sentence says already is not said twice.
+    let news = story.asked.iter().filter(|asked| !item.why.contains(asked.as_str()));
+    out.extend(news.map(|asked| format!("  asked    {}", clean(asked))));
     if let Some(due) = item.due_at.filter(|_| !story.paused) {
         out.push(format!("  when     {}", look.time(due)));
     }

@@ -5,7 +5,7 @@ use super::out::{self, Look, clean};
 use crate::domain::ids::Id;
 use crate::domain::work::Kind;
 use crate::store::Store;
-use crate::store::report::{Detail, Duty, Item, ListedDuty, Noun};
+use crate::store::report::{Detail, Duty, Item, Noun, OtherDuty};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
 /// Columns of prose, which may be shortened.
@@ -123,7 +123,7 @@ pub async fn print(
 /// As [`out::line`], or a database error.
 pub async fn print_duties(store: &Store, duties: &[Duty], look: &Look) -> Result<(), CliError> {
     let columns = columns(None);
-    let of_listed = |duty: &ListedDuty, column: &str| match column {
+    let of_listed = |duty: &OtherDuty, column: &str| match column {
         "id" => clean(&duty.id),
         "kind" => duty.kind.to_owned(),
         "state" => duty.state.to_owned(),
@@ -136,7 +136,7 @@ pub async fn print_duties(store: &Store, duties: &[Duty], look: &Look) -> Result
         .map(|duty| {
             let cells = columns.iter().map(|column| match duty {
                 Duty::Row(item) => cell(item, column, look),
-                Duty::Listed(duty) => of_listed(duty, column),
+                Duty::Other(duty) => of_listed(duty, column),
             });
             cells.collect()
         })

@@ -239,11 +239,13 @@ pub enum Reason {
     Unfetched,
     /// The vendor's model is not as we left it (inputs, status).
     Mismatch,
+    /// The vendor neither finishes it nor says that it failed; watching goes on, slowly.
+    Stalled,
 }
 
 impl Reason {
     /// Every reason, for the door between rows and types.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
         Self::Dependency,
         Self::Unsendable,
@@ -257,6 +259,7 @@ impl Reason {
         Self::Missing,
         Self::Unfetched,
         Self::Mismatch,
+        Self::Stalled,
     ];
 
     /// The word stored in the database.
@@ -275,6 +278,7 @@ impl Reason {
             Self::Missing => "missing",
             Self::Unfetched => "unfetched",
             Self::Mismatch => "mismatch",
+            Self::Stalled => "stalled",
         }
     }
 

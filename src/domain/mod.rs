@@ -13,4 +13,5 @@ pub mod request;
 pub mod schedule;
 pub mod state;
 pub mod validate;
+pub mod word;
 pub mod work;

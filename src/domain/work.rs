@@ -125,13 +125,14 @@ impl Work {
         let mut next = self.clone();
         let known = match self.state {
             _ if event.is_said() && !self.state.is_terminal() && !self.acts_on_answers() => {
+                next.hear_answer(event);
                 Some(())
             }
             State::Waiting { parents } => next.on_waiting(parents, event, now),
             State::Queued { .. } => next.on_queued(event, now, timing),
             State::Submitting { intent } => next.on_submitting(intent, event, now, timing),
             State::InDoubt { intent, .. } => next.on_in_doubt(intent, event, now, timing),
-            State::Running { .. } => next.on_running(event, now),
+            State::Running { .. } => next.on_running(event, now, timing),
             State::Collecting { missing } => next.on_collecting(missing, event, now),
             State::Fetching { .. } => next.on_fetching(event, now),
             State::Attention { missing } => next.on_attention(missing, event, now, timing),
@@ -245,7 +246,7 @@ impl Work {
         Some(())
     }
 
-    fn on_running(&mut self, event: &Event, now: Millis) -> Option<()> {
+    fn on_running(&mut self, event: &Event, now: Millis, timing: &Timing) -> Option<()> {
         match event {
             Event::LookFailed { until, note } => {
                 self.soft_failure(note);
@@ -261,14 +262,19 @@ impl Work {
             Event::Flagged { flag } => self.flag = Some(flag.clone()),
             Event::VendorDone { outputs } => return self.vendor_done(*outputs, now),
             Event::VendorFailed { message, no_output, .. } => {
-                let reason = if *no_output { Reason::NoOutput } else { Reason::VendorFailed };
-                self.fail(reason, message, now);
+                self.vendor_failed(message, *no_output, now);
             }
             Event::PrepareAgain { note } if self.kind == Kind::Output => {
                 self.prepare_again(note, now);
             }
             Event::NeedsPerson { reason, message } => self.park(*reason, message, 0),
             Event::CancelRequested => self.wish_cancel(now),
+            // What it was bought as has another id than the reply said.
+            Event::Adopt { remote_id, .. } if self.kind == Kind::Job => {
+                self.accepted(remote_id, now, timing);
+            }
+            // It stays at the vendor; `retry` fetches what becomes of it. An output ends with its job.
+            Event::Abandon { by } if self.kind != Kind::Output => self.abandon(by, now),
             _ => return None,
         }
         Some(())
@@ -318,9 +324,27 @@ impl Work {
         timing: &Timing,
     ) -> Option<()> {
         match event {
-            Event::Adopt { remote_id, .. } if self.remote_id.is_none() => {
+            // A job that the vendor has may turn out to be another one there, as long as none of its
+            // files is known.
+            Event::Adopt { remote_id, .. }
+                if self.remote_id.is_none() || (self.kind == Kind::Job && missing == 0) =>
+            {
                 self.error = None;
                 self.accepted(remote_id, now, timing);
+            }
+            // It is still watched, and the vendor has said what became of it.
+            Event::VendorDone { outputs } if self.is_stalled() => {
+                self.error = None;
+                return self.vendor_done(*outputs, now);
+            }
+            Event::VendorFailed { message, no_output, .. } if self.is_stalled() => {
+                self.vendor_failed(message, *no_output, now);
+            }
+            Event::Recovered if self.is_stalled() => {
+                self.error = None;
+                self.clear_trouble();
+                self.flag = None;
+                self.state = State::Running { due: now };
             }
             // A later list settles what was left to a person, until that person decides.
             Event::Found { remote_id, .. } if self.is_undecided() => {
@@ -370,6 +394,16 @@ impl Work {
         }
     }
 
+    /// What waits for a person says what that person has said already.
+    fn hear_answer(&mut self, event: &Event) {
+        if let (State::Attention { .. }, Event::Answered { note, .. }, Some(error)) =
+            (self.state, event, self.error.as_mut())
+            && !error.message.contains(note)
+        {
+            error.message = format!("{}; since then: {note}", error.message);
+        }
+    }
+
     /// A person's word that it is not at the vendor: nothing is looked for any more, and two more
     /// absences are needed before it is asked about again.
     fn resubmit(&mut self, now: Millis) {
@@ -386,6 +420,13 @@ impl Work {
         let reason = self.error.as_ref().map(|error| error.reason);
         let lost = matches!(reason, Some(Reason::Undecidable | Reason::AbsentTwice));
         lost && self.kind == Kind::Job && self.remote_id.is_none()
+    }
+
+    /// Whether a person is asked although it is still watched: the vendor has it and does not say
+    /// what becomes of it.
+    pub fn is_stalled(&self) -> bool {
+        let reason = self.error.as_ref().map(|error| error.reason);
+        matches!(self.state, State::Attention { .. }) && reason == Some(Reason::Stalled)
     }
 
     /// The vendor has it: the end for synchronous effects, the start of watching for others.
@@ -487,6 +528,11 @@ impl Work {
             _ => return None,
         }
         Some(())
+    }
+
+    fn vendor_failed(&mut self, message: &str, no_output: bool, now: Millis) {
+        let reason = if no_output { Reason::NoOutput } else { Reason::VendorFailed };
+        self.fail(reason, message, now);
     }
 
     fn prepare_again(&mut self, note: &str, now: Millis) {

@@ -94,6 +94,10 @@ pub(super) struct Vendor {
     pub(super) model: &'static str,
     /// What a training's trigger makes of that status; the trigger itself is answered with 409.
     pub(super) conflict_leaves: &'static str,
+    /// The status of its jobs; empty: success.
+    pub(super) word: &'static str,
+    /// Whether its jobs show no media.
+    pub(super) bare: bool,
     /// Whether the list fails.
     pub(super) list_fails: bool,
     /// So many requests, whatever they are, get a 401.
@@ -104,7 +108,17 @@ pub(super) struct Vendor {
     pub(super) starts: Vec<Millis>,
     /// Before it answers a request to a path with this ending, once.
     pub(super) hook: Option<Hook>,
+    /// What it does instead of answering, asked with every request: method, path and our time.
+    pub(super) mood: Option<Mood>,
+    /// When the training began whose status its model shows from then on.
+    pub(super) trains: Option<Millis>,
+    /// Where its media are.
+    media: String,
 }
+
+/// The answer that comes instead, or the next paid call's fate.
+pub(super) type Mood =
+    Box<dyn FnMut(&mut Vendor, &str, &str, Millis) -> Option<(u16, Value)> + Send>;
 
 impl Vendor {
     /// Has a job that the list shows.
@@ -159,8 +173,14 @@ impl Vendor {
     fn record(&mut self, id: &str) -> (u16, Value) {
         match self.jobs.iter().find(|job| job.id == id) {
             Some(job) => {
-                let medium = json!([{ "id": format!("of_{id}"), "url": "http://127.0.0.1:1/x" }]);
-                ok(json!({ "jobId": id, "status": "success", job.media: medium }))
+                let url = match self.media.as_str() {
+                    "" => "http://127.0.0.1:1/x".to_owned(),
+                    media => format!("{media}/media/{id}.png"),
+                };
+                let medium = json!([{ "id": format!("of_{id}"), "url": url }]);
+                let medium = if self.bare { json!([]) } else { medium };
+                let word = if self.word.is_empty() { "success" } else { self.word };
+                ok(json!({ "jobId": id, "status": word, job.media: medium }))
             }
             None => (404, json!({ "status": "NOK" })),
         }
@@ -171,6 +191,13 @@ impl Vendor {
             self.refuses -= 1;
             return (401, json!({ "status": "NOK", "message": "invalid key" }));
         }
+        if let Some(mut mood) = self.mood.take() {
+            let instead = mood(self, method, path, now);
+            self.mood = Some(mood);
+            if let Some(instead) = instead {
+                return instead;
+            }
+        }
         let words: Vec<&str> = path.trim_start_matches("/api/").split('/').collect();
         match (method, words.as_slice()) {
             ("POST", [kind @ ("images" | "videos"), "generation"]) => {
@@ -179,10 +206,22 @@ impl Vendor {
             ("GET", ["ping"]) => ok(json!({})),
             ("GET", ["jobs"]) => self.list(query),
             ("GET", ["jobs", id]) => self.record(id),
-            ("GET", ["models", id]) => ok(json!({ "id": id, "status": self.model })),
+            ("GET", ["models", id]) => {
+                let trained = self.trains.filter(|_| !self.media.is_empty());
+                let status = match trained {
+                    Some(at) if now - at >= 25 * 60_000 => "ready",
+                    Some(_) => "training",
+                    None => self.model,
+                };
+                ok(json!({ "id": id, "status": status }))
+            }
             ("GET", ["models", _, "images"]) => ok(json!({ "images": [] })),
             ("GET", ["models", _, "train"]) if self.conflict_leaves.is_empty() => {
-                match self.deeds.pop_front() {
+                let deed = self.deeds.pop_front();
+                if !matches!(deed, Some(Deed::LoseRequest)) {
+                    self.trains = self.trains.or(Some(now));
+                }
+                match deed {
                     None => ok(json!({})),
                     Some(_) => (500, json!({ "status": "NOK" })),
                 }
@@ -206,6 +245,12 @@ async fn serve(Shared((vendor, clock)): Shared<Desk>, request: Request) -> Respo
     let (method, path) = (request.method().as_str(), request.uri().path());
     let mut vendor = vendor.lock().unwrap();
     vendor.asked.push(format!("{method} {path}"));
+    if path.contains("/media/") {
+        return Response::builder()
+            .header("content-type", "image/png")
+            .body(a_png().into())
+            .unwrap();
+    }
     if vendor.hook.as_ref().is_some_and(|(ending, _)| path.ends_with(ending)) {
         let (_, hook) = vendor.hook.take().unwrap();
         hook(&mut vendor, &clock);
@@ -215,10 +260,19 @@ async fn serve(Shared((vendor, clock)): Shared<Desk>, request: Request) -> Respo
     Response::builder().status(status).header("date", "-").body(body.to_string().into()).unwrap()
 }
 
+/// A picture as the vendor makes them.
+fn a_png() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let drawn = crate::files::samples::draw(1, 8, 8);
+    drawn.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
 pub(super) struct Bench {
     pub(super) engine: Arc<Engine>,
     pub(super) clock: Arc<Turned>,
     vendor: Arc<Mutex<Vendor>>,
+    url: url::Url,
     _folder: tempfile::TempDir,
 }
 
@@ -241,9 +295,15 @@ impl Bench {
         let boot = store.writer().write(Boot { version: "test", settings: vec![] }).await.unwrap();
         let key = secrecy::SecretString::from("a-key");
         let client = Client::new(&ClientConfig::new(url.clone(), key)).unwrap();
-        let media = MediaClient::new(&MediaConfig::new(url)).unwrap();
+        let media = MediaClient::new(&MediaConfig::new(url.clone())).unwrap();
         let engine = Arc::new(Engine::new(store, client, media, config, boot, clock.clone()));
-        Self { engine, clock, vendor, _folder: folder }
+        Self { engine, clock, vendor, url, _folder: folder }
+    }
+
+    /// From now on its media are there to be fetched, and a training takes 25 minutes.
+    pub(super) fn delivers(&self, mood: Option<Mood>) {
+        let mut vendor = self.vendor();
+        (vendor.media, vendor.mood) = (self.url.to_string(), mood);
     }
 
     pub(super) fn vendor(&self) -> MutexGuard<'_, Vendor> {

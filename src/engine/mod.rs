@@ -27,17 +27,22 @@ pub mod resolve;
 pub mod send;
 pub mod storage;
 pub mod sweep;
+mod unclear;
 pub mod watch;
 mod whose;
 
 #[cfg(test)]
 mod bench_tests;
 #[cfg(test)]
+mod day_tests;
+#[cfg(test)]
 mod key_tests;
 #[cfg(test)]
 mod money_tests;
 #[cfg(test)]
 mod training_tests;
+#[cfg(test)]
+mod unclear_tests;
 
 use crate::config::Config;
 use crate::domain::event::Event;
@@ -150,6 +155,8 @@ pub struct Engine {
     compared: std::sync::atomic::AtomicBool,
     /// Ids in the spill file that no row has taken over.
     spilled: Mutex<Vec<String>>,
+    /// What the vendor says of rows that nobody understands.
+    unclear: Mutex<unclear::Unclear>,
 }
 
 impl Engine {
@@ -192,6 +199,7 @@ impl Engine {
             scrubbed: Mutex::new(0),
             compared: std::sync::atomic::AtomicBool::new(false),
             spilled: Mutex::default(),
+            unclear: Mutex::default(),
         }
     }
 

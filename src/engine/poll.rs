@@ -121,7 +121,11 @@ impl Engine {
         if before.as_deref() != Some(word.as_str()) {
             self.observe(work.kind, work.id, &word).await?;
         }
-        self.going_on(work, training_flag(work, &word, self.now(), self.timing())).await
+        if matches!(status, ModelStatus::Other(_)) {
+            return self.training_unclear(work, reply, &word).await;
+        }
+        self.understood(work.id);
+        self.going_on(work, training_flag(work, self.now(), self.timing())).await
     }
 
     /// What the vendor's record means for a job.
@@ -134,23 +138,25 @@ impl Engine {
         if let Some(model) = job.model_id.as_ref().filter(|_| !job_goes_on(&job.status)) {
             self.note_echo(work.id, model.as_str()).await;
         }
-        let flag = match &job.status {
+        match &job.status {
             JobStatus::Success => return self.job_succeeded(work, job, took).await,
-            JobStatus::Failed => {
+            // A file that is there is paid for, whatever the vendor calls it.
+            JobStatus::Failed if job.images.is_empty() && job.videos.is_empty() => {
                 let reason = job.error.as_deref().unwrap_or("it gave no reason");
                 let message = format!("the vendor says that the job failed: {reason}");
                 let event = Event::VendorFailed { message, no_output: false, reply: clip(job) };
                 let facts = Facts { remote_status: Some("failed".to_owned()), ..Facts::default() };
                 return self.apply_with(Kind::Job, work.id, event, facts).await.map(drop);
             }
-            JobStatus::Created | JobStatus::Queued | JobStatus::Running => None,
-            JobStatus::Other(word) => Some(unknown_status(word)),
-        };
+            JobStatus::Created | JobStatus::Queued | JobStatus::Running => {}
+            JobStatus::Failed | JobStatus::Other(_) => return self.job_unclear(work, job).await,
+        }
+        self.understood(work.id);
         let word = job_word(&job.status);
         if self.store.job_status(work.id).await?.as_deref() != Some(word.as_str()) {
             self.observe(work.kind, work.id, &word).await?;
         }
-        self.going_on(work, flag).await
+        self.going_on(work, None).await
     }
 
     /// Whether a job of a trained model shows the very id that we had sent: only where ids come back
@@ -170,7 +176,12 @@ impl Engine {
         }
     }
 
-    async fn job_succeeded(&self, work: &Work, job: &RemoteJob, took: Option<Took>) -> Result<()> {
+    pub(super) async fn job_succeeded(
+        &self,
+        work: &Work,
+        job: &RemoteJob,
+        took: Option<Took>,
+    ) -> Result<()> {
         let images = job.images.iter().map(|image| NewOutput {
             id: crate::clock::new_id(),
             video: false,
@@ -184,7 +195,7 @@ impl Engine {
             url: video.url.clone(),
         });
         let outputs: Vec<NewOutput> = images.chain(videos).collect();
-        let remote_status = Some("success".to_owned());
+        let remote_status = Some(job_word(&job.status));
         let Ok(count @ 1..) = u32::try_from(outputs.len()) else {
             return self.success_without_media(work, job).await;
         };
@@ -198,6 +209,10 @@ impl Engine {
     /// The record may be ahead of its media: read it again for a while, then give up.
     async fn success_without_media(&self, work: &Work, job: &RemoteJob) -> Result<()> {
         let now = self.now();
+        if work.is_stalled() {
+            let lasts = self.has_said_so(work.id, NO_MEDIA_YET.to_owned());
+            return if lasts { self.no_media(work, job).await } else { Ok(()) };
+        }
         // Other trouble before this one (a job not found for a while) is over.
         let since = match work.note.as_deref() {
             Some(NO_MEDIA_YET) => work.trouble_since,
@@ -207,25 +222,23 @@ impl Engine {
             }
             None => None,
         };
-        let event = match since {
-            Some(since)
-                if work.failures >= MEDIA_MAY_LAG
-                    && now - since >= i64::from(MEDIA_MAY_LAG) * self.timing().poll_job =>
-            {
-                Event::VendorFailed {
-                    message:
-                        "the vendor says success and delivers no image or video; `darkroom retry` \
-                          asks for them again, `--resubmit` buys again"
-                            .to_owned(),
-                    no_output: true,
-                    reply: clip(job),
-                }
-            }
-            _ => Event::LookFailed {
-                until: now + self.timing().poll_job,
-                note: NO_MEDIA_YET.to_owned(),
-            },
-        };
+        let lasts = since.is_some_and(|since| {
+            let least = i64::from(MEDIA_MAY_LAG) * self.timing().poll_job;
+            work.failures >= MEDIA_MAY_LAG && now - since >= least
+        });
+        if lasts {
+            return self.no_media(work, job).await;
+        }
+        let until = now + self.timing().poll_job;
+        let event = Event::LookFailed { until, note: NO_MEDIA_YET.to_owned() };
+        self.apply(Kind::Job, work.id, event).await.map(drop)
+    }
+
+    async fn no_media(&self, work: &Work, job: &RemoteJob) -> Result<()> {
+        let message = "the vendor says success and delivers no image or video; `darkroom retry` \
+                       asks for them again, `--resubmit` buys again"
+            .to_owned();
+        let event = Event::VendorFailed { message, no_output: true, reply: clip(job) };
         self.apply(Kind::Job, work.id, event).await.map(drop)
     }
 
@@ -332,6 +345,9 @@ impl Engine {
 
     /// Still running: note a new flag, or that trouble is over; most looks write nothing.
     async fn going_on(&self, work: &Work, flag: Option<String>) -> Result<()> {
+        if work.is_stalled() {
+            return self.stalled_goes_on(work).await;
+        }
         let mut known = work.flag.clone();
         if work.trouble_since.is_some() || (flag.is_none() && known.is_some()) {
             known = self.apply(work.kind, work.id, Event::Recovered).await?.flag;
@@ -358,7 +374,7 @@ impl Engine {
 }
 
 /// The vendor's record as it was understood, short enough to keep.
-fn clip(record: &impl std::fmt::Debug) -> String {
+pub(super) fn clip(record: &impl std::fmt::Debug) -> String {
     format!("{record:?}").chars().take(2_000).collect()
 }
 
@@ -374,21 +390,8 @@ pub(super) fn job_word(status: &JobStatus) -> String {
     .to_owned()
 }
 
-fn unknown_status(word: &str) -> String {
-    match word {
-        "" => "the vendor gives no status".to_owned(),
-        word => format!("the vendor's status {word:?} is not a documented one"),
-    }
-}
-
-fn training_flag(work: &Work, word: &str, now: i64, timing: &schedule::Timing) -> Option<String> {
+fn training_flag(work: &Work, now: i64, timing: &schedule::Timing) -> Option<String> {
     let slow = work.accepted_at.is_some_and(|at| now - at > timing.flag_training_after);
-    if slow {
-        let minutes = timing.flag_training_after / 60_000;
-        return Some(format!("slower than usual: it has run for more than {minutes} minutes"));
-    }
-    match word {
-        "new" | "training" => None,
-        other => Some(unknown_status(other)),
-    }
+    let minutes = timing.flag_training_after / 60_000;
+    slow.then(|| format!("slower than usual: it has run for more than {minutes} minutes"))
 }

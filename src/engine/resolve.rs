@@ -166,7 +166,8 @@ impl Engine {
             _ => false,
         };
         let asked = match &seen.proof {
-            Proof::None { why, .. } if stuck => Some(open.asked.clone().unwrap_or(why.clone())),
+            // What the newest look says.
+            Proof::None { why, .. } if stuck => Some(why.clone()),
             // Not yet healed.
             _ if seen.discredited => open.asked.clone(),
             _ => None,

@@ -276,6 +276,7 @@ impl Engine {
         if let Err(error) = self.sweep_once().await {
             tracing::warn!("the inventory sweep did not get through: {error}");
         }
+        self.look_at_stalled().await;
     }
 
     async fn sweep_once(self: &Arc<Self>) -> Result<()> {

@@ -44,7 +44,8 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
     // Work is accepted and watched in quarantine, so it does not make the daemon unready either.
     let quarantine = engine.quarantine().await.ok().flatten();
     // Nor does what waits for a person: it is only said.
-    let attention = app.store.attention_count().await.ok();
+    let reasons = app.store.attention_reasons().await.ok();
+    let attention = reasons.as_ref().map(|reasons| reasons.values().sum::<i64>());
     // And that nothing can be bought as long as the vendor's list cannot be read.
     let unreadable: Option<Unreadable> = app.store.setting(UNREADABLE).await.ok().flatten();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -61,6 +62,7 @@ async fn readyz(State(app): State<Shared>) -> (StatusCode, Json<Value>) {
         "account": engine.account_word(),
         "quarantine": quarantine,
         "attention": attention,
+        "reasons": reasons,
         "list": unreadable.map_or_else(|| "ok".to_owned(), |list| list.why),
     });
     (status, Json(body))

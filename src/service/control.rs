@@ -5,7 +5,7 @@ use super::{Result, ServiceError};
 use crate::clock::new_id;
 use crate::domain::event::Event;
 use crate::domain::ids::Id;
-use crate::domain::work::{Kind, State};
+use crate::domain::work::{Kind, State, Work};
 use crate::store::Store;
 use crate::store::answers::{Answer, NotThis, Whose};
 use crate::store::cancel::Cancel;
@@ -199,26 +199,7 @@ pub async fn resolving(
     let kind = work_of(noun)?;
     let work = store.load(kind, id).await?.work;
     let label = store.label(noun, id).await?;
-    let decidable = match work.state {
-        State::Attention { .. } | State::InDoubt { .. } => true,
-        // What is known to be there already need not be sent.
-        State::Queued { .. } => kind == Kind::Job && matches!(verdict, Verdict::Adopt(_)),
-        _ => false,
-    };
-    if !decidable {
-        return Err(ServiceError::Conflict(format!(
-            "nothing about the {label} waits for a decision: it is {}",
-            work.state.as_str()
-        )));
-    }
-    if verdict != Verdict::Abandon
-        && let Some(remote) = &work.remote_id
-    {
-        return Err(ServiceError::Conflict(format!(
-            "the vendor has the {label} already, as {remote}; `darkroom retry {id}` looks at it \
-             again, `darkroom resolve {id} --abandon` gives it up"
-        )));
-    }
+    refuse_undecidable(&work, &verdict, &label)?;
     let by = said.by();
     let event = match verdict {
         Verdict::Adopt(remote_id) => {
@@ -239,6 +220,51 @@ pub async fn resolving(
     };
     let (version, actor) = (said.version, said.actor.to_owned());
     Ok(Resolve { kind, id, event, version, actor, timing: *store.timing() })
+}
+
+/// Refuses a verdict about which nothing is to be decided in this state, or that would buy again what
+/// the vendor has.
+fn refuse_undecidable(work: &Work, verdict: &Verdict, label: &str) -> Result<()> {
+    let (kind, id) = (work.kind, work.id);
+    let adopts = matches!(verdict, Verdict::Adopt(_));
+    let decidable = match work.state {
+        State::Attention { .. } | State::InDoubt { .. } => true,
+        // What is known to be there already need not be sent.
+        State::Queued { .. } => kind == Kind::Job && adopts,
+        State::Running { .. } => kind != Kind::Output,
+        _ => false,
+    };
+    if !decidable {
+        let instead = match work.state {
+            State::Running { .. } => ": an output goes with its job".to_owned(),
+            State::Queued { .. } | State::Waiting { .. } => {
+                format!(": `darkroom cancel {id}` takes back what has not been sent")
+            }
+            _ => String::new(),
+        };
+        return Err(ServiceError::Conflict(format!(
+            "nothing about the {label} waits for a decision: it is {}{instead}",
+            work.state.as_str()
+        )));
+    }
+    let Some(remote) = work.remote_id.as_ref().filter(|_| *verdict != Verdict::Abandon) else {
+        return Ok(());
+    };
+    // Once files of a job are known, it is the one that they are of.
+    if adopts && kind == Kind::Job && work.state.waiting_for() == 0 {
+        return Ok(());
+    }
+    let other = match kind {
+        Kind::Job if work.state.waiting_for() == 0 => {
+            ", `--adopt REMOTE` takes another job of the vendor's for it"
+        }
+        _ => "",
+    };
+    Err(ServiceError::Conflict(format!(
+        "the vendor has the {label} already, as {remote}, so it is not bought again; `darkroom retry \
+         {id}` looks at it again once it waits for a person, `darkroom resolve {id} --abandon` gives \
+         it up{other}"
+    )))
 }
 
 /// A person says that a job of the vendor's list is not this row's, ready to be written.
@@ -306,3 +332,7 @@ fn named(text: &str, option: &str) -> Result<String> {
         text => Ok(text.to_owned()),
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

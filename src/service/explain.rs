@@ -25,6 +25,8 @@ pub struct Story {
     pub item: Item,
     /// What happens next, and who has to do something.
     pub next: String,
+    /// What a person is asked about it, as in `/v1/attention`.
+    pub asked: Vec<String>,
     /// Whether nothing happens by itself before a pause is lifted.
     pub paused: bool,
     /// What it waits for, directly or through others.
@@ -73,6 +75,7 @@ pub async fn tell(store: &Store, noun: Noun, id: Id, daemon_running: bool) -> Re
         kind: noun,
         state: item.state.clone(),
         next,
+        asked: store.asked_about(id).await?,
         paused: lifted.is_some() || blocking.is_some(),
         waits_for,
         intent: store.last_intent(id).await?,
@@ -115,12 +118,21 @@ fn when_lifted(item: &Item, pauses: &Pauses) -> Option<String> {
 /// What a person can say about a row that waits for one.
 fn decision(item: &Item) -> String {
     let id = item.id;
+    let files_known = matches!(&item.detail, Detail::Job { outputs, .. } if !outputs.is_empty());
     match (item.kind, &item.remote_id) {
         (Noun::Run, _) => "`darkroom ls attention` shows what needs a person".to_owned(),
-        (_, Some(_)) => format!(
-            "a person decides: `darkroom retry {id}` looks at it again, `darkroom resolve {id} \
-             --abandon` gives it up"
-        ),
+        (kind, Some(_)) => {
+            let adopt = match kind {
+                Noun::Work(Kind::Job) if !files_known => {
+                    ", --adopt REMOTE takes another job of the vendor's for it"
+                }
+                _ => "",
+            };
+            format!(
+                "a person decides: `darkroom retry {id}` looks at it again, `darkroom resolve {id} \
+                 --abandon` gives it up{adopt}"
+            )
+        }
         (_, None) => format!(
             "a person decides: `darkroom resolve {id}` with --adopt REMOTE (this is it), \
              --resubmit (it is not there, send it again) or --abandon (give it up)"
@@ -144,9 +156,21 @@ fn next(item: &Item, daemon_running: bool) -> String {
                 "nothing; `darkroom retry {id} --resubmit` buys it again (without --resubmit, the \
                  same failed job is only read again)"
             ),
+            None if is_fetched_by_retry(item) => format!(
+                "nothing; it was paid for: `darkroom retry {id}` fetches what the vendor makes of it"
+            ),
             None => format!("nothing; `darkroom retry {id}` tries it again"),
         },
         "attention" => decision(item),
+        "running" if daemon_running && may_be_moved(item) => format!(
+            "{}; whoever knows better: `darkroom resolve {id} --abandon` gives it up here{}",
+            by_itself("running"),
+            match item.kind {
+                Noun::Work(Kind::Job) =>
+                    ", --adopt REMOTE takes another job of the vendor's for it",
+                _ => "",
+            }
+        ),
         "in_doubt" if daemon_running => format!(
             "{}; whoever knows better need not wait: `darkroom resolve {id}` with --adopt REMOTE, \
              --resubmit or --abandon",
@@ -158,6 +182,18 @@ fn next(item: &Item, daemon_running: bool) -> String {
             format!("{goes_on}; but no daemon is running: `darkroom serve` starts it")
         }
     }
+}
+
+/// Whether the vendor has had it for so long, or says such things of it, that somebody may want to
+/// step in.
+fn may_be_moved(item: &Item) -> bool {
+    item.kind != Noun::Work(Kind::Output) && (item.flag.is_some() || item.note.is_some())
+}
+
+/// The vendor has it, and was never known to fail it.
+fn is_fetched_by_retry(item: &Item) -> bool {
+    let paid = matches!(item.kind, Noun::Work(Kind::Job | Kind::Training));
+    paid && item.remote_id.is_some() && item.error_class.as_deref() == Some("abandoned")
 }
 
 /// What the vendor failed, it failed for good.

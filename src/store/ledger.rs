@@ -40,6 +40,9 @@ pub(super) async fn follow(
     if !after.kind.is_paid() {
         return Ok(());
     }
+    if let (Event::Adopt { remote_id, .. }, Some(old)) = (event, &before.remote_id) {
+        return other_job(tx, old, remote_id).await;
+    }
     let of = facts.bought_by.or(facts.late_of).or(facts.parked_of);
     let Some(outcome) = entry(before, after, event, facts.late_of.is_some()) else {
         return Ok(());
@@ -51,6 +54,21 @@ pub(super) async fn follow(
     {
         put(tx, after.id, Some(open), PARKED, None).await?;
     }
+    Ok(())
+}
+
+/// What an accepted call bought is another job than was thought.
+async fn other_job(tx: &mut Tx<'_>, old: &str, new: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE ledger SET remote_id = $2, updated_at = $3, \
+         credits = (SELECT credits FROM listed_jobs l WHERE l.remote_id = $2) \
+         WHERE remote_id = $1 AND outcome = 'accepted'",
+    )
+    .bind(old)
+    .bind(new)
+    .bind(tx.now)
+    .execute(tx.conn().await?)
+    .await?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ mod schemas;
 mod story;
 mod watch;
 
-pub use attention::{Duty, DutyPage, ListedDuty};
+pub use attention::{Duty, DutyPage, OtherDuty};
 pub use detail::{Detail, OutputFile, TrainingBrief};
 pub use find::{Candidate, Found};
 pub use items::{Filter, Item};

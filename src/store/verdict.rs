@@ -63,7 +63,15 @@ pub(super) async fn adopt(
     };
     let facts = Facts { bought_by, ..Facts::default() };
     let (kind, id, event) = (verdict.kind, verdict.id, verdict.event.clone());
+    let old = tx.load(kind, id).await?.work.remote_id;
     let work = apply(tx, &verdict.timing, &verdict.actor, kind, id, event, facts).await?;
+    // What it was taken for before is unclaimed: whose that is has to be found out.
+    if let Some(old) = old {
+        sqlx::query("UPDATE listed_jobs SET claimed_by = NULL WHERE remote_id = $1")
+            .bind(old)
+            .execute(tx.conn().await?)
+            .await?;
+    }
     // What else might have been its job is nobody's candidate any more.
     sqlx::query(
         "UPDATE listed_jobs SET reserved_by = NULL \
@@ -106,8 +114,14 @@ impl Resolve {
             }
             job => job?,
         };
-        job.refuse_claimed()?;
         let id = self.id.to_string();
+        if job.claimed_by.as_deref() == Some(id.as_str()) {
+            return Err(StoreError::Refused(format!(
+                "the job {id} has the vendor's {remote_id} already"
+            )));
+        }
+        job.refuse_claimed()?;
+        self.refuse_second(tx, &job).await?;
         match &job.subject {
             Some(other) if *other != id => Err(StoreError::Refused(format!(
                 "the vendor's {remote_id} is what the {} {other} may have bought; if it is not, \
@@ -116,6 +130,26 @@ impl Resolve {
             ))),
             _ => Ok(job.call),
         }
+    }
+
+    /// A row that has its job does not take what another call of its own may have bought: that was
+    /// bought beside it.
+    async fn refuse_second(&self, tx: &mut Tx<'_>, job: &ListedJob) -> Result<()> {
+        let (Some(call), Some(has)) = (job.call, tx.load(self.kind, self.id).await?.work.remote_id)
+        else {
+            return Ok(());
+        };
+        let sql = "SELECT outcome = 'accepted' FROM ledger WHERE intent = $1";
+        let bought: Option<bool> =
+            sqlx::query_scalar(sql).bind(call).fetch_optional(tx.reading().await?).await?;
+        if bought == Some(true) {
+            return Ok(());
+        }
+        let (id, remote_id) = (self.id, &job.remote_id);
+        Err(StoreError::Refused(format!(
+            "the job {id} has the vendor's {has}, and {remote_id} may be what another call bought: \
+             `darkroom resolve --ours {remote_id}` books it as ours"
+        )))
     }
 
     /// A training is watched through its model: no other id can be adopted for it.

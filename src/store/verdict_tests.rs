@@ -215,9 +215,9 @@ async fn what_an_older_call_bought_is_booked_as_bought_twice_and_overwrites_noth
     bench.apply(Kind::Job, id, Event::Accepted { remote_id: "second".into() }).await.unwrap();
     bench.list("first").await;
     bench.place("first", Place::Duplicate(1)).await;
-    refused(bench.adopt(id, "first").await.map_err(illegal), &["does not accept"]);
+    refused(bench.adopt(id, "first").await, &["has the vendor's second", "--ours first"]);
     let duty = bench.store.attention().await.unwrap().remove(0);
-    let Duty::Listed(duty) = duty else { panic!("a row: {duty:?}") };
+    let Duty::Other(duty) = duty else { panic!("a row: {duty:?}") };
     assert_eq!((duty.id.as_str(), duty.credits, duty.jobs), ("first", Some(4.0), 1));
     assert_eq!(duty.subject, Some(id.to_string()));
     for verb in ["4.0 credits", "--ours first", "--not-this first", "--not-ours first"] {
@@ -348,7 +348,7 @@ async fn jobs_of_others_are_one_question_until_it_is_answered() {
         bench.place(remote, Place::Foreign).await;
     }
     let duties = bench.store.attention().await.unwrap();
-    let [Duty::Listed(duty)] = duties.as_slice() else { panic!("{duties:?}") };
+    let [Duty::Other(duty)] = duties.as_slice() else { panic!("{duties:?}") };
     assert_eq!((duty.id.as_str(), duty.jobs, duty.credits), ("foreign", 2, Some(8.0)));
     bench.by_hand("INSERT INTO settings VALUES ('account.exclusive', 'false', 0)").await.unwrap();
     assert_eq!(bench.store.attention_count().await.unwrap(), 0);

@@ -283,6 +283,39 @@ impl Store {
         Ok(tail)
     }
 
+    /// Rows that the vendor has had since then or longer without saying what became of them: what
+    /// runs, but no outputs, which have a limit of their own.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn running_since(&self, then: Millis) -> Result<Vec<Ref>> {
+        self.of_each("state = 'running' AND max(coalesce(accepted_at, 0), poll_anchor) <= $1", then)
+            .await
+    }
+
+    /// Rows about which a person is asked although they are still watched.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn stalled(&self) -> Result<Vec<Ref>> {
+        self.of_each("state = 'attention' AND error_class = 'stalled' AND $1 = 0", 0).await
+    }
+
+    async fn of_each(&self, which: &str, bound: Millis) -> Result<Vec<Ref>> {
+        let mut out = Vec::new();
+        for kind in [Kind::Model, Kind::Training, Kind::Job] {
+            let sql = format!("SELECT id FROM {} WHERE {which} ORDER BY id", table(kind));
+            let ids: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+                .bind(bound)
+                .fetch_all(self.readers())
+                .await?;
+            for id in ids {
+                out.push((kind, rows::id(&id, table(kind))?));
+            }
+        }
+        Ok(out)
+    }
+
     /// What forbids work right now.
     ///
     /// # Errors

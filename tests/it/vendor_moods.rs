@@ -36,12 +36,12 @@ fn a_known_job_that_is_not_found_for_a_while_is_not_failed() {
 }
 
 #[test]
-fn an_unknown_job_status_means_still_running_and_is_flagged() {
+fn an_unknown_job_status_means_still_running_and_is_noted() {
     let world = started(&["odd-status=paused", "job-time=3s"]);
     submit_image(&world);
-    eventually("the flag", || world.sql("select flag from jobs where flag like '%paused%'"));
+    eventually("the note", || world.sql("select note from jobs where note like '%paused%'"));
     world.until("select state from jobs", "succeeded");
-    assert_eq!(world.sql("select flag from jobs"), None, "the flag goes with its cause");
+    assert_eq!(world.sql("select note from jobs"), None, "the note goes with its cause");
     assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
 }
 
@@ -49,6 +49,19 @@ fn an_unknown_job_status_means_still_running_and_is_flagged() {
 fn an_end_in_another_word_and_mixed_case_are_understood() {
     image_succeeds_despite("odd-end=completed");
     image_succeeds_despite("mixed-case");
+}
+
+/// A word that ends it without media is one only once it was said for a while; a word that nobody
+/// knows is settled by its media.
+#[test]
+fn an_end_that_no_documentation_has_is_one() {
+    image_succeeds_despite("odd-end=baked");
+    let world = started(&["bare-end=canceled"]);
+    submit_image(&world);
+    world.until("select state from jobs", "failed");
+    let error = world.sql("select error from jobs").unwrap();
+    assert!(error.contains("canceled"), "{error}");
+    assert_eq!(world.vendor.counts(), [0, 0, 0, 1]);
 }
 
 #[test]
@@ -137,8 +150,8 @@ fn extra_training_states_are_in_progress() {
     let world = started(&["training-states=preparing+training+finalizing"]);
     let training = submit_training(&world);
     world.json(&["wait", &training], 0);
-    let flags = "select count(*) > 0 from timeline where cause = 'flagged'";
-    assert_eq!(world.sql(flags).as_deref(), Some("1"));
+    let notes = "select count(*) > 0 from timeline where note like '%preparing%'";
+    assert_eq!(world.sql(notes).as_deref(), Some("1"));
     assert_eq!(world.vendor.counts(), [1, 14, 1, 0]);
 }
 

@@ -12,7 +12,7 @@ use crate::http::{App, Shared};
 use crate::service::{clean, explain, shown};
 use crate::store::report::WantedEvents;
 use crate::store::report::{
-    Detail, EventRow, Found, IntentRow, Item, ListedDuty, Noun, Page, Parent, Wanted,
+    Detail, EventRow, Found, IntentRow, Item, Noun, OtherDuty, Page, Parent, Wanted,
 };
 use axum::extract::State;
 use axum::routing::get;
@@ -206,6 +206,12 @@ fn story_schema(noun: Noun) -> Schema {
         .property("state", text())
         .property("item", named(&schema_name(noun)))
         .property("next", text().description(Some("What happens next, and who has to act.")))
+        .property(
+            "asked",
+            ArrayBuilder::new()
+                .items(text())
+                .description(Some("What a person is asked about it, as in `/v1/attention`.")),
+        )
         .property("paused", yes().description(Some("Whether a pause has to be lifted first.")))
         .property("waits_for", list("Parent"))
         .property("intent", intent)
@@ -217,6 +223,7 @@ fn story_schema(noun: Noun) -> Schema {
         "state",
         "item",
         "next",
+        "asked",
         "paused",
         "waits_for",
         "intent",
@@ -265,14 +272,16 @@ pub(super) fn routes(into: Routes) -> Routes {
             .route(events_op(noun).at(HttpMethod::Get, &format!("{one}/events"), get(happening)));
     }
     // A question about what the vendor lists has the fields of a row, and is none.
-    let duty = OneOfBuilder::new().item(named("Item")).item(named("ListedDuty"));
+    let duty = OneOfBuilder::new().item(named("Item")).item(named("OtherDuty"));
     let waiting = paged(Op::new("attention", "daemon", "Everything that waits for a person."))
         .explained(
-            "Rows in attention, calls in doubt about which a person is asked, and (`kind` is \
-             `listed`) jobs at the vendor that may have been bought twice, that are others', or \
-             that the vendor's list lacks.",
+            "Rows in attention, calls in doubt about which a person is asked, rows that could not be \
+             sent for a day; (`kind` is `listed`) jobs at the vendor that may have been bought twice, \
+             that are others', or that the vendor's list lacks; and (`kind` is `daemon`) what holds \
+             everything up: a quarantine, an undecided account, a pause that the daemon made, a \
+             vendor that has been silent for hours.",
         )
-        .knows::<ListedDuty>()
+        .knows::<OtherDuty>()
         .answers_with(
             200,
             "One page.",

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 use std::collections::BTreeMap;
 
-/// The word that stands where a row has its kind.
-const LISTED: &str = "listed";
+/// The words that stand where a row has its kind.
+const NO_ROWS: [&str; 2] = ["listed", "daemon"];
 
 /// Something that waits for a person.
 #[derive(Clone, Debug, Serialize)]
@@ -18,16 +18,18 @@ const LISTED: &str = "listed";
 pub enum Duty {
     /// A row: in attention, or in doubt and asked about.
     Row(Box<Item>),
-    /// What the vendor lists, or lacks.
-    Listed(Box<ListedDuty>),
+    /// What is no row of ours.
+    Other(Box<OtherDuty>),
 }
 
-/// A question about what the vendor lists: it has the fields that every row has.
+/// A question about what the vendor lists, or about what holds everything up: it has the fields that
+/// every row has.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct ListedDuty {
-    /// The vendor's id of the job, `foreign` for all jobs of others together, or `list`.
+pub struct OtherDuty {
+    /// The vendor's id of the job, `foreign` for all jobs of others together, or `list`; of what holds
+    /// everything up: `quarantine`, `account`, `spending`, `watching` or `vendor`.
     pub id: String,
-    /// `listed`.
+    /// `listed` (what the vendor lists, or lacks) or `daemon` (what holds everything up).
     pub kind: &'static str,
     /// `attention`.
     pub state: &'static str,
@@ -35,7 +37,8 @@ pub struct ListedDuty {
     pub remote_id: Option<String>,
     /// What is asked, and how it is answered.
     pub error: String,
-    /// `possible_duplicate`, `foreign`, `lacks` or `unreadable`.
+    /// `possible_duplicate`, `foreign`, `lacks` or `unreadable`; `quarantine`, `account`, `key`,
+    /// `credits`, `disk` or `unreachable`.
     pub error_class: String,
     /// Since when it is asked.
     pub created_at: Time,
@@ -62,7 +65,7 @@ impl Duty {
     pub fn id(&self) -> String {
         match self {
             Self::Row(item) => item.id.to_string(),
-            Self::Listed(duty) => duty.id.clone(),
+            Self::Other(duty) => duty.id.clone(),
         }
     }
 }
@@ -94,7 +97,7 @@ impl Row {
     /// Where it stands in the list. A row's id is its place; what is no row gets one like it, by the
     /// time since when it is asked, so that pages stay where they are.
     fn place(&self) -> Id {
-        if let Some(id) = Id::parse(&self.id).filter(|_| self.kind != LISTED) {
+        if let Some(id) = Id::parse(&self.id).filter(|_| self.no_row().is_none()) {
             return id;
         }
         let digest =
@@ -107,11 +110,16 @@ impl Row {
         Id(uuid::Uuid::from_bytes(bytes))
     }
 
-    fn duty(self) -> ListedDuty {
+    /// The word for what it is, if it is no row of ours.
+    fn no_row(&self) -> Option<&'static str> {
+        NO_ROWS.into_iter().find(|word| *word == self.kind)
+    }
+
+    fn duty(self, kind: &'static str) -> OtherDuty {
         let why = self.why.unwrap_or_default();
-        ListedDuty {
+        OtherDuty {
             id: self.id,
-            kind: LISTED,
+            kind,
             state: "attention",
             remote_id: self.remote_id,
             error: why.clone(),
@@ -136,6 +144,25 @@ impl Store {
     /// A database error.
     pub async fn attention(&self) -> Result<Vec<Duty>> {
         Ok(self.attention_page(u32::MAX, None).await?.items)
+    }
+
+    /// Why people are asked, as words, each with how many things it is about.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn attention_reasons(&self) -> Result<BTreeMap<String, i64>> {
+        let sql = "SELECT reason, count(*) FROM attention GROUP BY reason";
+        let found: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// What a person is asked about a row: about itself, or about jobs that may be its doubles.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn asked_about(&self, id: Id) -> Result<Vec<String>> {
+        let sql = "SELECT why FROM attention WHERE id = $1 OR subject = $1 ORDER BY since_ms";
+        Ok(sqlx::query_scalar(sql).bind(id.to_string()).fetch_all(self.readers()).await?)
     }
 
     /// How many things wait for a person.
@@ -167,8 +194,8 @@ impl Store {
         let mut items = self.rows_of(&found).await?;
         let mut out = Vec::new();
         for (place, row) in found {
-            if row.kind == LISTED {
-                out.push(Duty::Listed(Box::new(row.duty())));
+            if let Some(kind) = row.no_row() {
+                out.push(Duty::Other(Box::new(row.duty(kind))));
             } else if let Some(item) = items.remove(&place) {
                 out.push(Duty::Row(Box::new(item)));
             }

@@ -53,6 +53,12 @@ fn decide(world: &World) {
     if let Some(id) = lost {
         world.json(&["resolve", &id, "--resubmit", "--why", "the vendor has none"], 0);
     }
+    // The one that was lost before it may have made it too, for all that the daemon knows.
+    let held = "select id from jobs where state = 'attention'";
+    let only = "select min(remote_id) from unclaimed where what = 'candidate' having count(*) = 1";
+    if let (Some(id), Some(remote)) = (world.sql(held), world.sql(only)) {
+        world.json(&["resolve", &id, "--adopt", &remote, "--why", "there is no other"], 0);
+    }
 }
 
 fn outlives_the_daemon(language: Language, seed: u64) {

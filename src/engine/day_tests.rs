@@ -153,7 +153,7 @@ impl Bench {
         let upto = |most, wanted: bool| if wanted { most } else { 0 };
         let looks = holds.pauses.watching.is_none();
         let sends = holds.pauses.spending.is_none() && holds.quarantine.is_none();
-        let few = store.runs_fewer_than(Kind::Job, 2).await.unwrap();
+        let few = store.runs_fewer_than(Kind::Job, 20).await.unwrap();
         let room = Room {
             looks: upto(9, looks),
             downloads: upto(9, looks),

@@ -107,9 +107,45 @@ const PAIRS: &[Lies] = &[
     later(&["list-empty=array,for=8s", "deliver-twice=1s"]),
 ];
 
+/// What the second imitation of the vendor did, and what else a reply may be; each with kills.
+const KILLED_FEW: &[Lies] = &[
+    later(&["bare-end=canceled,times=1"]),
+    later(&["unauthorized,times=1@any"]),
+    later(&["list-empty=no-result", "model-id-form=upper"]),
+];
+
+const KILLED: &[Lies] = &[
+    early(&["date-skew=20s"]),
+    later(&["date-skew=-2h"]),
+    later(&["list-lag=5s"]),
+    later(&["list-cut=1"]),
+    later(&["token-beside"]),
+    later(&["list-empty=null"]),
+    later(&["status=500@listJobs"]),
+    later(&["html@listJobs"]),
+    later(&["odd-end=baked,p=0.5"]),
+    later(&["bare-end=timed_out,p=0.3"]),
+    later(&["odd-status=simmering"]),
+    later(&["unauthorized,times=10@any"]),
+    later(&["unauthorized-bare,times=1@paid"]),
+    later(&["job-404=3"]),
+    later(&["deliver-twice,p=0.5"]),
+];
+
 #[test]
 fn whatever_the_vendor_shows_nothing_is_bought_twice() {
     all(FEW);
+}
+
+#[test]
+fn nor_is_it_when_the_daemon_is_killed_in_the_middle() {
+    all_with(KILLED_FEW, true);
+}
+
+#[test]
+#[ignore = "deep suite: more worlds"]
+fn killed_in_the_middle_of_any_of_them() {
+    all_with(KILLED, true);
 }
 
 #[test]
@@ -143,8 +179,12 @@ fn two_lies_at_once() {
 }
 
 fn all(worlds: &'static [Lies]) {
+    all_with(worlds, false);
+}
+
+fn all_with(worlds: &'static [Lies], kills: bool) {
     let threads: Vec<_> =
-        worlds.iter().map(|lies| (lies, std::thread::spawn(move || live(lies)))).collect();
+        worlds.iter().map(|lies| (lies, std::thread::spawn(move || live(lies, kills)))).collect();
     let failed: Vec<String> = threads
         .into_iter()
         .filter_map(|(lies, thread)| thread.join().err().map(|_| lies.faults.join(" ")))
@@ -164,7 +204,22 @@ fn is_out(world: &World, id: &str) {
     });
 }
 
-fn live(lies: &Lies) {
+/// Kills the daemon once so many more things have happened, if it comes to that, and starts it again.
+fn killed_after(world: &mut World, events: u32) {
+    let count = |world: &World| -> u32 {
+        world.sql("select count(*) from events").unwrap().parse().unwrap()
+    };
+    let until = count(world) + events;
+    let rest = "select count(*) from jobs where finished_at is null \
+                and state not in ('attention','in_doubt')";
+    eventually("something happens, or nothing will", || {
+        (count(world) >= until || world.sql(rest).as_deref() == Some("0")).then_some(())
+    });
+    world.kill();
+    world.serve();
+}
+
+fn live(lies: &Lies, kills: bool) {
     let begin = if lies.early { lies.faults } else { &[] };
     let args: Vec<&str> = begin.iter().flat_map(|fault| ["--fault", fault]).collect();
     let mut world = World::new(&[&args[..], &["--page-size", "3"]].concat());
@@ -185,12 +240,24 @@ fn live(lies: &Lies) {
     let arrived = order(&world, "arrived");
     // Where the list cannot be read, nothing is sent, which is right as well.
     let sends = sends_at_all(&world, &arrived);
+    // The same points in each run, other ones in each world.
+    let mut dice = lies.faults.iter().flat_map(|fault| fault.bytes()).map(u32::from).sum::<u32>();
+    let mut kill = |world: &mut World| {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if kills {
+            killed_after(world, (dice >> 16) % 6);
+        }
+    };
+    kill(&mut world);
     if sends {
         let _after = order(&world, "third");
         world.vendor.fault(&["lost-request@triggerImageGenerationJob,times=1,skip=1"]);
         order(&world, "never");
+        kill(&mut world);
         order(&world, "fourth");
     }
+    kill(&mut world);
+    kill(&mut world);
     come_to_rest(&world);
     check(&world, lies);
     heal(&world);
@@ -349,8 +416,10 @@ fn heal(world: &World) {
         }
         is_out(world, id);
     }
-    let left = "select group_concat(prompt || ' is ' || state || ': ' || why, char(10)) \
-                from job_status where state <> 'succeeded'";
+    // What the vendor has said to have failed has ended as well.
+    let left = "select group_concat(s.prompt || ' is ' || s.state || ': ' || s.why, char(10)) \
+                from job_status s join jobs j using (id) \
+                where s.state <> 'succeeded' and j.error_class is not 'vendor_failed'";
     let mut last = None;
     let deadline = std::time::Instant::now() + crate::support::PATIENCE;
     while std::time::Instant::now() < deadline {

@@ -342,14 +342,15 @@ async fn rows(
             report.warn("pause", paused, &fix);
         }
     }
-    let waiting = store.attention_count().await?;
-    if waiting > 0 {
+    let reasons = store.attention_reasons().await?;
+    if !reasons.is_empty() {
+        let waiting: i64 = reasons.values().sum();
+        let what: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let things = if waiting == 1 { "thing needs" } else { "things need" };
         report.warn(
             "attention",
-            match waiting {
-                1 => "one thing needs a person".to_owned(),
-                _ => format!("{waiting} things need a person"),
-            },
+            format!("{waiting} {things} a person: {}", what.join(", ")),
             "`darkroom ls attention`",
         );
     }

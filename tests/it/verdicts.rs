@@ -130,7 +130,7 @@ fn jobs_of_others_are_asked_about_once() {
     let shown = String::from_utf8_lossy(&world.run(&["ls", "attention"]).stdout).into_owned();
     assert!(shown.contains("foreign\tlisted\tattention\t2 jobs of others"), "{shown}");
     let doctor = String::from_utf8_lossy(&world.run(&["doctor"]).stdout).into_owned();
-    assert!(doctor.contains("one thing needs a person"), "{doctor}");
+    assert!(doctor.contains("1 thing needs a person: "), "{doctor}");
     let remote = world.sql("select remote_id from unclaimed where what = 'foreign'").unwrap();
     let path = format!("/v1/listed/{remote}/resolve");
     world.post(&path, json!({ "not_ours": true, "why": "my colleague" })).with(200);

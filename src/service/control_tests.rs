@@ -107,7 +107,7 @@ fn each_reason_is_on_the_page() {
         "disk",
         "unreachable",
     ];
-    assert!(others.iter().all(|word| literal(&word)));
+    assert!(others.iter().all(literal));
     words.extend(others.map(str::to_owned));
     for word in words {
         assert!(PAGE.contains(&format!("`{word}`")), "{word} is not explained");
